@@ -1,0 +1,72 @@
+# `make` alone lists the commands. They need Python >= 3.11, git and make; everything else is installed into .venv.
+# ISIC_DATA, ISIC_PROFILE and ISIC_RUNS are passed on to the notebooks.
+
+PYTHON ?= python3
+INSTALLED := .venv/.installed
+IN_VENV := .venv/bin/python
+
+# Tests and committed outputs always come from the synthetic sample, whatever the shell has set, and from runs
+# trained by the present code: each starts with an empty folder of runs, which its notebooks then share.
+ON_SAMPLE := env -u ISIC_DATA -u ISIC_PROFILE
+
+# The kernel is this environment's, even where the user has another one called python3.
+export JUPYTER_PREFER_ENV_PATH := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help notebooks test lab tensorboard execute clean
+
+help:
+	@echo "make notebooks    set up .venv, draw the synthetic sample, execute every notebook; results in build/"
+	@echo "make test         unit tests, every notebook through nbval, ruff: what CI runs"
+	@echo "make lab          open the notebooks in JupyterLab"
+	@echo "make tensorboard  watch the runs in TensorBoard"
+	@echo "make execute      re-execute the notebooks in place on the sample, for committing their outputs"
+	@echo "make clean        remove build/ and the caches of the tools; data, runs and .venv stay"
+	@echo "make help         this list"
+	@echo
+	@echo "Data, size and place of runs: ISIC_DATA=<folder>  ISIC_PROFILE=laptop|lab|full  ISIC_RUNS=<folder>"
+	@echo "Another Python: make notebooks PYTHON=python3.12"
+
+# The stamp is written last: an interrupted installation does not count, and the next one starts from nothing.
+$(INSTALLED): pyproject.toml
+	@command -v "$(PYTHON)" > /dev/null || \
+	  { echo "There is no $(PYTHON) here: install Python 3.11 or newer, or name yours with PYTHON=<path>." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11: name a newer one with PYTHON=<path>." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2> /dev/null || \
+	  { echo "$(PYTHON) lacks the venv module: install it (Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@echo "Setting up .venv: a few minutes, several gigabytes, only this once."
+	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
+	@rm -f $@
+	$(IN_VENV) -m pip install --editable '.[test]'
+	@$(IN_VENV) -c 'import matplotlib.font_manager'  # builds the font cache now, not with a warning in a lesson
+	@touch $@
+
+notebooks: $(INSTALLED)
+	@test -n "$$ISIC_DATA" || $(IN_VENV) -m isic_utils.sample
+	@$(IN_VENV) tools/execute_notebooks.py
+
+test: $(INSTALLED)
+	@rm -rf build/test-runs
+	@$(ON_SAMPLE) $(IN_VENV) -m isic_utils.sample
+	@status=0; \
+	$(ON_SAMPLE) ISIC_RUNS=build/test-runs $(IN_VENV) -m pytest --durations=15 --nbval-lax --nbval-current-env \
+	  --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 600 --nbval-kernel-startup-timeout 180 \
+	  tests notebooks || status=1; \
+	$(IN_VENV) -m ruff check . || status=1; \
+	exit $$status
+
+lab: $(INSTALLED)
+	$(IN_VENV) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
+
+tensorboard: $(INSTALLED)
+	$(IN_VENV) -m tensorboard.main --logdir "$${ISIC_RUNS:-runs}"
+
+execute: $(INSTALLED)
+	@rm -rf build/execute-runs
+	@$(ON_SAMPLE) $(IN_VENV) -m isic_utils.sample
+	@$(ON_SAMPLE) ISIC_RUNS=build/execute-runs $(IN_VENV) tools/execute_notebooks.py --in-place
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache .hypothesis

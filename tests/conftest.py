@@ -1,0 +1,9 @@
+"""The unit tests see none of the shell's ISIC_… variables."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def without_isic_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("ISIC_DATA", "ISIC_PROFILE", "ISIC_RUNS"):
+        monkeypatch.delenv(variable, raising=False)
