@@ -1,0 +1,292 @@
+"""Pictures, decoded once, and the batches that training takes from them.
+
+Decoding a JPEG takes longer than a small network takes to learn from it. So every picture is decoded and resized once,
+in parallel, into one file of bytes on disk; epochs read from that file through a memory map, and augmentation happens
+for a whole batch at a time on the device that trains. No worker processes are needed, so Windows behaves like Linux.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from filelock import FileLock
+from PIL import Image, ImageOps
+from tqdm.auto import tqdm
+
+from isic_utils.errors import IsicError
+
+VERSION = 1  # of the file format and of the way a picture is decoded: a change makes older caches unused
+MAX_PIXELS = 80_000_000  # no dermatoscope takes more; a file that claims more is broken or hostile
+MAX_LEFT_OUT = 0.01  # up to this share of unreadable pictures is left out and listed; more stops
+CHUNK = 256  # pictures decoded at a time, which bounds the memory in use
+
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decoded pictures. images: their names [n]; pixels: uint8 [n, size, size, 3], RGB from 0 to 255, mapped from disk;
+    left_out: DataFrame with image, path and reason of each picture that could not be read; digest: a short text that
+    changes when a pixel does."""
+
+    images: pd.Index
+    pixels: np.ndarray
+    left_out: pd.DataFrame
+    digest: str
+
+    def rows(self, images: pd.Series) -> np.ndarray:
+        """Where the named pictures are in `pixels`: integer array [n]. Raises IsicError for a name that is not
+        there."""
+        rows = self.images.get_indexer(images)
+        if (rows < 0).any():
+            raise IsicError(
+                f"{(rows < 0).sum()} pictures of the table are not among the decoded ones (first: {images[rows < 0].iloc[0]}): "
+                "drop the rows of `pictures.left_out`, or load the pictures of this table."
+            )
+        return rows
+
+
+def load(table: pd.DataFrame, size: int, cache: Path, progress: bool = True) -> Pictures:
+    """All pictures of a table, resized to size × size, from the cache if they were decoded before.
+
+    table: the columns image and path; size: pixels; cache: a folder for the decoded pictures (never the data folder).
+    A picture whose file has changed (its size or time of change) is decoded again. An unreadable picture is left out
+    and listed; if more than 1 % are, IsicError is raised, as it is when the cache cannot be written or a row has no
+    path.
+    """
+    if table["path"].isna().any():
+        raise IsicError(
+            f"{table['path'].isna().sum():,} rows have no picture: download the pictures, or keep the rows with a path."
+        )
+    if table.empty:
+        raise IsicError("The table has no rows, so there are no pictures to decode: choose rows that are there.")
+    folder = cache / f"{size}px-{fingerprint(table, size)}"
+    try:
+        stored = read_store(folder, size)
+        if stored is None:
+            cache.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_suffix(".lock")):  # a second process waits here and then finds the work done
+                stored = read_store(folder, size)
+                if stored is None:
+                    decode_all(table, size, folder, progress)
+                    stored = read_store(folder, size)
+    except OSError as error:
+        needed = len(table) * size * size * 3 / 1e6
+        raise IsicError(
+            f"The decoded pictures cannot be kept in {cache} ({error.strerror or error}): make the folder writable and see that "
+            f"{needed:,.0f} MB are free."
+        ) from error
+    if len(stored.left_out):
+        print(
+            f"{len(stored.left_out):,} of {len(table):,} pictures cannot be read and are left out; see `.left_out`. The first:"
+        )
+        print(f"  {stored.left_out['reason'].iloc[0]}")
+    return stored
+
+
+def decode_all(table: pd.DataFrame, size: int, folder: Path, progress: bool) -> None:
+    """Decode every picture of the table into `folder`: pixels.bin and index.json. The folder appears only when
+    complete. The caller holds the lock."""
+    partial = folder.with_name(f".{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+    paths = table["path"].tolist()
+    kept, left_out, digest = [], [], hashlib.sha256()
+    partial.mkdir()
+    try:
+        bar = tqdm(total=len(paths), desc="decoding", unit="picture", leave=False, disable=not progress)
+        with open(partial / "pixels.bin", "wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+            for start in range(0, len(paths), CHUNK):
+                chunk = range(start, min(start + CHUNK, len(paths)))
+                for row, pixels in zip(chunk, pool.map(lambda row: decode(paths[row], size), chunk), strict=True):
+                    if isinstance(pixels, str):
+                        left_out.append((table["image"].iloc[row], paths[row], pixels))
+                    else:
+                        file.write(pixels.tobytes())
+                        digest.update(pixels.tobytes())
+                        kept.append(table["image"].iloc[row])
+                bar.update(len(chunk))
+        if len(left_out) > MAX_LEFT_OUT * len(paths):
+            raise IsicError(
+                f"{len(left_out):,} of {len(paths):,} pictures cannot be read, more than {MAX_LEFT_OUT:.0%}, so download or "
+                f"unpack the archive again; the first of them: {left_out[0][2]}"
+            )
+        index = {"version": VERSION, "digest": digest.hexdigest()[:16], "images": kept, "left_out": left_out}
+        (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
+        if folder.exists():  # cut short or damaged: `read_store` refused it
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_store(folder: Path, size: int) -> Pictures | None:
+    """The decoded pictures in a folder; None if there are none or the files are damaged."""
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        images, left_out = index["images"], index["left_out"]
+        left_out = pd.DataFrame(left_out, columns=["image", "path", "reason"])
+        shape = (len(images), size, size, 3)
+        if index["version"] != VERSION or (folder / "pixels.bin").stat().st_size != np.prod(shape):
+            return None
+        pixels = np.memmap(folder / "pixels.bin", np.uint8, mode="r", shape=shape)
+        return Pictures(pd.Index(images), pixels, left_out, index["digest"])
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return None
+
+
+def fingerprint(table: pd.DataFrame, size: int) -> str:
+    """A short text that changes when a picture, its file, the size asked for or the way of decoding changes."""
+    digest = hashlib.sha256(f"{VERSION} {size}".encode())
+    for image, path in zip(table["image"], table["path"], strict=True):
+        try:
+            file = os.stat(path)
+            state = f"{file.st_size} {file.st_mtime_ns}"
+        except OSError:
+            state = "missing"  # `decode` says so, and the picture is left out
+        digest.update(f"\n{image} {state}".encode())
+    return digest.hexdigest()[:16]
+
+
+def decode(path: str, size: int) -> np.ndarray | str:
+    """One picture as uint8 [size, size, 3]; if it cannot be read, the reason as a sentence.
+
+    The whole picture is squeezed into the square, as the thesis does (§4.1.2), so nothing at its edge is lost.
+    """
+    try:
+        return np.asarray(read_picture(path, at_least=size).resize((size, size), Image.Resampling.BILINEAR))
+    except IsicError as error:
+        return str(error)
+
+
+def read_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
+    """A JPEG or PNG file as an upright RGB picture.
+
+    Grey, 16-bit, CMYK, palette and transparent pictures (on white) are converted, EXIF rotation is applied.
+    at_least: a side in pixels below which the decoder may not go; lets it read a large JPEG faster at a half, quarter
+    or eighth. Raises IsicError if the file is missing, empty, damaged, no JPEG or PNG, or claims more than 80 million
+    pixels.
+    """
+    return to_rgb(open_picture(path, at_least))
+
+
+def open_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
+    """As `read_picture`, but in the mode that the file has."""
+    if not os.path.exists(path):
+        raise IsicError(f"{path} is missing: put the picture there or leave out its row.")
+    if not os.path.isfile(path):
+        raise IsicError(f"{path} is a folder or device and not a picture: put the picture there or leave out its row.")
+    try:
+        with Image.open(path, formats=("JPEG", "PNG")) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            if at_least is not None:
+                picture.draft(None, (at_least, at_least))
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise IsicError(
+            f"{path} claims more than {MAX_PIXELS:,} pixels: replace it by the original picture."
+        ) from error
+    except (
+        Exception
+    ) as error:  # Pillow raises many kinds for damaged files: OSError, SyntaxError, ValueError, struct.error ...
+        raise IsicError(f"{path} {what_is_wrong(Path(path))}: download or unpack it again.") from error
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """Any mode as 8-bit RGB: transparency on white, more than 8 bits scaled down."""
+    if picture.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
+        values = np.asarray(picture).astype(np.float64)
+        picture = Image.fromarray((values / 257).clip(0, 255).round().astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")
+
+
+def what_is_wrong(path: Path) -> str:
+    """Why a picture file could not be read, in words."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        return f"cannot be opened ({error.strerror})"
+    if not start:
+        return "is empty"
+    if start.startswith((b"\xff\xd8", b"\x89PNG")):
+        return "is cut short or damaged"
+    return "is not a JPEG or PNG picture, whatever its name says"
+
+
+def read_mask(path: Path | str) -> np.ndarray:
+    """A segmentation mask as a boolean array [height, width], True on the lesion.
+
+    Raises IsicError if the file cannot be read or holds other values than 0 and 255 (masks of 0 and 1 look black:
+    multiply by 255).
+    """
+    picture = open_picture(path)
+    if picture.has_transparency_data and picture.convert("RGBA").getextrema()[3][0] < 255:
+        raise IsicError(f"{path} is transparent in places: write it as a PNG with 255 on the lesion and 0 elsewhere.")
+    mask = np.asarray(to_rgb(picture).convert("L"))
+    values = np.unique(mask)
+    if not np.isin(values, [0, 255]).all():
+        hint = "multiply it by 255" if values.max() <= 1 else "write it as a PNG with 255 on the lesion and 0 elsewhere"
+        raise IsicError(f"{path} holds the values {', '.join(map(str, values[:5]))} and not only 0 and 255: {hint}.")
+    return mask == 255
+
+
+def batches(
+    pictures: Pictures,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    device: torch.device | str = "cpu",
+    seed: int | None = None,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batch after batch of pictures, float [n, 3, size, size] from 0 to 1, and their labels, integer [n], on the
+    device.
+
+    rows: where the pictures are in `pictures.pixels`; labels: their classes, in the same order.
+    seed: None takes the pictures in order and as they are (validation, test); a number shuffles and augments them
+    (training), and the same number always in the same way. The batches are as equal in size as they can be, at most
+    `batch_size`.
+    """
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    order = np.arange(len(rows)) if seed is None else torch.randperm(len(rows), generator=generator).numpy()
+    for chosen in np.array_split(order, number_of_batches(len(rows), batch_size)):
+        pixels = torch.from_numpy(pictures.pixels[rows[chosen]]).to(device).permute(0, 3, 1, 2)
+        x = augment(pixels, generator) if generator else pixels.float().div_(255)
+        yield x, torch.from_numpy(labels[chosen]).to(device)
+
+
+def number_of_batches(pictures: int, batch_size: int) -> int:
+    """How many batches of at most `batch_size` hold that many pictures."""
+    return -(-pictures // batch_size)
+
+
+def augment(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A shuffled batch of pictures as float from 0 to 1, each flipped, turned and lit by chance.
+
+    A lesion has no up or down: each of the 8 ways to lay a square on itself is as likely. Which picture comes where in a
+    shuffled batch is chance already, so an eighth of the batch is laid each way. The light varies by up to 10 %.
+    pixels: uint8 [n, 3, size, size] on any device, which is changed in place; generator: on the CPU, so every device
+    draws the same chance.
+    """
+    first = int(torch.randint(8, (), generator=generator))
+    for i, some in enumerate(pixels.tensor_split(8)):
+        way = (first + i) % 8  # its three bits: mirrored, upside down, rows and columns exchanged
+        laid = some.flip(-1) if way & 1 else some
+        laid = laid.flip(-2) if way & 2 else laid
+        laid = laid.transpose(-1, -2) if way & 4 else laid
+        some.copy_(laid.clone() if way == 4 else laid)
+    light = torch.empty(len(pixels), 1, 1, 1).uniform_(0.9, 1.1, generator=generator)
+    return pixels.float().mul_((light / 255).to(pixels.device)).clamp_(0, 1)

@@ -1,0 +1,336 @@
+"""One training loop: the protocol of thesis §5.2 to the letter.
+
+An epoch over the training part, then a pass over validation without gradients; three checkpoints are kept, with the
+lowest loss, the highest accuracy and the highest BMA; at the end each checkpoint answers for the test part.
+"""
+
+import math
+import platform
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from filelock import FileLock
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+from tqdm.auto import tqdm
+
+from isic_utils import metrics, models, runs, splits
+from isic_utils.errors import IsicError
+from isic_utils.pictures import Pictures, batches, number_of_batches
+from isic_utils.profile import Profile
+from isic_utils.runs import Run
+
+# The thesis does not state its optimiser, learning rate or loss. Ours: cross-entropy, AdamW, and these.
+LEARNING_RATE = {"ImageNet": 1e-3, "random": 2e-3}  # the peak, by what the weights start from
+WEIGHT_DECAY = 0.02
+WARM_UP = 0.2  # the share of the steps in which the learning rate rises
+
+
+def fit(
+    name: str,
+    table: pd.DataFrame,
+    parts: pd.Series,
+    pictures: Pictures,
+    settings: Profile,
+    protocol: str = "standard",
+    by: str = "picture",
+    seed: int = 0,
+    stage: int | None = None,
+    learning_rate: float | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train a classifier by the protocol of thesis §5.2 and return its run.
+
+    name: one of `models.NAMES`; table: the columns image and label (categorical); parts: train, validation or test for
+    each row (`splits`); pictures: decoded ones that include the table's; settings: how large, how long, where to.
+    protocol, by, seed, stage: the names under which the run is kept; the seed also starts weights, order and
+    augmentation.
+    learning_rate: the peak; None takes `LEARNING_RATE`.
+
+    A finished run is returned at once, an interrupted one continues to exactly the result it would have had, and one
+    with another config gets another folder. Raises IsicError if the loss is no longer finite, memory runs out (both say
+    what to try), a part is empty, or the disk is full.
+    """
+    data = {part: select(table, parts, pictures, part) for part in splits.PARTS}
+    config = configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate)
+    place = runs.place(settings, protocol, by, name, seed, stage)
+    run = Run(runs.find(place, config))
+    if run.finished:
+        return run
+
+    torch.manual_seed(seed)
+    model = models.classifier(name, len(config["classes"]), settings.pretrained_for(name), settings.slim)
+    if model.pretrained != config["pretrained"]:  # ImageNet weights were wanted and could not be had
+        config["pretrained"] = model.pretrained
+        run = Run(runs.find(place, config))
+        if run.finished:
+            return run
+
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(run.folder / ".lock"):  # a second process waits here and then finds the run finished
+        if not run.finished:
+            try:
+                train(run, model, config, data, pictures, progress)
+                predict_parts(run, model, config, data, pictures)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise IsicError(
+                    f"Memory ran out with {config['batch_size']} pictures of {settings.picture_size}×"
+                    f"{settings.picture_size} at a time: lower batch_size or picture_size, e.g. "
+                    f"settings = dataclasses.replace(settings, batch_size={max(1, config['batch_size'] // 2)}), "
+                    "or use a smaller ISIC_PROFILE."
+                ) from error
+    return run
+
+
+def train(run: Run, model: nn.Module, config: dict, data: dict, pictures: Pictures, progress: bool) -> None:
+    """All epochs that are not done yet, from the last complete one on."""
+    device = accelerator().device
+    if device.type != "mps":
+        model.to(memory_format=torch.channels_last)
+    mixed = mixed_precision(device, model)
+    config["made_with"] = made_with(device, mixed)
+    runs.write_json(run.folder / "config.json", config)
+    model = accelerator().prepare(model)
+    optimizer = torch.optim.AdamW(model.parameters(), config["learning_rate"], weight_decay=WEIGHT_DECAY, fused=True)
+    scaler = torch.amp.GradScaler(device.type, enabled=mixed.fast_dtype == torch.float16)
+
+    state = {"epoch": 0, "history": [], "seconds": []}
+    if (run.folder / "last.pt").exists():
+        state = runs.read_weights(run.folder / "last.pt", device)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        scaler.load_state_dict(state["scaler"])
+
+    size = config["batch_size"]
+    steps = number_of_batches(len(data["train"][0]), size)
+    title = models.TITLES[config["model"]]
+    bar = tqdm(
+        desc=title, total=config["epochs"] * steps, initial=state["epoch"] * steps, leave=False, disable=not progress
+    )
+    with SummaryWriter(run.folder, purge_step=state["epoch"] + 1) as board, bar:
+        if state["epoch"] == 0:
+            first, _ = next(batches(pictures, *data["train"], size, seed=epoch_seed(config["seed"], 1)))
+            board.add_images("training pictures, augmented", first[:16], 1)
+        for epoch in range(state["epoch"] + 1, config["epochs"] + 1):
+            start = time.perf_counter()
+            seed = epoch_seed(config["seed"], epoch)
+            torch.manual_seed(seed)  # dropout
+            rates = learning_rates(epoch, config["epochs"], steps, config["learning_rate"])
+            train_loss = train_one_epoch(
+                model, optimizer, scaler, mixed, batches(pictures, *data["train"], size, device, seed), rates, bar
+            )
+            probabilities, losses = predict(model, mixed, batches(pictures, *data["validation"], size, device))
+            if not math.isfinite(train_loss + losses.mean()):
+                raise IsicError(
+                    f"The loss of {title} is no longer finite in epoch {epoch}, since its weights have grown without bound: "
+                    f"try a smaller learning rate, e.g. learning_rate={config['learning_rate'] / 10:g} "
+                    f"instead of {config['learning_rate']:g}."
+                )
+            true, answers = data["validation"][1], probabilities.argmax(axis=1)
+            row = {
+                "epoch": epoch,
+                "learning_rate": rates[-1],
+                "train_loss": train_loss,
+                "validation_loss": float(losses.mean()),
+                "validation_accuracy": metrics.accuracy(true, answers),
+                "validation_bma": metrics.balanced_accuracy(true, answers, len(config["classes"])),
+            }
+            state["history"].append(row)
+            state["seconds"].append({"epoch": epoch, "seconds": time.perf_counter() - start})
+            bar.set_postfix(loss=f"{row['validation_loss']:.3f}", BMA=f"{row['validation_bma']:.3f}")
+            write_events(board, row, metrics.per_class_recall(true, answers, len(config["classes"])), config["classes"])
+
+            weights = accelerator().unwrap_model(model).state_dict()
+            history = pd.DataFrame(state["history"]).set_index("epoch")
+            for metric in runs.CHECKPOINTS:
+                if runs.best_epoch(history, metric) == epoch:
+                    runs.write_weights(run.folder / f"best_{metric}.pt", weights)
+            runs.write_csv(run.folder / "history.csv", history.reset_index())
+            runs.write_csv(run.folder / "seconds.csv", pd.DataFrame(state["seconds"]))
+            state |= {
+                "epoch": epoch,
+                "model": weights,
+                "optimizer": optimizer.state_dict(),
+                "scaler": scaler.state_dict(),
+            }
+            runs.write_weights(run.folder / "last.pt", state)  # last: only now does the epoch count as done
+
+
+def train_one_epoch(model, optimizer, scaler, mixed, part, rates, bar=None) -> float:
+    """One pass over the training part: forward, backward, step for each batch.
+
+    part: yields (pictures, labels); rates: the learning rate of each step; mixed: the context of the forward pass.
+    Returns the mean loss over the pictures, each taken when it was seen; it ends early if that is no longer finite.
+    """
+    model.train()
+    total, seen = 0.0, 0
+    for (x, y), rate in zip(part, rates, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with mixed:
+            logits = model(x)
+        loss = nn.functional.cross_entropy(logits.float(), y)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        total, seen = total + loss.detach() * len(y), seen + len(y)
+        if bar is not None:
+            bar.update()
+        if (
+            bar is not None and bar.n % 20 == 0 and not torch.isfinite(total)
+        ):  # asking makes a graphics card wait: not each time
+            break
+    return total.item() / seen
+
+
+@torch.no_grad()
+def predict(model, mixed, part) -> tuple[np.ndarray, np.ndarray]:
+    """What the model says of some pictures, without gradients: probabilities [n, classes] and the loss of each picture
+    [n].
+
+    part: yields (pictures, labels); mixed: the context of the forward pass.
+    """
+    model.eval()
+    probabilities, losses = [], []
+    for x, y in part:
+        with mixed:
+            logits = model(x)
+        log_probabilities = nn.functional.log_softmax(logits.float(), dim=1)
+        probabilities.append(log_probabilities.exp().cpu().numpy())
+        losses.append(nn.functional.nll_loss(log_probabilities, y, reduction="none").cpu().numpy())
+    return np.concatenate(probabilities), np.concatenate(losses)
+
+
+def predict_parts(run: Run, model: nn.Module, config: dict, data: dict, pictures: Pictures) -> None:
+    """Each checkpoint's predictions for validation and test, a row per picture; this ends the run."""
+    device = accelerator().device
+    model.to(device)
+    mixed = mixed_precision(device, model)
+    classes = np.array(config["classes"])
+    for part in ("validation", "test"):
+        rows, labels = data[part]
+        answers, tables = {}, []
+        for checkpoint, file in run.checkpoints.items():
+            epoch = runs.best_epoch(run.history, checkpoint)
+            if epoch not in answers:  # two checkpoints of the same epoch are the same weights
+                model.load_state_dict(runs.read_weights(file, device))
+                answers[epoch] = predict(model, mixed, batches(pictures, rows, labels, config["batch_size"], device))
+            probabilities, losses = answers[epoch]
+            table = pd.DataFrame({"checkpoint": checkpoint, "image": pictures.images[rows], "label": classes[labels]})
+            table["predicted"] = classes[probabilities.argmax(axis=1)]
+            table["loss"] = losses
+            tables.append(pd.concat([table, pd.DataFrame(probabilities, columns=classes)], axis=1))
+        runs.write_csv(run.folder / f"predictions_{part}.csv", pd.concat(tables))
+
+
+def learning_rates(epoch: int, epochs: int, steps: int, peak: float) -> list[float]:
+    """The learning rate of each step of an epoch (the first epoch is 1).
+
+    Over the whole run it rises in a line from a tenth of the peak, then falls to 0 along half a cosine.
+    """
+    rise = WARM_UP * epochs * steps
+    rates = []
+    for step in range((epoch - 1) * steps, epoch * steps):
+        if step < rise:
+            rates.append(peak * (0.1 + 0.9 * step / rise))
+        else:
+            rates.append(peak * (1 + math.cos(math.pi * (step - rise) / (epochs * steps - rise))) / 2)
+    return rates
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of an epoch's order, augmentation and dropout: a run that continues draws the same chance as one in one
+    go."""
+    return seed * 10_000 + epoch
+
+
+def accelerator() -> Accelerator:
+    """Finds the device: a graphics card (CUDA), Apple's (MPS), or the processor. Mixed precision is ours, below."""
+    return Accelerator(mixed_precision="no")
+
+
+def mixed_precision(device: torch.device, model: nn.Module) -> torch.autocast:
+    """The context for a forward pass: multiplications in 16 bits where the device is faster with them, else 32 bits
+    throughout.
+
+    On a processor, depthwise convolutions (EfficientNet's) are slower in 16 bits; measured in
+    ``benchmarks/training_speed.py``.
+    """
+    if device.type == "cuda":
+        return torch.autocast(
+            "cuda", torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        )
+    depthwise = any(isinstance(layer, nn.Conv2d) and layer.groups > 1 for layer in model.modules())
+    fast = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast and not depthwise)
+
+
+def made_with(device: torch.device, mixed: torch.autocast) -> dict:
+    """How a run was made: noted in its config, and not compared when a run is looked for."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "precision": str(mixed.fast_dtype).removeprefix("torch.") if mixed._enabled else "float32",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def select(table: pd.DataFrame, parts: pd.Series, pictures: Pictures, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where the pictures of a part are decoded, and their classes as numbers: two integer arrays [n]."""
+    if not parts.index.equals(table.index):
+        raise IsicError("`parts` and `table` have different rows: draw the split from the same table.")
+    chosen = table[(parts == part) & ~table["image"].isin(pictures.left_out["image"])]
+    if chosen.empty:
+        raise IsicError(f"The {part} part is empty: the protocol needs pictures to train, to validate and to test.")
+    return pictures.rows(chosen["image"]), chosen["label"].cat.codes.to_numpy().astype(np.int64)
+
+
+def configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate) -> dict:
+    """Everything that determines a run's result, as plain values."""
+    pretrained = models.starts_from(name, settings.pretrained_for(name), settings.slim)
+    split = pd.DataFrame({"image": table["image"], "label": table["label"], "part": parts})
+    return {
+        "model": name,
+        "classes": list(table["label"].cat.categories),
+        "pretrained": pretrained,
+        "slim": settings.slim,
+        "picture_size": settings.picture_size,
+        "epochs": settings.epochs,
+        "batch_size": settings.batch_size,
+        "learning_rate": learning_rate or LEARNING_RATE["ImageNet" if pretrained == "ImageNet" else "random"],
+        "weight_decay": WEIGHT_DECAY,
+        "warm_up": WARM_UP,
+        "seed": seed,
+        "protocol": protocol,
+        "by": by,
+        "stage": stage,
+        "data": settings.data_name,
+        "synthetic": settings.synthetic,
+        "pictures": pictures.digest,
+        "split": runs.digest(split.sort_values("image").to_csv(index=False)),
+        "parts": {part: int((parts == part).sum()) for part in splits.PARTS},
+    }
+
+
+def write_events(board: SummaryWriter, row: dict, recall: np.ndarray, classes: list[str]) -> None:
+    """An epoch's figures as TensorBoard events: loss, accuracy, BMA, learning rate, and the recall of each class."""
+    for name in ("train_loss", "validation_loss"):
+        board.add_scalar(f"loss/{name.removesuffix('_loss')}", row[name], row["epoch"])
+    board.add_scalar("accuracy/validation", row["validation_accuracy"], row["epoch"])
+    board.add_scalar("BMA/validation", row["validation_bma"], row["epoch"])
+    board.add_scalar("learning_rate", row["learning_rate"], row["epoch"])
+    for code, value in zip(classes, recall, strict=True):
+        board.add_scalar(f"recall/{code}", value, row["epoch"])
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch means that memory ran out, on a graphics card or on the processor."""
+    said = str(error)
+    return any(words in said for words in ("out of memory", "allocate memory", "not enough memory"))

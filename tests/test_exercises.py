@@ -1,0 +1,167 @@
+"""The self-checks: stubs run, right answers pass, typical mistakes get their hint, and nothing makes them fail."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from archives import names
+
+from isic_utils import exercises, splits, tables
+
+FIXED = [
+    number for number, exercise in exercises.EXERCISES.items() if exercise.right is not None and not callable(exercise.right)
+]
+
+
+# exercise, answer, words of the hint
+TYPICAL_MISTAKES = [
+    ("01.2", 25, "per cent"),
+    ("01.2", 0.5, "mean of three recalls"),
+    ("01.2", 2.0, "sum of the recalls"),
+    ("01.2", 0.62, "accuracy"),
+    ("02.1", -1.1, "weighted sum"),
+    ("02.1", -1.4, "without the bias"),
+    ("02.2", 256 * 256 * 3 * 64 + 64 * 8, "one bias for every neuron"),
+    ("02.2", 256 * 256 * 64 + 64 + 64 * 8 + 8, "grey picture"),
+    ("02.2", 256 * 256 * 3 * 64 + 64, "first layer"),
+    ("02.4", 7.5, "factor 2"),
+    ("02.4", -15, "signs"),
+    ("02.5", 1 / 6, "lands in the minimum"),
+    ("04.1", 92 / 110, "accuracy"),
+    ("04.1", 1.1 / 8, "divides by eight"),
+    ("04.1", 55, "per cent"),
+    ("04.2", 0.8, "too high"),
+    ("04.2", 0.1, "too low"),
+    ("04.4", 0, "by='lesion'"),
+    ("04.4", 20, "that is more"),
+]
+
+
+def said(capsys, number: str, answer: object, *expected: object) -> str:
+    exercises.check(number, answer, *expected)
+    return capsys.readouterr().out
+
+
+def handed_over(number: str) -> list:
+    """What a notebook gives `check` besides the answer."""
+    return [] if number in FIXED else [HANDED_OVER.get(number, TABLE)]
+
+
+def make_table() -> pd.DataFrame:
+    """40 pictures of 20 lesions, on two places of the body."""
+    codes = ["NV"] * 24 + ["MEL"] * 8 + ["AK"] * 4 + ["SCC"] * 4
+    place = ["back", "back", "back", None] * 10
+    table = pd.DataFrame({"image": names(40), "lesion_id": [f"L{n // 2}" for n in range(40)], "anatom_site_general": place})
+    table = table.assign(label=pd.Categorical(codes, tables.CODES, ordered=True))
+    return table.assign(part=["train", "test", "train", "train"] * 10)
+
+
+def make_run() -> SimpleNamespace:
+    """Four predictions: the true class is the likeliest, the second, the last; and the second."""
+    probabilities = [[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7]]
+    answers = pd.DataFrame(probabilities, columns=["MEL", "NV", "BCC"]).assign(label=["MEL", "NV", "BCC", "NV"])
+    return SimpleNamespace(config={"classes": ["MEL", "NV", "BCC"]}, predictions=lambda: answers)
+
+
+TABLE = make_table()
+HANDED_OVER = {
+    "01.4": pd.DataFrame({"share": [0.1, 0.2, 0.6]}),
+    "02.6": np.array([-0.2, 0.1, 0.1]),
+    "04.2": make_run(),
+}
+
+
+@pytest.mark.parametrize("number", exercises.EXERCISES)
+def test_a_stub_runs_and_waits(number, capsys):
+    assert said(capsys, number, ..., *handed_over(number)).startswith(f"Exercise {number}: not answered yet")
+
+
+@pytest.mark.parametrize("number", FIXED)
+def test_the_right_answer_passes(number, capsys):
+    right = exercises.EXERCISES[number].right
+    output = said(capsys, number, right)
+    assert output.startswith(f"Exercise {number}: right! ") and len(output.strip()) > len(f"Exercise {number}: right! ")
+    assert "right!" in said(capsys, number, np.float64(right)) and "right!" in said(capsys, number, np.array(right))
+
+
+def test_an_answer_that_the_notebook_hands_over_passes(capsys):
+    right = HANDED_OVER["02.6"]
+    assert "right!" in said(capsys, "02.6", right, right) and "right!" in said(capsys, "02.6", right.tolist(), right)
+    assert "right!" not in said(capsys, "02.6", right[::-1], right)
+
+
+RIGHT_BY_HAND = {
+    "01.1": 16 / 40,  # MEL, AK and SCC
+    "01.4": 0.3,
+    "01.5": 1 / 4,  # NV is the most frequent class on both places
+    "04.2": 2 / 3,  # 1 for MEL, 1 for NV, 0 for BCC
+    "04.4": 10,  # every other lesion
+}
+
+
+@pytest.mark.parametrize("number, right", RIGHT_BY_HAND.items())
+def test_an_answer_that_is_worked_out_from_the_data(number, right, capsys):
+    assert "right!" in said(capsys, number, right, *handed_over(number))
+    assert "not yet" in said(capsys, number, right + 0.02, *handed_over(number))
+    if right < 1:
+        assert "per cent" in said(capsys, number, 100 * right, *handed_over(number))
+
+
+def test_the_share_seen_in_training(capsys):
+    part = splits.standard(TABLE, by="picture", seed=1)
+    seen = set(TABLE["lesion_id"][part == "train"])
+    right = np.mean([lesion in seen for lesion in TABLE["lesion_id"][part == "test"]])
+    assert right > 0 and "right!" in said(capsys, "01.3", right, TABLE)
+    assert 'by="lesion"' in said(capsys, "01.3", 0.0, TABLE)
+    assert "number of pictures" in said(capsys, "01.3", 5, TABLE)
+
+
+@pytest.mark.parametrize("number, answer, hint", TYPICAL_MISTAKES)
+def test_a_typical_mistake_gets_its_hint(number, answer, hint, capsys):
+    output = said(capsys, number, answer, *handed_over(number))
+    assert "not yet: " in output and hint in output
+
+
+@pytest.mark.parametrize(
+    "answer, kind",
+    [
+        ("0.25", "a text"),
+        (True, "True or False"),
+        ([0.25], "a collection of numbers"),
+        (["MEL"], "a collection of texts"),
+        (None, "of type NoneType"),
+        (pd.Series([1.0]), "of type Series"),
+        (print, "of type builtin_function_or_method"),
+    ],
+)
+def test_an_answer_of_the_wrong_kind_is_told(answer, kind, capsys):
+    assert f"not yet: the answer is a number, yours is {kind}." in said(capsys, "01.2", answer)
+
+
+ODD = [float("nan"), float("inf"), -1, "", [], [1, "a"], [1, [2]], {1, 2}, {}, np.array([]), np.array(3), 1j, object()]
+
+
+@pytest.mark.parametrize("answer", ODD, ids=[repr(answer)[:20] for answer in ODD])
+@pytest.mark.parametrize("number", exercises.EXERCISES)
+def test_no_answer_makes_the_check_fail(number, answer, capsys):
+    assert f"Exercise {number}: " in said(capsys, number, answer, *handed_over(number))
+
+
+def test_texts_and_collections_of_texts_are_compared_without_case_space_and_order():
+    check = exercises.equal
+    assert check(" mel", "MEL", 0) and not check("NV", "MEL", 0)
+    assert check(["bcc", "MEL "], {"MEL", "BCC"}, 0) and not check(["MEL", "MEL"], {"MEL", "BCC"}, 0)
+    assert not check(["MEL"], ["MEL", "BCC"], 0)
+
+
+def test_numbers_are_compared_within_the_tolerance_and_arrays_in_order():
+    check = exercises.equal
+    assert check(0.5049, 0.5, 0.005) and not check(0.506, 0.5, 0.005)
+    assert check([1, 2.001], np.array([1, 2]), 0.01) and not check([2, 1], [1, 2], 0.01) and not check([1], [1, 2], 0.01)
+    assert not check(float("nan"), 0.5, 1)
+
+
+def test_an_exercise_that_there_is_not():
+    with pytest.raises(KeyError):
+        exercises.check("99.9", 1)
