@@ -75,6 +75,13 @@ def lesions_on_both_sides(table: pd.DataFrame) -> int:
     return int(parts.agg(lambda part: {"train", "test"} <= set(part)).sum())
 
 
+def gain_on_seen_lesions(answers: pd.DataFrame) -> float:
+    """Exercise 06.5: the BMA on pictures whose lesion was in training, minus the BMA on the others."""
+    right = answers["predicted"] == answers["label"]
+    seen, unseen = (right[answers["seen"] == was].groupby(answers["label"]).mean() for was in (True, False))
+    return seen.mean() - unseen.mean()
+
+
 EXERCISES = {
     "01.1": Exercise(
         right=lambda table: table["label"].isin(MALIGNANT).mean(),
@@ -244,6 +251,7 @@ EXERCISES = {
         praise="the steeper the loss, the smaller the largest learning rate.",
     ),
     "02.6": Exercise(
+        right=[-0.3422, 0.3902, -0.0480],
         mistakes=(
             Mistake(
                 lambda answer, right: equal(answer, [-0.8858, 0.8438, 0.0420], 0.005),
@@ -255,6 +263,114 @@ EXERCISES = {
             ),
         ),
         praise="smaller than the cross-entropy's p - y, although the answer is wrong: softmax has gone flat here.",
+    ),
+    "03.1": Exercise(
+        right=128,
+        tolerance=0,
+        mistakes=(
+            Mistake(
+                lambda answer, right: close(answer, 128.5, 0.005), "windows are counted: round 127.5 down, then add 1."
+            ),
+            Mistake(lambda answer, right: answer in (127, 127.5), "the window's first place counts too: add 1."),
+            Mistake(lambda answer, right: answer in (125, 126, 126.5), "the padding is on both ends: 2 · 3."),
+            Mistake(lambda answer, right: answer in (255, 256), "that is with stride 1."),
+        ),
+        praise="just half of the side, which is what the padding of 3 was chosen for.",
+    ),
+    "03.2": Exercise(
+        right=64 * (32 * 5 * 5 + 1),
+        tolerance=0,
+        mistakes=(
+            Mistake(
+                lambda answer, right: answer == right - 64, "those are the weights; add one bias for every filter."
+            ),
+            Mistake(
+                lambda answer, right: answer in (64 * 25, 64 * 26),
+                "each filter has a table of 5 × 5 weights for each of its 32 channels.",
+            ),
+            Mistake(
+                lambda answer, right: answer == right - 64 + 32,
+                "there is a bias for every filter, and not for every channel.",
+            ),
+        ),
+        praise="whatever the size of the picture.",
+    ),
+    "03.3": Exercise(
+        right=[[-1, -1, 0], [-1, 0, 1], [0, 1, 1]],
+        mistakes=(
+            Mistake(
+                lambda answer, right: equal(answer, np.negative(right), 0.005),
+                "that one is positive where it gets darker towards the lower right.",
+            ),
+            Mistake(
+                lambda answer, right: equal(answer, np.flipud(right), 0.005) or equal(answer, np.fliplr(right), 0.005),
+                "that one is for the other diagonal: its zeros go from the upper left to the lower right.",
+            ),
+            Mistake(
+                lambda answer, right: np.array(answer, dtype=object).shape != (3, 3),
+                "a kernel of 3 × 3 is a list of three lists of three numbers.",
+            ),
+        ),
+        praise="the lower right corner minus the upper left one.",
+    ),
+    "03.4": Exercise(
+        right=18,
+        tolerance=0,
+        mistakes=(
+            Mistake(
+                lambda answer, right: answer == 7,
+                "that is without the pooling: it doubles the distance between neighbours.",
+            ),
+            Mistake(
+                lambda answer, right: answer == 15, "a pooling window has a size too: it reaches one neighbour further."
+            ),
+            Mistake(
+                lambda answer, right: answer == 9, "the distance doubles for the layers after a pooling: d is 1, 2, 4."
+            ),
+            Mistake(lambda answer, right: answer == 22, "only the first two convolutions are followed by a pooling."),
+        ),
+        praise="without the pooling it would be 7.",
+    ),
+    "03.5": Exercise(
+        right=256 * 256 * 64 * 27,
+        tolerance=0,
+        mistakes=(
+            Mistake(lambda answer, right: answer == 64 * 27, "those are the weights; each is used at every place."),
+            Mistake(
+                lambda answer, right: answer == right / 3, "a filter has 3 × 3 weights for each of three channels."
+            ),
+            Mistake(lambda answer, right: answer == 2 * right, "those are the FLOPs; a multiply-add is two of them."),
+            Mistake(
+                lambda answer, right: answer == 254 * 254 * 64 * 27,
+                "with padding 1 the answer is as large as the picture.",
+            ),
+        ),
+        praise="a hundred million, from fewer than two thousand weights.",
+    ),
+    "03.6": Exercise(
+        right=27 / 49,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            UPSIDE_DOWN,
+            Mistake(lambda answer, right: close(answer, 9 / 49, 0.005), "that is one of the three layers."),
+        ),
+        praise="little more than half, and three ReLUs instead of one. That is VGG16's idea.",
+    ),
+    "03.7": Exercise(
+        right=64 * 768 * 1024 * 4 / 1e6,
+        tolerance=0.5,
+        mistakes=(
+            Mistake(
+                lambda answer, right: close(answer, 192, 0.5), "those are mebibytes, 2^20 bytes; a megabyte is 10^6."
+            ),
+            Mistake(
+                lambda answer, right: close(answer, right / 4, 0.5),
+                "those are millions of numbers, each of which takes 4 bytes.",
+            ),
+            Mistake(lambda answer, right: close(answer, right * 1e6, 1e6), "those are bytes."),
+        ),
+        praise="for one picture, in one layer. It explains why segmentation takes small batches.",
     ),
     "04.1": Exercise(
         right=0.55,
@@ -320,6 +436,183 @@ EXERCISES = {
         ),
         praise="a network can recognise them instead of their disease. Lesson 06 measures what that is worth.",
     ),
+    "05.1": Exercise(
+        right=3.3 / 8,
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, 3.5 / 8, 0.001),
+                "that is 5/8 of the five-class BMA: it takes the merged class's recall for AK's.",
+            ),
+            Mistake(lambda answer, right: close(answer, 3.5 / 5, 0.001), "that is the BMA over five classes."),
+            Mistake(
+                lambda answer, right: close(answer, 3.3 / 5, 0.001),
+                "divide by eight: DF, VASC and SCC count too, each with a recall of 0.",
+            ),
+        ),
+        praise="5/8 of the five-class BMA would have been 0.4375.",
+    ),
+    "05.2": Exercise(
+        right=["ResNet101", "Wide ResNet"],
+        mistakes=(
+            Mistake(
+                lambda answer, right: set(right) < {name.strip() for name in answer},
+                "one of these is below 5/8 · 1, so a very good five-class model could have beaten it.",
+            ),
+            Mistake(
+                lambda answer, right: {name.strip() for name in answer} < set(right),
+                "there is another one. What is the highest that 5/8 · M_b can be?",
+            ),
+        ),
+        praise="5/8 · M_b ends at 0.625, so those two had won before the balanced models were trained.",
+    ),
+    "05.3": Exercise(
+        right=lambda table: 1 - 8 * table["label"].value_counts().min() / len(table),
+        tolerance=0.001,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            Mistake(
+                lambda answer, right: is_number(answer) and 0 < answer < right,
+                "that is less. The smallest of the eight classes sets the number, and there are eight draws of it.",
+            ),
+            Mistake(lambda answer, right: answer > 1, "that is a number of pictures; divide by all of them."),
+        ),
+        praise="that is why the thesis merged.",
+    ),
+    "05.4": Exercise(
+        right=0.009 / 0.108,
+        tolerance=0.001,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            Mistake(
+                lambda answer, right: close(answer, 0.9, 0.001),
+                "that is the recall: right alarms among the class. Precision is right alarms among all alarms.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.009, 0.0005),
+                "that is the share of right alarms among all pictures; divide by the share of all alarms.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.009 / 0.099, 0.0005),
+                "that is right against false alarms; divide by all of them, right and false.",
+            ),
+        ),
+        praise="one alarm in twelve is right, with a recall of 0.9 and few false alarms in the eyes of the ROC.",
+    ),
+    "05.5": Exercise(
+        right=lambda sizes: sizes.max() / sizes.sum(),
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, 1 / 8, 0.0005), "that is its BMA. Accuracy is the share of NV."
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 54 / 55, 0.005),
+                "that would be so with two classes; there are six more in between.",
+            ),
+        ),
+        praise="accuracy is to be compared with this number, BMA with 1/8.",
+    ),
+    "06.1": Exercise(
+        right=0.7875,
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            Mistake(lambda answer, right: close(answer, 0.9, 0.0005), "an eighth of those nine partitions validates."),
+            Mistake(
+                lambda answer, right: close(answer, 0.7, 0.0005), "that is with five partitions, as in the thesis."
+            ),
+            Mistake(lambda answer, right: close(answer, 0.1125, 0.001), "that is the share that validates."),
+            Mistake(
+                lambda answer, right: close(answer, 0.775, 0.0005),
+                "an eighth of the nine partitions that are left, not of all pictures.",
+            ),
+        ),
+        praise="more to learn from than with five partitions, for twice as many trainings.",
+    ),
+    "06.2": Exercise(
+        right=round(1.96**2 * 0.733 * 0.267 / 0.01**2),
+        tolerance=5,
+        mistakes=(
+            Mistake(
+                lambda answer, right: close(answer, 4 * right, 20),
+                "that is for ± 0.005, an interval 0.01 wide in all; ± 0.01 is 0.02 wide.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, right / 4, 5),
+                "that is for ± 0.02; ± 0.01 means that each half is 0.01 wide.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, right / 1.96**2, 5),
+                "that is for one standard deviation; a 95 % interval takes 1.96 of them, and here it is squared.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 1.96**2 / 4 / 0.01**2, 5),
+                "that is for an accuracy of a half, the worst case; here it is 0.733.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, right / 1.96, 5), "1.96 has to be squared when you solve for n."
+            ),
+        ),
+        praise="and they must be independent: a lesion photographed eight times is not eight of them.",
+    ),
+    "06.3": Exercise(
+        right=1.959964**2 / (20 + 1.959964**2),
+        tolerance=0.002,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            Mistake(lambda answer, right: answer == 0, "that is the normal interval, which has no width here."),
+            Mistake(
+                lambda answer, right: close(answer, 3 / 20, 0.002),
+                "that is the rule of three, 3/n, a good guess; Wilson's upper end is a little higher.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.1684, 0.002),
+                "that is the exact interval by Clopper and Pearson; the question is about Wilson's.",
+            ),
+        ),
+        praise="missing none of 20 still allows for one melanoma missed in six.",
+    ),
+    "06.4": Exercise(
+        right=0.0356996,
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, right / 2, 0.0005),
+                "that is one side; either model might have been the better one, so take both.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.0253, 0.0005),
+                "that is the chi-square approximation without correction; the exact test takes coins, stats.binom.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.0369, 0.0005),
+                "that is the chi-square approximation, close; the exact test takes coins, stats.binom.",
+            ),
+        ),
+        praise="the 955 pictures on which they agree play no part.",
+    ),
+    "06.5": Exercise(
+        right=gain_on_seen_lesions,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, -right, 0.005) and abs(right) > 0.005,
+                "that is the other way round: seen minus not seen.",
+            ),
+            Mistake(
+                lambda answer, right: is_number(answer) and -1 <= answer <= 1,
+                "that is another difference. Is it the accuracy? Take the recall of each class, then their mean, on "
+                "the pictures that were seen and on those that were not.",
+            ),
+        ),
+        praise="a hint of the leak and not its measure, for the two groups show different lesions.",
+    ),
 }
 
 
@@ -331,6 +624,9 @@ def check(number: str, answer: object, expected: object = None) -> None:
     exercise has.
     """
     exercise = EXERCISES[number]
+    if answer is ...:
+        print(f"Exercise {number}: not answered yet. Replace the three dots by your answer and run the cell again.")
+        return
     right = exercise.right if expected is None else expected
     if callable(exercise.right):
         right = exercise.right(expected)
@@ -339,8 +635,6 @@ def check(number: str, answer: object, expected: object = None) -> None:
 
 def verdict(exercise: Exercise, answer: object, right: object) -> str:
     """What `check` says of an answer."""
-    if answer is ...:
-        return "not answered yet. Replace the three dots by your answer and run the cell again."
     if not same_kind(answer, right):
         return f"not yet: the answer is {kind(right)}, yours is {kind(answer)}."
     if equal(answer, right, exercise.tolerance):

@@ -282,6 +282,28 @@ def dense_network(layers: dict[str, Sequence[str]], weights: Sequence[np.ndarray
     return figure
 
 
+def chain(values: dict[str, str], steps: dict[str, str]) -> Figure:
+    """Numbers in a row, computed one from the other, and the slopes that come back from the last to the first.
+
+    values: what stands in each circle -> its slope, or "" for none; steps: what happens between two circles -> the
+    slope of the weight there.
+    """
+    figure, axis = plt.subplots(figsize=(1.9 * len(values), 2))
+    circle = {"boxstyle": "circle", "facecolor": "white"}
+    for place, (value, slope) in enumerate(values.items()):
+        axis.text(place, 0, value, ha="center", va="center", bbox=circle)
+        axis.text(place, -0.7, slope, ha="center", fontsize=9)
+    for place, (step, slope) in enumerate(steps.items()):
+        axis.annotate("", (place + 0.72, 0.12), (place + 0.28, 0.12), arrowprops={"arrowstyle": "->"})
+        back = {"arrowstyle": "->", "linestyle": "--"}
+        axis.annotate("", (place + 0.28, -0.12), (place + 0.72, -0.12), arrowprops=back)
+        axis.text(place + 0.5, 0.25, step, ha="center", fontsize=9)
+        axis.text(place + 0.5, -0.4, slope, ha="center", fontsize=9, weight="bold")
+    axis.set(xlim=(-0.4, len(values) - 0.6), ylim=(-0.85, 0.6))
+    axis.axis("off")
+    return figure
+
+
 def decision_boundaries(
     points: np.ndarray, is_first: np.ndarray, names: Sequence[str], probabilities: dict[str, Callable]
 ) -> Figure:
@@ -298,9 +320,10 @@ def decision_boundaries(
     for axis, (title, probability) in zip(axes[0], probabilities.items(), strict=True):
         answers = probability(np.column_stack([across.ravel(), up.ravel()])).reshape(across.shape)
         axis.contourf(across, up, answers, levels=[0, 0.25, 0.5, 0.75, 1], colors=["1", "0.93", "0.8", "0.65"])
-        axis.contour(across, up, answers, levels=[0.5], colors="black", linewidths=2)
-        axis.plot(*points[is_first].T, "o", color=BLUE, markersize=3, label=names[0])
-        axis.plot(*points[~is_first].T, "^", color=RED, markersize=3.5, fillstyle="none", label=names[1])
+        axis.plot(*points[is_first].T, "o", color=BLUE, markersize=2.5, alpha=0.6, label=names[0])
+        axis.plot(*points[~is_first].T, "^", color=RED, markersize=3.5, fillstyle="none", alpha=0.6, label=names[1])
+        for colour, width in (("white", 4), ("black", 2)):
+            axis.contour(across, up, answers, levels=[0.5], colors=colour, linewidths=width, zorder=3)
         axis.set_title(title, fontsize=10)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure

@@ -83,9 +83,11 @@ def class_numbers(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, 
     true, predicted = np.asarray(true), np.asarray(predicted)
     if true.ndim != 1 or true.shape != predicted.shape or len(true) == 0:
         raise ValueError(
-            f"`true` is of shape {true.shape} and `predicted` of {predicted.shape}: both must be [n], with n at least 1."
+            f"`true` is of shape {true.shape} and `predicted` of {predicted.shape}: both must be [n], n at least 1."
         )
     for name, values in (("true", true), ("predicted", predicted)):
         if not np.issubdtype(values.dtype, np.integer):
-            raise ValueError(f"`{name}` holds {values.dtype} and no class numbers: take the argmax of probabilities first.")
+            raise ValueError(
+                f"`{name}` holds {values.dtype} and no class numbers: take the argmax of probabilities first."
+            )
     return true, predicted

@@ -5,6 +5,7 @@ Every classifier takes pictures as float [n, 3, height, width] from 0 to 1 and r
 
 import contextlib
 import io
+import pickle
 
 import torch
 import torchvision
@@ -31,7 +32,7 @@ PRETRAINED_BY_DEFAULT = {
     "wide_resnet": True,
     "efficientnet_lite0": True,
 }
-SLIM = 8  # a slim network has an eighth of the channels in every layer
+SLIM = {"torchvision": 8, "ours": 4}  # by how much the channels of every layer are divided in a slim network
 
 TORCHVISION = {
     "vgg16": (torchvision.models.vgg16, torchvision.models.VGG16_Weights.IMAGENET1K_V1),
@@ -66,15 +67,15 @@ def classifier(name: str, classes: int = 8, pretrained: bool | None = None, slim
     pretrained: start from ImageNet weights; None: the model's own default (`PRETRAINED_BY_DEFAULT`). If torchvision's
     weights
         cannot be downloaded, a line says so, the network starts from random weights and `.pretrained` tells it.
-    slim: the same layers with an eighth of the channels, for a laptop. ImageNet weights do not fit a slim network, so
-    it starts
+    slim: the same layers with an eighth of the channels (the residual net: a quarter), for a laptop. ImageNet weights
+    do not fit a slim network, so it starts
         from random weights. EfficientNet-Lite0 is small as it is, and the same when slim.
 
     Raises IsicError for an unknown name, and if pretrained weights are asked of the residual net, which has none.
     """
     status = starts_from(name, pretrained, slim)
     if name == "residual":
-        network = ResidualNet(classes, width=16 if slim else 64)
+        network = ResidualNet(classes, width=64 // SLIM["ours"] if slim else 64)
     elif name == "efficientnet_lite0":
         network = efficientnet_lite0(classes, pretrained=status == "ImageNet")
         return Classifier(
@@ -132,7 +133,7 @@ class ResidualNet(nn.Module):
     The thesis gives the kinds of layers and not their number or width; those are ours.
     """
 
-    def __init__(self, classes: int, width: int, dropout: float = 0.1):
+    def __init__(self, classes: int, width: int, dropout: float = 0.05):
         super().__init__()
         widths = [3, width, 2 * width, 4 * width, 8 * width]
         self.blocks = nn.Sequential(
@@ -158,7 +159,7 @@ def torchvision_network(name: str, classes: int, pretrained: bool) -> tuple[nn.M
         return build(num_classes=classes), "no"
     try:
         network = build(weights=weights)
-    except (OSError, RuntimeError) as error:  # no network, or a download cut short
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, or no weights in the file
         print(f"The ImageNet weights of {TITLES[name]} cannot be downloaded ({error}): it starts from random weights.")
         return build(num_classes=classes), "no (could not be downloaded)"
     if hasattr(network, "fc"):
@@ -182,12 +183,13 @@ def make_slim(module: nn.Module, classes: int) -> None:
 
     What goes in (3 colours) and what comes out (the classes) stays.
     """
+    divisor = SLIM["torchvision"]
     for name, layer in module.named_children():
         if isinstance(layer, nn.Conv2d):
-            inputs = 3 if layer.in_channels == 3 else layer.in_channels // SLIM
+            inputs = 3 if layer.in_channels == 3 else layer.in_channels // divisor
             new = nn.Conv2d(
                 inputs,
-                layer.out_channels // SLIM,
+                layer.out_channels // divisor,
                 layer.kernel_size,
                 layer.stride,
                 layer.padding,
@@ -196,10 +198,10 @@ def make_slim(module: nn.Module, classes: int) -> None:
             nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
             setattr(module, name, new)
         elif isinstance(layer, nn.BatchNorm2d):
-            setattr(module, name, nn.BatchNorm2d(layer.num_features // SLIM))
+            setattr(module, name, nn.BatchNorm2d(layer.num_features // divisor))
         elif isinstance(layer, nn.Linear):
-            outputs = classes if layer.out_features == classes else layer.out_features // SLIM
-            setattr(module, name, nn.Linear(layer.in_features // SLIM, outputs))
+            outputs = classes if layer.out_features == classes else layer.out_features // divisor
+            setattr(module, name, nn.Linear(layer.in_features // divisor, outputs))
         else:
             make_slim(layer, classes)
 
@@ -287,6 +289,6 @@ def two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
 def unet(width: int = 64, slim: bool = False) -> UNet:
     """U-Net: [n, 3, height, width] from 0 to 1 -> logits [n, 1, height, width], for pictures of any size.
 
-    width: channels of the first level, twice as many on each level below; slim: an eighth of them.
+    width: channels of the first level, twice as many on each level below; slim: a quarter of them.
     """
-    return UNet(width // SLIM if slim else width)
+    return UNet(width // SLIM["ours"] if slim else width)

@@ -30,6 +30,7 @@ MAX_LEFT_OUT = 0.01  # up to this share of unreadable pictures is left out and l
 CHUNK = 256  # pictures decoded at a time, which bounds the memory in use
 
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of damaged EXIF tags, which do not matter
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ class Pictures:
         rows = self.images.get_indexer(images)
         if (rows < 0).any():
             raise IsicError(
-                f"{(rows < 0).sum()} pictures of the table are not among the decoded ones (first: {images[rows < 0].iloc[0]}): "
-                "drop the rows of `pictures.left_out`, or load the pictures of this table."
+                f"{(rows < 0).sum()} pictures of the table are not among the decoded ones "
+                f"(first: {images[rows < 0].iloc[0]}): drop the rows of `pictures.left_out`, "
+                "or load the pictures of this table."
             )
         return rows
 
@@ -82,14 +84,14 @@ def load(table: pd.DataFrame, size: int, cache: Path, progress: bool = True) -> 
     except OSError as error:
         needed = len(table) * size * size * 3 / 1e6
         raise IsicError(
-            f"The decoded pictures cannot be kept in {cache} ({error.strerror or error}): make the folder writable and see that "
-            f"{needed:,.0f} MB are free."
+            f"The decoded pictures cannot be kept in {cache} ({error.strerror or error}): make the folder writable "
+            f"and see that {needed:,.0f} MB are free."
         ) from error
     if len(stored.left_out):
         print(
-            f"{len(stored.left_out):,} of {len(table):,} pictures cannot be read and are left out; see `.left_out`. The first:"
+            f"{len(stored.left_out):,} of {len(table):,} pictures cannot be read and are left out; see `.left_out`. "
+            f"The first: {stored.left_out['reason'].iloc[0]}"
         )
-        print(f"  {stored.left_out['reason'].iloc[0]}")
     return stored
 
 
@@ -116,8 +118,8 @@ def decode_all(table: pd.DataFrame, size: int, folder: Path, progress: bool) -> 
                 bar.update(len(chunk))
         if len(left_out) > MAX_LEFT_OUT * len(paths):
             raise IsicError(
-                f"{len(left_out):,} of {len(paths):,} pictures cannot be read, more than {MAX_LEFT_OUT:.0%}, so download or "
-                f"unpack the archive again; the first of them: {left_out[0][2]}"
+                f"{len(left_out):,} of {len(paths):,} pictures cannot be read, more than {MAX_LEFT_OUT:.0%}, so "
+                f"download or unpack the archive again; the first of them: {left_out[0][2]}"
             )
         index = {"version": VERSION, "digest": digest.hexdigest()[:16], "images": kept, "left_out": left_out}
         (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
@@ -188,6 +190,8 @@ def open_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
         with Image.open(path, formats=("JPEG", "PNG")) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
+            if picture.format == "PNG":
+                check_sums(path)
             if at_least is not None:
                 picture.draft(None, (at_least, at_least))
             picture.load()
@@ -200,6 +204,12 @@ def open_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
         Exception
     ) as error:  # Pillow raises many kinds for damaged files: OSError, SyntaxError, ValueError, struct.error ...
         raise IsicError(f"{path} {what_is_wrong(Path(path))}: download or unpack it again.") from error
+
+
+def check_sums(path: Path | str) -> None:
+    """Raise SyntaxError if a PNG file's checksums are wrong: Pillow does not look at them when it loads pixels."""
+    with Image.open(path, formats=("PNG",)) as picture:
+        picture.verify()
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
@@ -276,8 +286,8 @@ def number_of_batches(pictures: int, batch_size: int) -> int:
 def augment(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """A shuffled batch of pictures as float from 0 to 1, each flipped, turned and lit by chance.
 
-    A lesion has no up or down: each of the 8 ways to lay a square on itself is as likely. Which picture comes where in a
-    shuffled batch is chance already, so an eighth of the batch is laid each way. The light varies by up to 10 %.
+    A lesion has no up or down: each of the 8 ways to lay a square on itself is as likely. Which picture comes where in
+    a shuffled batch is chance already, so an eighth of the batch is laid each way. The light varies by up to 10 %.
     pixels: uint8 [n, 3, size, size] on any device, which is changed in place; generator: on the CPU, so every device
     draws the same chance.
     """

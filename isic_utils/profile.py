@@ -26,7 +26,8 @@ class Profile:
 
     picture_size: side in pixels of the square pictures that classifiers see.
     segmentation_size: (height, width) in pixels of the pictures that U-Net sees.
-    epochs: passes over the training part. batch_size: pictures per step.
+    epochs: passes over the training part; fine_tuning_epochs: the same for a network that starts from ImageNet weights.
+    batch_size: pictures per step.
     slim: whether the networks are built with a fraction of their channels (`models.classifier`).
     pretrained: True, False, or None for each model's own default (`models.PRETRAINED_BY_DEFAULT`).
     data, cache, runs: the folders with the data, the decoded pictures and the trained runs.
@@ -36,6 +37,7 @@ class Profile:
     picture_size: int
     segmentation_size: tuple[int, int]
     epochs: int
+    fine_tuning_epochs: int
     batch_size: int
     slim: bool
     pretrained: bool | None
@@ -60,10 +62,32 @@ class Profile:
 
 
 SIZES = {
-    "laptop": dict(picture_size=64, segmentation_size=(96, 128), epochs=5, batch_size=32, slim=True, pretrained=None),
-    "lab": dict(picture_size=128, segmentation_size=(192, 256), epochs=15, batch_size=64, slim=False, pretrained=True),
+    "laptop": dict(
+        picture_size=64,
+        segmentation_size=(96, 128),
+        epochs=8,
+        fine_tuning_epochs=4,
+        batch_size=32,
+        slim=True,
+        pretrained=None,
+    ),
+    "lab": dict(
+        picture_size=128,
+        segmentation_size=(192, 256),
+        epochs=20,
+        fine_tuning_epochs=10,
+        batch_size=64,
+        slim=False,
+        pretrained=True,
+    ),
     "full": dict(
-        picture_size=256, segmentation_size=(768, 1024), epochs=100, batch_size=32, slim=False, pretrained=None
+        picture_size=256,
+        segmentation_size=(768, 1024),
+        epochs=100,
+        fine_tuning_epochs=100,
+        batch_size=32,
+        slim=False,
+        pretrained=None,
     ),
 }
 

@@ -70,8 +70,8 @@ class Run:
         """
         if part not in ("validation", "test") or checkpoint not in CHECKPOINTS:
             raise IsicError(
-                f"There are no predictions for part {part!r}, checkpoint {checkpoint!r}: parts are validation and test, "
-                f"checkpoints {', '.join(CHECKPOINTS)}."
+                f"There are no predictions for part {part!r}, checkpoint {checkpoint!r}: parts are validation "
+                f"and test, checkpoints {', '.join(CHECKPOINTS)}."
             )
         file = self.folder / f"predictions_{part}.csv"
         if not file.exists():
@@ -161,8 +161,8 @@ def write(file: Path, save: Callable[[Path], None]) -> None:
     except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when the disk is full
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise IsicError(
-            f"{file} cannot be written ({reason}): free disk space or choose another folder with ISIC_RUNS, then start again; "
-            "the run continues from its last complete epoch."
+            f"{file} cannot be written ({reason}): free disk space or choose another folder with ISIC_RUNS, then "
+            "start again; the run continues from its last complete epoch."
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -181,7 +181,10 @@ def write_csv(file: Path, table: pd.DataFrame) -> None:
 
 def read_csv(file: Path) -> pd.DataFrame:
     """A table that `write_csv` wrote, every number exactly as it was."""
-    before_3_1 = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)  # since then pandas is exact without being asked
+    before_3_1 = tuple(map(int, pd.__version__.split(".")[:2])) < (
+        3,
+        1,
+    )  # since then pandas is exact without being asked
     return pd.read_csv(file, **({"float_precision": "round_trip"} if before_3_1 else {}))
 
 

@@ -29,8 +29,16 @@ def cross_validation(table: pd.DataFrame, by: str = "picture", seed: int = 0) ->
 
     Of the four partitions left, 12.5 % are validation: 4/5 · 1/8 = 10 % of all, so stage 1 is the standard split.
     Returns a DataFrame with the columns 1 to 5, each as `standard` returns it. Each picture tests exactly once.
+    Prints a sentence if a class has fewer pictures (or lesions, by="lesion") than there are stages.
     """
     numbers = partitions(table, 5, by, seed)
+    units = table["image"] if by == "picture" else table["lesion_id"].fillna(table["image"])
+    sizes = units.groupby(table["label"], observed=True).nunique()
+    for code, size in sizes[sizes < 5].items():
+        print(
+            f"Class {code} has {size} {by}{'s' * (size != 1)} for 5 stages: where none of it is left to test, "
+            "BMA is the mean over the other classes; add pictures of it, or leave it out."
+        )
     return pd.DataFrame({number: stage(table, number, numbers, by, seed) for number in range(1, 6)})
 
 
@@ -52,7 +60,7 @@ def balanced(table: pd.DataFrame, by: str = "picture", seed: int = 0, within: pd
     smallest = int(label.value_counts().min())
     if smallest == 0:
         raise IsicError(
-            f"No picture of class {label.value_counts().idxmin()} is there to draw from: balanced classes need all five."
+            f"No picture of class {label.value_counts().idxmin()} is there to draw from: balancing needs all five."
         )
     merged = table.assign(original_label=table["label"], label=label)
     shuffled = merged.sort_values("image").sample(frac=1, random_state=seed)
@@ -74,7 +82,8 @@ def partitions(table: pd.DataFrame, count: int, by: str, seed: int) -> pd.Series
         raise IsicError(f"by={by!r} is no way to split: use 'picture' or 'lesion'.")
     if table["image"].duplicated().any():
         raise IsicError(
-            f"{table['image'][table['image'].duplicated()].iloc[0]} stands in the table twice: splits need each picture once."
+            f"{table['image'][table['image'].duplicated()].iloc[0]} stands in the table twice: "
+            "splits need each picture once."
         )
     if not table.index.is_unique:
         raise IsicError("The table's index has a value twice: number its rows anew with table.reset_index(drop=True).")

@@ -58,7 +58,8 @@ def isic2019(folder: Path | str) -> pd.DataFrame:
     without_metadata = len(set(table["image"]) - set(metadata["image"]))
     if without_metadata:
         print(
-            f"{METADATA_2019} has no row for {without_metadata:,} of {len(table):,} pictures: their metadata is left empty."
+            f"{METADATA_2019} has no row for {without_metadata:,} of {len(table):,} pictures: "
+            "their metadata is left empty."
         )
     if (folder / PICTURES_2019).is_dir():
         table = keep_pictures_that_are_there(table, folder / PICTURES_2019)
@@ -118,7 +119,9 @@ def read_csv(file: Path, columns: list[str]) -> pd.DataFrame:
         try:
             cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True), [])
         except csv.Error as error:
-            raise IsicError(f"{file}, line {number}, is no row of a table ({error}): download the file again.") from error
+            raise IsicError(
+                f"{file}, line {number}, is no row of a table ({error}): download the file again."
+            ) from error
         cells = [None if cell.strip() in MISSING else cell.strip() for cell in cells]
         if any(cells):
             rows[number] = cells
@@ -181,8 +184,8 @@ def checked_names(names: pd.Series, file: Path) -> pd.Series:
     if outside.any():
         name = names[outside].iloc[0]
         raise IsicError(
-            f"{file}, line {line_of(outside)}: {shortened(name)!r} is a path or a hidden file, not the name of a picture: "
-            "write the file's name without folder and ending."
+            f"{file}, line {line_of(outside)}: {shortened(name)!r} is a path or a hidden file and no "
+            "picture's name: write the file's name without folder and ending."
         )
     twice = names.duplicated()
     if twice.any():
@@ -205,21 +208,22 @@ def one_label_each(truth: pd.DataFrame, file: Path) -> pd.Series:
     wrong = ~values.isin([0, 1]).all(axis=1)
     if wrong.any():
         raise IsicError(
-            f"{file}, line {line_of(wrong)}: {truth['image'][wrong].iloc[0]} has a label that is neither 0 nor 1: correct it."
+            f"{file}, line {line_of(wrong)}: {truth['image'][wrong].iloc[0]} has a label that is neither 0 nor 1: "
+            "correct it."
         )
     wrong = values.sum(axis=1) != 1
     if wrong.any():
         labels = values[wrong].iloc[0]
         found = " and ".join(labels.index[labels == 1]) or "none"
         raise IsicError(
-            f"{file}, line {line_of(wrong)}: {truth['image'][wrong].iloc[0]} must have exactly one label and has {found}: "
-            "correct or delete the row."
+            f"{file}, line {line_of(wrong)}: {truth['image'][wrong].iloc[0]} must have exactly one label "
+            f"and has {found}: correct or delete the row."
         )
     if "UNK" in classes and values["UNK"].any():
         wrong = values["UNK"] == 1
         raise IsicError(
-            f"{file}, line {line_of(wrong)}: {truth['image'][wrong].iloc[0]} is labelled UNK, which only the official test set has: "
-            "delete the row."
+            f"{file}, line {line_of(wrong)}: {truth['image'][wrong].iloc[0]} is labelled UNK, which only the official "
+            "test set has: delete the row."
         )
     labels = values[CODES].to_numpy().argmax(axis=1)
     return pd.Series(pd.Categorical.from_codes(labels, CODES, ordered=True), index=truth.index)
@@ -231,8 +235,8 @@ def ages(column: pd.Series, file: Path) -> pd.Series:
     wrong = values.isna() & column.notna() | ~values.fillna(0).between(0, 120)
     if wrong.any():
         raise IsicError(
-            f"{file}, line {line_of(wrong)}: {column.name} is {shortened(column[wrong].iloc[0])!r}, which is no age in years: "
-            "correct or empty it."
+            f"{file}, line {line_of(wrong)}: {column.name} is {shortened(column[wrong].iloc[0])!r}, "
+            "which is no age in years: correct or empty it."
         )
     return values
 

@@ -64,11 +64,18 @@ def fit(
     torch.manual_seed(seed)
     model = models.classifier(name, len(config["classes"]), settings.pretrained_for(name), settings.slim)
     if model.pretrained != config["pretrained"]:  # ImageNet weights were wanted and could not be had
-        config["pretrained"] = model.pretrained
+        config |= schedule(model.pretrained, settings, learning_rate)
         run = Run(runs.find(place, config))
         if run.finished:
             return run
 
+    if run.folder != place:
+        other = Run(place).config
+        differs = [key for key in runs.compared(config) if other.get(key) != config[key]]
+        print(
+            f"{place.relative_to(settings.runs)} keeps a run with other {', '.join(differs)}; "
+            f"this one goes to {run.folder.name} beside it."
+        )
     run.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(run.folder / ".lock"):  # a second process waits here and then finds the run finished
         if not run.finished:
@@ -85,6 +92,23 @@ def fit(
                     "or use a smaller ISIC_PROFILE."
                 ) from error
     return run
+
+
+def find(
+    name: str,
+    table: pd.DataFrame,
+    parts: pd.Series,
+    pictures: Pictures,
+    settings: Profile,
+    protocol: str = "standard",
+    by: str = "picture",
+    seed: int = 0,
+    stage: int | None = None,
+    learning_rate: float | None = None,
+) -> Run:
+    """The run that `fit` returns for the same arguments, as far as it has come: nothing is trained (`Run.finished`)."""
+    config = configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate)
+    return Run(runs.find(runs.place(settings, protocol, by, name, seed, stage), config))
 
 
 def train(run: Run, model: nn.Module, config: dict, data: dict, pictures: Pictures, progress: bool) -> None:
@@ -127,8 +151,8 @@ def train(run: Run, model: nn.Module, config: dict, data: dict, pictures: Pictur
             probabilities, losses = predict(model, mixed, batches(pictures, *data["validation"], size, device))
             if not math.isfinite(train_loss + losses.mean()):
                 raise IsicError(
-                    f"The loss of {title} is no longer finite in epoch {epoch}, since its weights have grown without bound: "
-                    f"try a smaller learning rate, e.g. learning_rate={config['learning_rate'] / 10:g} "
+                    f"The loss of {title} is no longer finite in epoch {epoch}, since its weights have grown without "
+                    f"bound: try a smaller learning rate, e.g. learning_rate={config['learning_rate'] / 10:g} "
                     f"instead of {config['learning_rate']:g}."
                 )
             true, answers = data["validation"][1], probabilities.argmax(axis=1)
@@ -169,7 +193,7 @@ def train_one_epoch(model, optimizer, scaler, mixed, part, rates, bar=None) -> f
     """
     model.train()
     total, seen = 0.0, 0
-    for (x, y), rate in zip(part, rates, strict=True):
+    for step, ((x, y), rate) in enumerate(zip(part, rates, strict=True)):
         for group in optimizer.param_groups:
             group["lr"] = rate
         with mixed:
@@ -182,9 +206,7 @@ def train_one_epoch(model, optimizer, scaler, mixed, part, rates, bar=None) -> f
         total, seen = total + loss.detach() * len(y), seen + len(y)
         if bar is not None:
             bar.update()
-        if (
-            bar is not None and bar.n % 20 == 0 and not torch.isfinite(total)
-        ):  # asking makes a graphics card wait: not each time
+        if step % 20 == 0 and not torch.isfinite(total):  # asking makes a graphics card wait, so not at each step
             break
     return total.item() / seen
 
@@ -299,12 +321,10 @@ def configuration(name, table, parts, pictures, settings, protocol, by, seed, st
     return {
         "model": name,
         "classes": list(table["label"].cat.categories),
-        "pretrained": pretrained,
+        **schedule(pretrained, settings, learning_rate),
         "slim": settings.slim,
         "picture_size": settings.picture_size,
-        "epochs": settings.epochs,
         "batch_size": settings.batch_size,
-        "learning_rate": learning_rate or LEARNING_RATE["ImageNet" if pretrained == "ImageNet" else "random"],
         "weight_decay": WEIGHT_DECAY,
         "warm_up": WARM_UP,
         "seed": seed,
@@ -317,6 +337,15 @@ def configuration(name, table, parts, pictures, settings, protocol, by, seed, st
         "split": runs.digest(split.sort_values("image").to_csv(index=False)),
         "parts": {part: int((parts == part).sum()) for part in splits.PARTS},
     }
+
+
+def schedule(pretrained: str, settings: Profile, learning_rate: float | None) -> dict:
+    """What depends on whether a network starts from ImageNet weights: how long it trains, and how fast."""
+    fine_tuning = pretrained == "ImageNet"
+    if learning_rate is None:
+        learning_rate = LEARNING_RATE["ImageNet" if fine_tuning else "random"]
+    epochs = settings.fine_tuning_epochs if fine_tuning else settings.epochs
+    return {"pretrained": pretrained, "epochs": epochs, "learning_rate": learning_rate}
 
 
 def write_events(board: SummaryWriter, row: dict, recall: np.ndarray, classes: list[str]) -> None:

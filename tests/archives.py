@@ -86,8 +86,8 @@ def in_memory(codes: list[str], size: int, seed: int = 0) -> tuple[pd.DataFrame,
 
 def tiny_settings(folder: Path, **changes) -> profile.Profile:
     """A run of seconds: the slim residual net on pictures of 16 × 16 pixels."""
-    sizes = dict(picture_size=16, segmentation_size=(16, 16), epochs=3, batch_size=16, slim=True, pretrained=None)
-    return profile.Profile("tiny", data=folder / "data", cache=folder / "cache", runs=folder / "runs", **sizes | changes)
+    sizes = profile.SIZES["laptop"] | dict(picture_size=16, epochs=3, fine_tuning_epochs=3, batch_size=16) | changes
+    return profile.Profile("tiny", data=folder / "data", cache=folder / "cache", runs=folder / "runs", **sizes)
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -10,7 +10,9 @@ from archives import names
 from isic_utils import exercises, splits, tables
 
 FIXED = [
-    number for number, exercise in exercises.EXERCISES.items() if exercise.right is not None and not callable(exercise.right)
+    number
+    for number, exercise in exercises.EXERCISES.items()
+    if exercise.right is not None and not callable(exercise.right)
 ]
 
 
@@ -28,6 +30,20 @@ TYPICAL_MISTAKES = [
     ("02.4", 7.5, "factor 2"),
     ("02.4", -15, "signs"),
     ("02.5", 1 / 6, "lands in the minimum"),
+    ("03.1", 127, "first place"),
+    ("03.1", 256, "stride 1"),
+    ("03.2", 64 * 32 * 25, "one bias for every filter"),
+    ("03.2", 64 * 26, "each of its 32 channels"),
+    ("03.3", [[1, 1, 0], [1, 0, -1], [0, -1, -1]], "darker"),
+    ("03.3", [[0, 1, 1], [-1, 0, 1], [-1, -1, 0]], "other diagonal"),
+    ("03.3", [-1, 0, 1], "three lists"),
+    ("03.4", 7, "without the pooling"),
+    ("03.4", 15, "pooling window"),
+    ("03.5", 64 * 27, "at every place"),
+    ("03.5", 2 * 256 * 256 * 64 * 27, "FLOPs"),
+    ("03.6", 9 / 49, "one of the three"),
+    ("03.7", 192, "mebibytes"),
+    ("03.7", 64 * 768 * 1024 / 1e6, "millions of numbers"),
     ("04.1", 92 / 110, "accuracy"),
     ("04.1", 1.1 / 8, "divides by eight"),
     ("04.1", 55, "per cent"),
@@ -35,6 +51,16 @@ TYPICAL_MISTAKES = [
     ("04.2", 0.1, "too low"),
     ("04.4", 0, "by='lesion'"),
     ("04.4", 20, "that is more"),
+    ("06.1", 0.7, "five partitions"),
+    ("06.1", 0.1125, "validates"),
+    ("06.2", 4 * 7518, "± 0.005"),
+    ("06.2", 9604, "worst case"),
+    ("06.3", 0, "no width"),
+    ("06.3", 0.15, "rule of three"),
+    ("06.4", 0.01785, "one side"),
+    ("06.4", 0.0253, "without correction"),
+    ("06.5", -0.25, "other way round"),
+    ("06.5", 1 / 3, "accuracy"),
 ]
 
 
@@ -52,7 +78,9 @@ def make_table() -> pd.DataFrame:
     """40 pictures of 20 lesions, on two places of the body."""
     codes = ["NV"] * 24 + ["MEL"] * 8 + ["AK"] * 4 + ["SCC"] * 4
     place = ["back", "back", "back", None] * 10
-    table = pd.DataFrame({"image": names(40), "lesion_id": [f"L{n // 2}" for n in range(40)], "anatom_site_general": place})
+    table = pd.DataFrame(
+        {"image": names(40), "lesion_id": [f"L{n // 2}" for n in range(40)], "anatom_site_general": place}
+    )
     table = table.assign(label=pd.Categorical(codes, tables.CODES, ordered=True))
     return table.assign(part=["train", "test", "train", "train"] * 10)
 
@@ -69,6 +97,13 @@ HANDED_OVER = {
     "01.4": pd.DataFrame({"share": [0.1, 0.2, 0.6]}),
     "02.6": np.array([-0.2, 0.1, 0.1]),
     "04.2": make_run(),
+    "06.5": pd.DataFrame(
+        {
+            "label": ["NV", "NV", "MEL", "NV", "NV", "MEL"],
+            "predicted": ["NV", "NV", "NV", "NV", "MEL", "NV"],
+            "seen": [True, True, True, False, False, False],
+        }
+    ),
 }
 
 
@@ -97,6 +132,7 @@ RIGHT_BY_HAND = {
     "01.5": 1 / 4,  # NV is the most frequent class on both places
     "04.2": 2 / 3,  # 1 for MEL, 1 for NV, 0 for BCC
     "04.4": 10,  # every other lesion
+    "06.5": 1 / 2 - 1 / 4,  # seen: NV 1, MEL 0; not seen: NV a half, MEL 0
 }
 
 
@@ -158,7 +194,9 @@ def test_texts_and_collections_of_texts_are_compared_without_case_space_and_orde
 def test_numbers_are_compared_within_the_tolerance_and_arrays_in_order():
     check = exercises.equal
     assert check(0.5049, 0.5, 0.005) and not check(0.506, 0.5, 0.005)
-    assert check([1, 2.001], np.array([1, 2]), 0.01) and not check([2, 1], [1, 2], 0.01) and not check([1], [1, 2], 0.01)
+    assert (
+        check([1, 2.001], np.array([1, 2]), 0.01) and not check([2, 1], [1, 2], 0.01) and not check([1], [1, 2], 0.01)
+    )
     assert not check(float("nan"), 0.5, 1)
 
 

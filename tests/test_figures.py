@@ -106,7 +106,9 @@ def test_curves_mark_the_three_checkpoints(tmp_path):
 def test_a_confusion_matrix_has_its_counts_and_names():
     matrix = np.array([[5, 1], [0, 7]])
     figure = figures.confusion(matrix, ["MEL", "NV"], "VGG16")
-    assert all(f" {word} " in f" {texts(figure)} " for word in ("5", "1", "0", "7", "MEL", "NV", "VGG16", "true", "predicted"))
+    assert all(
+        f" {word} " in f" {texts(figure)} " for word in ("5", "1", "0", "7", "MEL", "NV", "VGG16", "true", "predicted")
+    )
     many = figures.confusions({f"model {n}": matrix for n in range(4)}, ["MEL", "NV"])
     assert len(many.axes) == 6 and not many.axes[5].axison
 
@@ -126,7 +128,9 @@ def test_a_row_of_pictures_for_each_class_that_is_there(archive):
 
 def test_pictures_in_a_grid(archive):
     table = tables.isic2019(archive)
-    figure = figures.picture_grid([*table["path"][:2], np.zeros((4, 4, 3), np.uint8)], ["one", "two", "three"], columns=2)
+    figure = figures.picture_grid(
+        [*table["path"][:2], np.zeros((4, 4, 3), np.uint8)], ["one", "two", "three"], columns=2
+    )
     assert len(figure.axes) == 4 and [axis.get_title() for axis in figure.axes] == ["one", "two", "three", ""]
     wanted = np.asarray(pictures.read_picture(table["path"][0]))
     assert np.array_equal(figure.axes[0].images[0].get_array(), wanted)

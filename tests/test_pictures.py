@@ -1,7 +1,6 @@
 """Decoding once, reading every kind of picture right, saying what is wrong with the others, and batches."""
 
 import errno
-import io
 import json
 import os
 import struct
@@ -159,7 +158,15 @@ def store_of(cache: Path) -> Path:
 
 @pytest.mark.parametrize(
     "damage",
-    ["pixels cut short", "pixels gone", "index cut short", "index gone", "another version", "no index but a list", "empty"],
+    [
+        "pixels cut short",
+        "pixels gone",
+        "index cut short",
+        "index gone",
+        "another version",
+        "no index but a list",
+        "empty",
+    ],
 )
 def test_a_damaged_cache_is_made_anew(table, cache, damage):
     expected = np.array(load(table, cache).pixels)
@@ -206,7 +213,7 @@ class FullDisk:
         self.error = OSError(number, reason)
 
     def __call__(self, file, mode="r", **options):
-        stream = io.open(file, mode, **options)  # noqa: UP020, SIM115: the name `open` is the one replaced
+        stream = open(file, mode, **options)  # noqa: SIM115
         return stream if "w" not in mode else self.Stream(stream, self.error)
 
     class Stream:
@@ -336,7 +343,9 @@ def png(colour_type: int, depth: int, rows: bytes, width: int, height: int, *chu
     """A PNG file written by hand, for the kinds that Pillow reads and does not write."""
     parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)), *chunks]
     parts += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    body = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts]
+    body = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
@@ -388,8 +397,8 @@ def test_exif_rotation_is_undone(tmp_path, name, orientation):
     upright[:8, :16] = (255, 0, 0)
     upright[8:, 16:] = (0, 0, 255)
     as_taken = {
-        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
-        5: upright.swapaxes(0, 1), 6: np.rot90(upright), 7: upright[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(upright, -1),
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.swapaxes(0, 1),
+        6: np.rot90(upright), 7: upright[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(upright, -1),
     }[orientation]  # fmt: skip
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -438,9 +447,9 @@ def damaged(tmp_path: Path, kind: str) -> Path:
     elif kind == "a smaller bomb":
         path.write_bytes(png(0, 1, b"", 9_000, 9_000))
     elif kind == "png with a wrong byte":
-        Image.fromarray(noise(0)).save(path, "PNG")
+        Image.fromarray(noise(0)).save(path, "PNG", compress_level=0)
         content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 255
+        content[len(content) // 2] ^= 255  # the value of a pixel: only the checksum tells
         path.write_bytes(content)
     elif kind == "missing":
         path.unlink()
@@ -595,7 +604,11 @@ def test_the_same_seed_gives_the_same_batches_and_another_one_others(decoded):
 def test_shuffled_pictures_keep_their_labels_and_come_once(decoded):
     pixels, loaded = decoded[1].pixels, decoded[1]
     ids = np.arange(50)
-    seen = [(float(x.mean()), int(y)) for batch in pictures.batches(loaded, ids, ids, 16, seed=1) for x, y in zip(*batch, strict=True)]
+    seen = [
+        (float(x.mean()), int(y))
+        for batch in pictures.batches(loaded, ids, ids, 16, seed=1)
+        for x, y in zip(*batch, strict=True)
+    ]
     assert sorted(number for _, number in seen) == list(range(50))
     for mean, number in seen:
         assert mean == pytest.approx(pixels[number].mean() / 255, rel=0.11)
@@ -607,7 +620,7 @@ def test_values_layout_and_sizes_of_batches(decoded, seed):
     assert [len(y) for _, y in batches] == [13, 13, 12, 12]  # no tiny last one, which upsets batch normalisation
     assert len(batches) == pictures.number_of_batches(50, 16)
     for x, _ in batches:
-        assert x.dtype == torch.float32 and x.shape[1:] == (3, 8, 8) and 0 <= x.min() and x.max() <= 1
+        assert x.dtype == torch.float32 and x.shape[1:] == (3, 8, 8) and x.min() >= 0 and x.max() <= 1
         assert x.is_contiguous(memory_format=torch.channels_last)
 
 

@@ -64,7 +64,9 @@ def test_a_damaged_config(tmp_path, content):
     file = tmp_path / "seed0" / "config.json"
     file.parent.mkdir()
     file.write_text(content, encoding="utf-8")
-    refusal(lambda: runs.find(tmp_path / "seed0", {"epochs": 1}), str(file), "cannot be read", "move or delete the folder")
+    refusal(
+        lambda: runs.find(tmp_path / "seed0", {"epochs": 1}), str(file), "cannot be read", "move or delete the folder"
+    )
     assert file.read_text(encoding="utf-8") == content
 
 
@@ -145,7 +147,9 @@ class Hostile:
 def test_weights_that_are_none(tmp_path, content, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "best_bma.pt").write_bytes(content)
-    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), str(tmp_path / "best_bma.pt"), "damaged", "train again")
+    refusal(
+        lambda: runs.read_weights(tmp_path / "best_bma.pt"), str(tmp_path / "best_bma.pt"), "damaged", "train again"
+    )
     assert not (tmp_path / "hostile").exists()
 
 
@@ -201,7 +205,9 @@ def test_unfinished_is_what_has_no_test_predictions(tmp_path):
     assert run.finished
     (tmp_path / "predictions_test.csv").rename(tmp_path / ".predictions_test.csv.partial")
     assert not run.finished
-    refusal(lambda: run.predictions("test"), "predictions_test.csv is missing", "not finished", "call training.fit again")
+    refusal(
+        lambda: run.predictions("test"), "predictions_test.csv is missing", "not finished", "call training.fit again"
+    )
 
 
 def test_parts_and_checkpoints_that_there_are_not(tmp_path):

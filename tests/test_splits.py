@@ -131,8 +131,12 @@ def test_balanced_draws_the_same_number_of_five_classes(counts, by, seed):
     labels = [code for code, count in enumerate(counts) for _ in range(count)]
     table = make_table(labels, [None] * len(labels))
     drawn = splits.balanced(table, by, seed)
-    smallest = min(*[counts[tables.CODES.index(code)] for code in ("MEL", "NV", "BCC", "BKL")], counts[3] + sum(counts[5:]))
-    assert drawn["label"].value_counts().to_dict() == dict.fromkeys(["MEL", "NV", "BCC", "BKL", "AK+DF+VASC+SCC"], smallest)
+    smallest = min(
+        *[counts[tables.CODES.index(code)] for code in ("MEL", "NV", "BCC", "BKL")], counts[3] + sum(counts[5:])
+    )
+    assert drawn["label"].value_counts().to_dict() == dict.fromkeys(
+        ["MEL", "NV", "BCC", "BKL", "AK+DF+VASC+SCC"], smallest
+    )
     assert drawn["image"].is_unique and drawn.index.isin(table.index).all()
     assert (drawn["original_label"] == table.loc[drawn.index, "label"]).all()
     merged = drawn["label"] == splits.MERGED

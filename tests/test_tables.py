@@ -179,7 +179,12 @@ def test_other_separators_and_encodings_give_the_same_table(archive, form):
 def test_decimal_commas_windows_line_ends_quotes_and_empty_lines_give_the_same_table(archive, truth, metadata):
     expected = tables.isic2019(archive)
     for file in (truth, metadata):
-        text = file.read_text(encoding="utf-8").replace(",", ";").replace(".0", ",0").replace("ISIC_0000002", '"ISIC_0000002"')
+        text = (
+            file.read_text(encoding="utf-8")
+            .replace(",", ";")
+            .replace(".0", ",0")
+            .replace("ISIC_0000002", '"ISIC_0000002"')
+        )
         file.write_text("\n" + text.replace("\n", "\r\n") + "\n\n ; ; \n", encoding="utf-8", newline="")
     pd.testing.assert_frame_equal(tables.isic2019(archive), expected)
 
@@ -228,7 +233,9 @@ def test_a_folder_that_may_not_be_read(archive, monkeypatch):
     monkeypatch.setattr(type(archive), "iterdir", refuse)
     with pytest.raises(IsicError) as caught:
         tables.isic2019(archive)
-    is_one_clear_message(caught.value, str(archive / tables.PICTURES_2019), "Permission denied", "check its permissions")
+    is_one_clear_message(
+        caught.value, str(archive / tables.PICTURES_2019), "Permission denied", "check its permissions"
+    )
 
 
 @pytest.mark.parametrize("column", ["image", "MEL", "SCC"])
@@ -259,9 +266,9 @@ def test_a_web_page_saved_as_a_table(archive, truth):
     refused(tables.isic2019, archive, str(truth), "lacks the columns image", "use the file as ISIC publishes it")
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le", "utf-16-be"])
-def test_another_encoding(archive, metadata, encoding):
-    rows = [METADATA_COLUMNS, *[metadata_row(image, "lésion") for image in names(8)]]
+@pytest.mark.parametrize("encoding, lesion", [("latin-1", "lésion"), ("utf-16-le", "lesion"), ("utf-16-be", "lesion")])
+def test_another_encoding(archive, metadata, encoding, lesion):
+    rows = [METADATA_COLUMNS, *[metadata_row(image, lesion) for image in names(8)]]
     write_csv(metadata, rows, encoding=encoding)
     refused(tables.isic2019, archive, str(metadata), "is not a UTF-8 text file", "save it as 'CSV UTF-8'")
 
@@ -277,7 +284,13 @@ def test_two_labels_or_none(archive, truth, code, found):
     row = truth_row(names(8)[1], "NV" if code != "nothing" else "no class")
     row[1] = "1.0" if code != "nothing" else "0.0"
     write_csv(truth, [COLUMNS_2019, truth_row(names(8)[0], "MEL"), row])
-    refused(tables.isic2019, archive, f"{truth}, line 3", f"ISIC_0000001 must have exactly one label and has {found}", "correct or")
+    refused(
+        tables.isic2019,
+        archive,
+        f"{truth}, line 3",
+        f"ISIC_0000001 must have exactly one label and has {found}",
+        "correct or",
+    )
 
 
 @pytest.mark.parametrize("value", ["0.5", "yes", "", "-1", "2", "inf", "1.0e"])

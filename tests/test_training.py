@@ -190,7 +190,9 @@ def test_an_epoch_is_the_plain_pytorch_loop(reference, data, tmp_path, monkeypat
     table, parts, decoded = data
     kept = {}
     write = runs.write_weights
-    monkeypatch.setattr(runs, "write_weights", lambda file, content: (kept.setdefault(file.name, copied(content)), write(file, content)))
+    monkeypatch.setattr(
+        runs, "write_weights", lambda file, content: (kept.setdefault(file.name, copied(content)), write(file, content))
+    )
     run = fit(data, tiny_settings(tmp_path))
 
     torch.manual_seed(0)
@@ -437,7 +439,9 @@ def test_other_errors_are_not_taken_for_memory(data, tmp_path, monkeypatch):
 def test_an_empty_part(data, tmp_path, part):
     table, parts, decoded = data
     parts = parts.replace(part, "test" if part == "train" else "train")
-    refusal(lambda: fit((table, parts, decoded), tiny_settings(tmp_path)), f"The {part} part is empty", "needs pictures")
+    refusal(
+        lambda: fit((table, parts, decoded), tiny_settings(tmp_path)), f"The {part} part is empty", "needs pictures"
+    )
     assert not (tmp_path / "runs").exists()
 
 
@@ -456,7 +460,9 @@ def test_pictures_that_could_not_be_read_are_left_out(data, tmp_path):
     table, parts, decoded = data
     image = table["image"][parts == "test"].iloc[0]
     left_out = pd.DataFrame([{"image": image, "path": "somewhere", "reason": "is empty"}])
-    without = dataclasses.replace(decoded, images=decoded.images.where(decoded.images != image, "nobody"), left_out=left_out)
+    without = dataclasses.replace(
+        decoded, images=decoded.images.where(decoded.images != image, "nobody"), left_out=left_out
+    )
     run = fit((table, parts, without), tiny_settings(tmp_path, epochs=1))
     assert image not in run.predictions("test")["image"].tolist()
     assert len(run.predictions("test")) == (parts == "test").sum() - 1
@@ -475,6 +481,8 @@ def test_a_damaged_last_checkpoint(data, tmp_path, monkeypatch):
 def test_an_unknown_model(data, tmp_path):
     table, parts, decoded = data
     refusal(
-        lambda: training.fit("resnet18", table, parts, decoded, tiny_settings(tmp_path)), "'resnet18'", "choose one of vgg16"
+        lambda: training.fit("resnet18", table, parts, decoded, tiny_settings(tmp_path)),
+        "'resnet18'",
+        "choose one of vgg16",
     )
     assert not (tmp_path / "runs").exists()

@@ -37,7 +37,7 @@ from . import masks, photograph, planning
 from .lesions import draw_lesion
 from .planning import Options, PlannedLesion, PlannedPicture
 
-VERSION = 1  # raise it with every change that changes a drawn picture or table, and samples are drawn anew
+VERSION = 2  # raise it with every change that changes a drawn picture or table, and samples are drawn anew
 MARKER = "SYNTHETIC.json"
 STATEMENT = (
     "Every picture, mask and table row in this folder is synthetic: drawn by isic_utils.sample, it shows no person "

@@ -257,11 +257,11 @@ def _arborising_vessels(rng: np.random.Generator, outline: Outline) -> np.ndarra
 def _actinic_keratosis(rng: np.random.Generator, outline: Outline, clearness: float) -> Layers:
     blood = rng.uniform(0.20, 0.45) * outline.soft * _uneven(rng, outline, 0.35, 0.6)
     melanin = rng.choice([0.14, 0.22, 0.36]) * outline.soft * _uneven(rng, outline, 0.45, 0.6)
-    follicles = lattice(rng, outline.shape, rng.uniform(5.5, 8), 0.6)
+    follicles = lattice(rng, outline.shape, rng.uniform(5, 7), 0.4)
     holes = soft_step((follicles - 0.6) / 0.1) * soft_step(blobs(rng, outline.shape, 12) / 0.4)
     blood *= 1 + clearness * (0.4 - 1.1 * holes)
     melanin *= 1 + clearness * (0.4 - 1.1 * holes)
-    white = 0.5 * clearness * holes * outline.soft
+    white = 0.4 * clearness * holes * outline.soft
     white += clearness * _scale(rng, outline, rng.uniform(0.5, 1.5))
     crust = clearness * rng.uniform(0.05, 0.35) * outline.soft * _patches(rng, outline, 0.5, 0.4)
     return melanin, blood, _nothing(outline), white, crust

@@ -80,7 +80,7 @@ class Options:
     """What `sample.draw` was asked for; its docstring explains each."""
 
     proportions: Mapping[str, float] = field(default_factory=lambda: dict(ISIC_2019_COUNTS))
-    overlap: float = 0.4
+    overlap: float = 0.42
     pictures: int = 2200
     size: tuple[int, int] = (160, 120)
     pairs: int = 400
