@@ -220,6 +220,9 @@ def efficientnet_lite0(classes: int, pretrained: bool) -> nn.Module:
         else:
             network = EfficientNet.from_name("efficientnet-lite0")
     network._fc = nn.Linear(network._fc.in_features, classes)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 0.1  # PyTorch's usual; the published 0.01 needs thousands of steps to forget ImageNet
     pad_inside(network)
     return network
 

@@ -13,9 +13,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 TITLE = new_markdown_cell("# 01 · A lesson", id="title")
 GOOD = [
     TITLE,
-    new_code_cell("import sys\nfrom tqdm import tqdm\nprint('before')", id="first"),
+    new_code_cell("import sys\nfrom tqdm import auto, tqdm\nprint('before')", id="first"),
     new_code_cell(
-        "for step in tqdm(range(3), leave=False):\n    print('step', step, flush=True)",
+        "for step in auto.tqdm(tqdm(range(3), leave=False), leave=False):\n    print('step', step, flush=True)",
         id="second",
         metadata={"tags": ["solution"], "execution": {"iopub.execute_input": "2026-01-01T00:00:00Z"}},
     ),

@@ -128,7 +128,9 @@ def clean(notebook: NotebookNode) -> None:
 
 
 def is_progress(output: NotebookNode) -> bool:
-    """True for an error-stream output in which nothing but progress bars was written."""
+    """True for an output in which nothing but progress bars was written: as a widget, or to the error stream."""
+    if WIDGET in output.get("data", {}):
+        return bool(PROGRESS_BAR.search(output.data.get("text/plain", "")))
     if output.output_type != "stream" or output.name != "stderr":
         return False
     lines = re.split(r"[\r\n]", output.text)
