@@ -173,6 +173,7 @@ OTHERS = {
     "histogram": lambda: figures.histogram([0.1, 0.4], "share", "pictures"),
     "lines": lambda: figures.lines(pd.DataFrame({"a": [1, 2], "b": [2, 1]}), "epoch", "loss"),
     "dense_network": lambda: figures.dense_network({"in": ["x", "y"], "out": ["z"]}, [np.array([[1.0], [-1.0]])]),
+    "chain": lambda: figures.chain({"x = 2": "", "s = 1": "4"}, {"w = 0.5": "8"}),
     "decision_boundaries": lambda: figures.decision_boundaries(
         np.random.default_rng(0).random((6, 2)), np.arange(6) < 3, ["A", "B"], {"half": lambda points: points[:, 0]}
     ),
