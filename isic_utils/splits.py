@@ -8,6 +8,7 @@ so no lesion is on both sides of a split.
 import pandas as pd
 
 from isic_utils.errors import IsicError
+from isic_utils.tables import CODES
 
 PARTS = ["train", "validation", "test"]
 RAREST = ["AK", "DF", "VASC", "SCC"]  # the four that become one class in the balanced protocol, thesis §5.3
@@ -52,20 +53,33 @@ def balanced(table: pd.DataFrame, by: str = "picture", seed: int = 0, within: pd
     column part with 70 % train, 10 % validation, 20 % test.
     """
     table = table if within is None else table.loc[within]
-    original = table["label"].astype(str)
-    classes = [code for code in table["label"].cat.categories if code not in RAREST] + [MERGED]
-    label = pd.Series(
-        pd.Categorical(original.where(~original.isin(RAREST), MERGED), classes, ordered=True), index=table.index
-    )
+    label = merged(table["label"])
     smallest = int(label.value_counts().min())
     if smallest == 0:
         raise IsicError(
             f"No picture of class {label.value_counts().idxmin()} is there to draw from: balancing needs all five."
         )
-    merged = table.assign(original_label=table["label"], label=label)
-    shuffled = merged.sort_values("image").sample(frac=1, random_state=seed)
-    drawn = merged.loc[shuffled.groupby("label", observed=True).head(smallest).index].sort_index()
+    table = table.assign(original_label=table["label"], label=label)
+    shuffled = table.sort_values("image").sample(frac=1, random_state=seed)
+    drawn = table.loc[shuffled.groupby("label", observed=True).head(smallest).index].sort_index()
     return drawn.assign(part=standard(drawn, by, seed))
+
+
+def merged(label: pd.Series) -> pd.Series:
+    """The eight classes as five: AK, DF, VASC and SCC become `MERGED` (thesis §5.3).
+
+    label: class codes of eight classes or of five, with any index. Returns an ordered categorical with the same index.
+    Raises IsicError for a code that is none of them.
+    """
+    classes = [code for code in CODES if code not in RAREST] + [MERGED]
+    codes = label.astype(str)
+    unknown = codes[~codes.isin([*CODES, MERGED])]
+    if len(unknown):
+        raise IsicError(
+            f"{unknown.iloc[0]!r} is no class: the codes are {', '.join(CODES)}, or {MERGED} for four of them."
+        )
+    five = pd.Categorical(codes.mask(codes.isin(RAREST), MERGED), classes, ordered=True)
+    return pd.Series(five, index=label.index, name=label.name)
 
 
 def segmentation(table: pd.DataFrame, seed: int = 0) -> pd.Series:

@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from archives import files_in, in_memory, names, tiny_settings
+from archives import files_in, in_memory, is_one_clear_message, names, tiny_settings
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
 from isic_utils import metrics, published, sample, splits, statistics, tables, training
+from isic_utils.errors import IsicError
 
 
 def make_table(counts: dict[str, int]) -> pd.DataFrame:
@@ -76,6 +77,31 @@ def test_a_run_of_another_split_stays_and_the_new_one_says_where_it_goes(tmp_pat
     assert capsys.readouterr().out == "", "what is found needs no word"
 
 
+def test_a_draw_too_small_for_three_parts_is_refused_and_nothing_is_written(tmp_path):
+    table, photos = in_memory([*tables.CODES * 10, "NV"], size=16)
+    one = table[(table["label"] != "BKL") | (table["image"] == table.loc[table["label"] == "BKL", "image"].iloc[0])]
+    drawn = splits.balanced(one)
+    assert drawn["label"].value_counts().tolist() == [1] * 5
+    settings = tiny_settings(tmp_path, epochs=1)
+    with pytest.raises(IsicError) as raised:
+        training.fit("residual", drawn, drawn["part"], photos, settings, protocol="balanced", progress=False)
+    is_one_clear_message(raised.value, "part is empty")
+    assert not settings.runs.exists()
+
+
+def test_a_balanced_run_leaves_the_standard_one_alone(tmp_path):
+    table, photos = in_memory(tables.CODES * 25, size=16)
+    settings = tiny_settings(tmp_path, epochs=1)
+    standard = training.fit("residual", table, splits.standard(table), photos, settings, progress=False)
+    before = files_in(standard.folder)
+    for within in (None, table.index[splits.standard(table, by="lesion") != "test"]):
+        drawn = splits.balanced(table, within=within)
+        run = training.fit("residual", drawn, drawn["part"], photos, settings, protocol="balanced", progress=False)
+        assert run.config["classes"] == ["MEL", "NV", "BCC", "BKL", splits.MERGED]
+        assert set(run.predictions()["image"]) == set(drawn.loc[drawn["part"] == "test", "image"])
+    assert files_in(standard.folder) == before
+
+
 def test_find_looks_without_training(tmp_path):
     table, photos = in_memory(tables.CODES * 10, size=16)
     settings = tiny_settings(tmp_path, epochs=1)
@@ -96,6 +122,16 @@ def test_published_stage_1_is_the_standard_result():
     assert (published.CROSS_VALIDATION[1] == published.STANDARD["BMA"]).all()
     means = published.CROSS_VALIDATION[[1, 2, 3, 4, 5]].mean(axis=1)
     assert np.allclose(means, published.CROSS_VALIDATION["mean"], atol=0.00051)
+
+
+def test_published_balanced_results_are_of_a_balanced_test_part_and_below_their_cap():
+    assert (published.BALANCED["accuracy"] == published.BALANCED["BMA"]).all()
+    assert (published.BALANCED["BMA"] < 5 / 8).all()
+    assert published.BALANCED.loc["VGG16", "BMA"] == 5 / 8 * 1 / 5
+    wrong = 1 - published.BALANCED["accuracy"] * 8 / 5
+    assert (published.BALANCED["loss"] < wrong * np.log(2)).all(), "no mean cross-entropy is so small, lesson 04"
+    same_loss = published.BALANCED["loss"] == published.STANDARD["loss"]
+    assert same_loss[same_loss].index.tolist() == ["Residual net", "ResNet101", "Wide ResNet"]
 
 
 def test_published_intervals_are_centred_and_need_these_numbers_of_pictures():

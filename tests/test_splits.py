@@ -241,6 +241,17 @@ def test_balanced_within_keeps_out_what_it_is_told_to():
     assert drawn.index.isin(kept).all() and drawn["label"].value_counts().nunique() == 1
 
 
+def test_the_four_rarest_become_one():
+    label = pd.Series(["MEL", "AK", "SCC", "NV", "DF", "VASC"], index=list("abcdef"), name="label")
+    merged = splits.merged(label)
+    assert merged.tolist() == ["MEL", splits.MERGED, splits.MERGED, "NV", splits.MERGED, splits.MERGED]
+    assert merged.index.tolist() == list("abcdef") and merged.name == "label"
+    assert list(merged.cat.categories) == ["MEL", "NV", "BCC", "BKL", splits.MERGED] and merged.cat.ordered
+    assert splits.merged(merged).equals(merged), "what a five-class model answers stays"
+    drawn = splits.balanced(hundred())
+    pd.testing.assert_series_equal(splits.merged(drawn["original_label"]), drawn["label"], check_names=False)
+
+
 # What makes no sense
 
 
@@ -267,3 +278,13 @@ def test_an_index_that_has_a_value_twice():
 
 def test_balanced_without_one_of_the_five():
     refused(lambda: splits.balanced(make_table([0, 1, 2, 3], [None] * 4)), "No picture of class BKL", "all five")
+
+
+def test_merging_a_class_that_there_is_not():
+    refused(lambda: splits.merged(pd.Series(["NV", "nevus"])), "'nevus' is no class", "MEL, NV")
+
+
+def test_balanced_with_one_picture_of_a_class_draws_one_of_each():
+    table = make_table([0] * 9 + [1] * 20 + [2] * 5 + [4] + [7] * 3, [None] * 38)
+    drawn = splits.balanced(table)
+    assert drawn["label"].value_counts().tolist() == [1] * 5 and drawn["original_label"].tolist().count("BKL") == 1
