@@ -189,7 +189,7 @@ def test_a_damaged_cache_is_made_anew(table, cache, damage):
         pixels.unlink()
         index.unlink()
     assert np.array_equal(load(table, cache).pixels, expected)
-    assert pictures.read_store(store_of(cache), SIZE) is not None
+    assert pictures.read_store(store_of(cache), (SIZE, SIZE, 3)) is not None
 
 
 def test_a_cache_of_another_way_of_decoding_is_not_used(table, cache, monkeypatch):
