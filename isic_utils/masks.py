@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from scipy import ndimage
 from tqdm.auto import tqdm
 
 from isic_utils import runs, training
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches, read_picture
+from isic_utils.regions import one_region
 from isic_utils.runs import Run
 from isic_utils.tables import MASK_ENDING
 
@@ -26,6 +26,8 @@ def probabilities(
     jaccard, None: jaccard. flips: the mean over the picture and its three mirror images, each answer mirrored back.
     Raises IsicError if the run draws no masks or is not finished, or an image is not among the pictures.
     """
+    if not run.finished:
+        raise IsicError(f"{run.folder} holds no finished run: call training.fit again, it continues the run.")
     if "classes" in run.config:
         raise IsicError(f"{run.folder} holds a classifier, which draws no masks: choose the run of a U-Net.")
     model, mixed, device = training.load(run, checkpoint)
@@ -36,19 +38,6 @@ def probabilities(
             sure = sum(model(x.flip(axis)).float().sigmoid().flip(axis) for axis in axes) / len(axes)
         answers.append(sure[:, 0].cpu().numpy())
     return np.concatenate(answers)
-
-
-def one_region(mask: np.ndarray) -> np.ndarray:
-    """The largest contiguous region of a mask (pixels that touch at their sides), its holes filled.
-
-    ISIC 2018's masks should be one contiguous region without holes (thesis §4.1.1). mask: boolean [height, width], as
-    is the result; an empty mask stays empty.
-    """
-    regions, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    largest = 1 + int(np.argmax(np.bincount(regions.ravel())[1:]))
-    return ndimage.binary_fill_holes(regions == largest)
 
 
 def enlarge(probability: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -83,5 +72,9 @@ def export(
         mask = enlarge(probability, original.height, original.width) > 0.5
         mask = Image.fromarray(one_region(mask) if treated else mask).convert("L")
         files.append(folder / f"{image}{MASK_ENDING}.png")
-        runs.write(files[-1], lambda partial, mask=mask: mask.save(partial, format="PNG"))
+        runs.write(
+            files[-1],
+            lambda partial, mask=mask: mask.save(partial, format="PNG"),
+            remedy="free disk space or choose another folder",
+        )
     return files

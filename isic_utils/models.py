@@ -363,4 +363,7 @@ def unet(width: int = 64, slim: bool = False) -> UNet:
     width: channels of the first level, twice as many on each level below; slim: a quarter of them. Raises IsicError
     if no channel would be left.
     """
-    return UNet(width // SLIM["ours"] if slim else width)
+    channels = width // SLIM["ours"] if slim else width
+    if channels < 1:
+        raise IsicError(f"A {'slim ' * slim}U-Net of width {width} would have no channels: make it wider.")
+    return UNet(channels)

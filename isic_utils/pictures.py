@@ -27,7 +27,7 @@ from isic_utils.errors import IsicError
 
 VERSION = 1  # of the file format and of the way a picture is decoded: a change makes older caches unused
 MAX_PIXELS = 80_000_000  # no dermatoscope takes more; a file that claims more is broken or hostile
-MAX_LEFT_OUT = 0.01  # up to this share of unreadable pictures is left out and listed; more stops
+MAX_LEFT_OUT = 0.01  # up to this share of unusable pictures is left out and listed; more stops
 CHUNK = 256  # pictures decoded at a time, which bounds the memory in use
 
 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -78,6 +78,8 @@ def load_pairs(table: pd.DataFrame, size: tuple[int, int], cache: Path, progress
     covers is lesion, else 0. A pair with something wrong (see `read_mask`; also a mask of another size than its
     picture, without lesion, or all lesion) is left out and listed; if more than 1 % are, IsicError is raised.
     """
+    if table["mask_path"].isna().any():
+        raise IsicError(f"{table['mask_path'].isna().sum():,} rows have no mask: keep the rows with a mask_path.")
     height, width = size
     folder = cache / f"{height}x{width}px-masks-{fingerprint(table, size)}"
 
@@ -122,7 +124,7 @@ def load_store(
         ) from error
     if len(stored.left_out):
         print(
-            f"{len(stored.left_out):,} of {len(table):,} pictures cannot be read and are left out; see `.left_out`. "
+            f"{len(stored.left_out):,} of {len(table):,} pictures cannot be used and are left out; see `.left_out`. "
             f"The first: {stored.left_out['reason'].iloc[0]}"
         )
     return stored
@@ -153,8 +155,8 @@ def decode_all(
                 bar.update(len(chunk))
         if len(left_out) > MAX_LEFT_OUT * len(paths):
             raise IsicError(
-                f"{len(left_out):,} of {len(paths):,} pictures cannot be read, more than {MAX_LEFT_OUT:.0%}, so "
-                f"download or unpack the archive again; the first of them: {left_out[0][2]}"
+                f"{len(left_out):,} of {len(paths):,} pictures cannot be used, more than {MAX_LEFT_OUT:.0%}, so "
+                f"correct them or unpack the archive again; the first of them: {left_out[0][2]}"
             )
         index = {"version": VERSION, "digest": digest.hexdigest()[:16], "images": kept, "left_out": left_out}
         (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")

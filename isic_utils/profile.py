@@ -69,7 +69,7 @@ class Profile:
 SIZES = {
     "laptop": dict(
         picture_size=64,
-        segmentation_size=(96, 128),
+        segmentation_size=(72, 96),
         epochs=8,
         fine_tuning_epochs=3,
         batch_size=32,

@@ -83,14 +83,16 @@ class Run:
 
         part: validation or test; checkpoint: loss, accuracy, bma, or jaccard; None: `headline`.
         """
-        kept = self.kept if self.folder.exists() else CHECKPOINTS
+        file = self.folder / f"predictions_{part}.csv"
+        if not (self.folder / "config.json").exists():
+            raise IsicError(f"{file} is missing, since this run has not begun: call training.fit, which trains it.")
+        kept = self.kept
         checkpoint = self.headline if checkpoint is None else checkpoint
         if part not in ("validation", "test") or checkpoint not in kept:
             raise IsicError(
                 f"There are no predictions for part {part!r}, checkpoint {checkpoint!r}: parts are validation "
                 f"and test, checkpoints {', '.join(kept)}."
             )
-        file = self.folder / f"predictions_{part}.csv"
         if not file.exists():
             raise IsicError(
                 f"{file} is missing, since this run is not finished: call training.fit again, it continues the run."
@@ -172,10 +174,16 @@ def place(settings, protocol: str, by: str, model: str, seed: int, stage: int | 
     return folder if stage is None else folder / f"stage{stage}"
 
 
-def write(file: Path, save: Callable[[Path], None]) -> None:
+CONTINUES = (
+    "free disk space or choose another folder with ISIC_RUNS, then start again; the run continues from its last "
+    "complete epoch"
+)
+
+
+def write(file: Path, save: Callable[[Path], None], remedy: str = CONTINUES) -> None:
     """Write a file whole or not at all: `save` writes beside it, then the new file takes the old one's place.
 
-    Raises IsicError if the disk is full or read-only; the old file stays.
+    Raises IsicError, which ends with the remedy, if the disk is full or read-only; the old file stays.
     """
     partial = file.with_name(f".{file.name}.partial")  # one that a killed process left is written over
     try:
@@ -184,10 +192,7 @@ def write(file: Path, save: Callable[[Path], None]) -> None:
         os.replace(partial, file)
     except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when the disk is full
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise IsicError(
-            f"{file} cannot be written ({reason}): free disk space or choose another folder with ISIC_RUNS, then "
-            "start again; the run continues from its last complete epoch."
-        ) from error
+        raise IsicError(f"{file} cannot be written ({reason}): {remedy}.") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()

@@ -135,7 +135,8 @@ class Segmentation:
 def of(name: str, table: pd.DataFrame, loss: str | None) -> Classification | Segmentation:
     """The task of a model. name: one of `models.TITLES`; table: its column label says which classes there are.
 
-    loss: of `losses.OF_MASKS` for a U-Net, None: both. Raises IsicError for a loss that the task does not have.
+    loss: of `losses.OF_MASKS` for a U-Net, None: both. Raises IsicError for a loss that the task does not have, and
+    if a classifier's table has no labels.
     """
     if name in models.SEGMENTERS:
         loss = "both" if loss is None else loss
@@ -144,4 +145,6 @@ def of(name: str, table: pd.DataFrame, loss: str | None) -> Classification | Seg
         return Segmentation(loss)
     if loss is not None:
         raise IsicError(f"{name} is trained with cross-entropy: leave out loss={loss!r}, which is for masks.")
+    if "label" not in table:
+        raise IsicError(f"The table has no column label, from which {name} learns: use `tables.isic2019`, or a U-Net.")
     return Classification(list(table["label"].cat.categories))

@@ -167,7 +167,7 @@ def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: 
             state["seconds"].append({"epoch": epoch, "seconds": time.perf_counter() - start})
             bar.set_postfix({name.replace("_", " "): f"{value:.3f}" for name, value in list(row.items())[2:]})
             write_events(board, row)
-            first = next(batches(pictures, *data["validation"], size, device))
+            first = next(batches(pictures, *data["validation"], at_once(config), device))
             task.write_events(board, epoch, predictions, model, mixed, first)
 
             weights = accelerator().unwrap_model(model).state_dict()
@@ -263,15 +263,19 @@ def predict_parts(run: Run, task, model: nn.Module, config: dict, data: dict, pi
 def load(run: Run, checkpoint: str | None = None) -> tuple[nn.Module, torch.autocast, torch.device]:
     """A trained model, ready to answer: the model, the context of its forward pass, and the device it is on.
 
-    checkpoint: loss, accuracy, bma or jaccard; None: the run's `headline`. Raises IsicError if its file is missing.
+    checkpoint: loss, accuracy, bma or jaccard; None: the run's `headline`. Raises IsicError if the run does not keep
+    this one, or its file is missing.
     """
+    checkpoint = run.headline if checkpoint is None else checkpoint
+    if checkpoint not in run.kept:
+        raise IsicError(f"There is no checkpoint {checkpoint!r} of this run: choose one of {', '.join(run.kept)}.")
     config = run.config
     device = accelerator().device
     if "classes" in config:
         model = models.classifier(config["model"], len(config["classes"]), pretrained=False, slim=config["slim"])
     else:
         model = models.segmenter(config["model"], pretrained=False, slim=config["slim"])
-    model.load_state_dict(runs.read_weights(run.checkpoints[checkpoint or run.headline], device))
+    model.load_state_dict(runs.read_weights(run.checkpoints[checkpoint], device))
     model.to(device).eval()
     return model, mixed_precision(device, model), device
 
@@ -340,8 +344,12 @@ def select(
     chosen = table[(parts == part) & ~table["image"].isin(pictures.left_out["image"])]
     if chosen.empty:
         raise IsicError(f"The {part} part is empty: the protocol needs pictures to train, to validate and to test.")
-    task = task or tasks.of("residual", table, loss=None)
-    return pictures.rows(chosen["image"]), task.labels(chosen)
+    labels = (task or tasks.of("residual", table, loss=None)).labels(chosen)
+    if labels is None and pictures.pixels.shape[-1] != 4:
+        raise IsicError(
+            "The decoded pictures have no masks, from which a U-Net learns: decode them with `pictures.load_pairs`."
+        )
+    return pictures.rows(chosen["image"]), labels
 
 
 def configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss) -> dict:

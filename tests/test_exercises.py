@@ -8,6 +8,7 @@ import pytest
 from archives import names
 
 from isic_utils import exercises, splits, tables
+from isic_utils.exercises import answers
 
 FIXED = [
     number
@@ -51,6 +52,11 @@ TYPICAL_MISTAKES = [
     ("04.2", 0.1, "too low"),
     ("04.4", 0, "by='lesion'"),
     ("04.4", 20, "that is more"),
+    ("05.1", 0.4375, "for AK's"),
+    ("05.1", 0.7, "over five classes"),
+    ("05.2", ["Wide ResNet"], "another one"),
+    ("05.4", 0.9, "the recall"),
+    ("05.5", 0.125, "its BMA"),
     ("06.1", 0.7, "five partitions"),
     ("06.1", 0.1125, "validates"),
     ("06.2", 4 * 7518, "± 0.005"),
@@ -61,6 +67,16 @@ TYPICAL_MISTAKES = [
     ("06.4", 0.0253, "without correction"),
     ("06.5", -0.25, "other way round"),
     ("06.5", 1 / 3, "accuracy"),
+    ("07.1", (0.8, 2 / 3), "other way round"),
+    ("07.1", [0.4, 0.8], "counted twice in the union"),
+    ("07.1", np.array([2 / 3, 0.4]), "in both twice"),
+    ("07.2", 78.8, "per cent"),
+    ("07.2", 0.4815, "for Dice 0.65"),
+    ("07.3", 0.2723, "the area"),
+    ("07.3", 1.128, "by how much"),
+    ("07.4", 0.5, "picture by picture"),
+    ("07.5", "Test", "test no longer"),
+    ("07.5", "train", "these very masks"),
 ]
 
 
@@ -88,8 +104,8 @@ def make_table() -> pd.DataFrame:
 def make_run() -> SimpleNamespace:
     """Four predictions: the true class is the likeliest, the second, the last; and the second."""
     probabilities = [[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7]]
-    answers = pd.DataFrame(probabilities, columns=["MEL", "NV", "BCC"]).assign(label=["MEL", "NV", "BCC", "NV"])
-    return SimpleNamespace(config={"classes": ["MEL", "NV", "BCC"]}, predictions=lambda: answers)
+    predictions = pd.DataFrame(probabilities, columns=["MEL", "NV", "BCC"]).assign(label=["MEL", "NV", "BCC", "NV"])
+    return SimpleNamespace(config={"classes": ["MEL", "NV", "BCC"]}, predictions=lambda: predictions)
 
 
 TABLE = make_table()
@@ -97,6 +113,8 @@ HANDED_OVER = {
     "01.4": pd.DataFrame({"share": [0.1, 0.2, 0.6]}),
     "02.6": np.array([-0.2, 0.1, 0.1]),
     "04.2": make_run(),
+    "05.5": pd.Series({"NV": 30, "MEL": 20, "AK": 10}),
+    "07.4": (np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool), np.array([[[0.9, 0.4, 0.2, 0]], [[0.4, 0.4, 0.2, 0]]])),
     "06.5": pd.DataFrame(
         {
             "label": ["NV", "NV", "MEL", "NV", "NV", "MEL"],
@@ -117,7 +135,12 @@ def test_the_right_answer_passes(number, capsys):
     right = exercises.EXERCISES[number].right
     output = said(capsys, number, right)
     assert output.startswith(f"Exercise {number}: right! ") and len(output.strip()) > len(f"Exercise {number}: right! ")
-    assert "right!" in said(capsys, number, np.float64(right)) and "right!" in said(capsys, number, np.array(right))
+    if kind_of(right) == "numbers":
+        assert "right!" in said(capsys, number, np.float64(right)) and "right!" in said(capsys, number, np.array(right))
+
+
+def kind_of(right: object) -> str:
+    return "texts" if "text" in answers.kind(right) else "numbers"
 
 
 def test_an_answer_that_the_notebook_hands_over_passes(capsys):
@@ -132,6 +155,9 @@ RIGHT_BY_HAND = {
     "01.5": 1 / 4,  # NV is the most frequent class on both places
     "04.2": 2 / 3,  # 1 for MEL, 1 for NV, 0 for BCC
     "04.4": 10,  # every other lesion
+    "05.3": 1 - 8 * 0 / 40,  # four of the eight classes have no picture
+    "05.5": 1 / 2,
+    "07.4": (1 + 1 / 2) / 2,  # two pixels of two; two of which one is right
     "06.5": 1 / 2 - 1 / 4,  # seen: NV 1, MEL 0; not seen: NV a half, MEL 0
 }
 
@@ -185,14 +211,14 @@ def test_no_answer_makes_the_check_fail(number, answer, capsys):
 
 
 def test_texts_and_collections_of_texts_are_compared_without_case_space_and_order():
-    check = exercises.equal
+    check = answers.equal
     assert check(" mel", "MEL", 0) and not check("NV", "MEL", 0)
     assert check(["bcc", "MEL "], {"MEL", "BCC"}, 0) and not check(["MEL", "MEL"], {"MEL", "BCC"}, 0)
     assert not check(["MEL"], ["MEL", "BCC"], 0)
 
 
 def test_numbers_are_compared_within_the_tolerance_and_arrays_in_order():
-    check = exercises.equal
+    check = answers.equal
     assert check(0.5049, 0.5, 0.005) and not check(0.506, 0.5, 0.005)
     assert (
         check([1, 2.001], np.array([1, 2]), 0.01) and not check([2, 1], [1, 2], 0.01) and not check([1], [1, 2], 0.01)

@@ -1,0 +1,94 @@
+"""What an exercise is, and how an answer is compared with the right one."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A typical wrong answer: whether an answer is of this kind, given what is right, and what to say then."""
+
+    is_this: Callable[[object, object], bool]
+    say: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """right: the answer; or a function that works it out from what the notebook hands over; or None where that is the
+    answer itself; tolerance: how far a number may be off;
+    mistakes: typical wrong answers, the first that fits is told; praise: what a right answer shows."""
+
+    right: object = None
+    tolerance: float = 0.005
+    mistakes: tuple[Mistake, ...] = ()
+    praise: str = ""
+
+
+PERCENT = Mistake(
+    lambda answer, right: close(answer, 100 * right, 0.5), "that is in per cent; the answer is a share from 0 to 1."
+)
+COMPLEMENT = Mistake(
+    lambda answer, right: close(answer, 1 - right, 0.005), "that is the share of the others: 1 minus the answer."
+)
+UPSIDE_DOWN = Mistake(lambda answer, right: right and close(answer, 1 / right, 0.005), "the fraction is upside down.")
+
+
+def verdict(exercise: Exercise, answer: object, right: object) -> str:
+    """What `check` says of an answer."""
+    if not same_kind(answer, right):
+        return f"not yet: the answer is {kind(right)}, yours is {kind(answer)}."
+    if equal(answer, right, exercise.tolerance):
+        return f"right! {exercise.praise[:1].upper()}{exercise.praise[1:]}".rstrip()
+    for mistake in exercise.mistakes:
+        if mistake.is_this(answer, right):
+            return f"not yet: {mistake.say}"
+    return "not yet."
+
+
+def equal(answer: object, right: object, tolerance: float) -> bool:
+    """Whether two answers are the same: texts but for case and spaces, collections in any order, numbers within the
+    tolerance."""
+    if isinstance(right, str):
+        return answer.strip().lower() == right.strip().lower()
+    if isinstance(right, (set, frozenset, list, tuple)) and all(isinstance(item, str) for item in right):
+        return sorted(item.strip().lower() for item in answer) == sorted(item.strip().lower() for item in right)
+    try:
+        return np.shape(answer) == np.shape(right) and bool(
+            np.all(np.abs(np.subtract(answer, right, dtype=float)) <= tolerance)
+        )
+    except (TypeError, ValueError):  # a list of unlike things
+        return False
+
+
+def close(answer: object, right: object, tolerance: float) -> bool:
+    """Whether a number is near another; False for anything that is no number."""
+    return is_number(answer) and is_number(right) and math.isclose(answer, right, abs_tol=tolerance, rel_tol=0)
+
+
+def same_kind(answer: object, right: object) -> bool:
+    """Whether an answer can be compared with the right one at all."""
+    return kind(answer) == kind(right)
+
+
+def kind(value: object) -> str:
+    """What a value is, in words."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, str):
+        return "a text"
+    if isinstance(value, (bool, np.bool_)):
+        return "True or False"
+    if is_number(value):
+        return "a number"
+    if isinstance(value, (set, frozenset, list, tuple, np.ndarray)):
+        texts = len(value) > 0 and all(isinstance(item, str) for item in value)
+        return "a collection of texts" if texts else "a collection of numbers"
+    return f"of type {type(value).__name__}"
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a single number (and not True or False)."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, (bool, np.bool_))
