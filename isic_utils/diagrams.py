@@ -1,4 +1,4 @@
-"""Diagrams of lesson 03: what a convolution looks at, and how data runs through a network.
+"""Diagrams of lessons 03 and 07: what a convolution looks at, and how data runs through a network.
 
 Each function returns a matplotlib Figure for `figures.show`. Nothing depends on colour alone.
 """
@@ -170,4 +170,46 @@ def pair_of_bars(values: Mapping[str, tuple[float, float]], names: tuple[str, st
     axis.set(xlabel=xlabel)
     axis.invert_yaxis()
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def unet(down: Sequence[Shape], up: Sequence[Shape]) -> Figure:
+    """A U-Net as the letter it is named after: the way down, the way up, and the copies from one to the other.
+
+    down: what each level of the encoder answers, from the top to the bottom; up: the same for the decoder, from the
+    level above the bottom to the top.
+    """
+    figure, axis = plt.subplots(figsize=(9, 0.95 * len(down) + 0.6))
+    bottom = len(down) - 1
+    places = [(0.55 * level, -level, shape) for level, shape in enumerate(down)]
+    places += [(0.55 * bottom + 1.6 + 0.55 * step, step + 1 - bottom, shape) for step, shape in enumerate(up)]
+    tall, edges = 0.42, []
+    for x, y, (filters, height, width) in places:
+        wide = 0.05 * np.log2(filters) + 0.12
+        axis.add_patch(Rectangle((x, y - tall / 2), wide, tall, facecolor=SKY, edgecolor="black"))
+        axis.text(
+            x + wide / 2, y - tall / 2 - 0.03, f"{filters} × {height} × {width}", ha="center", va="top", fontsize=7
+        )
+        edges.append((x, x + wide, y))
+    arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 2, "shrinkB": 2}
+    for (left, right, y), (next_left, next_right, next_y) in zip(edges, edges[1:], strict=False):
+        start, end = ((left + right) / 2, y), ((next_left + next_right) / 2, next_y)
+        gap = 0.33 if next_y < y else 0.22
+        axis.annotate(
+            "",
+            (end[0], end[1] + (gap if next_y < y else -0.36)),
+            (start[0], start[1] + (-0.36 if next_y < y else gap)),
+            arrowprops=arrow,
+        )
+    for level in range(bottom):
+        _, right, y = edges[level]
+        left = edges[len(down) + bottom - 1 - level][0]
+        axis.annotate(
+            "", (left, y), (right, y), arrowprops={**arrow, "linestyle": "--", "color": ORANGE, "linewidth": 1.8}
+        )
+        axis.text((left + right) / 2, y + 0.05, "copy", ha="center", va="bottom", fontsize=8)
+    axis.text(edges[0][0] - 0.1, 0, "picture", ha="right", va="center", fontsize=9)
+    axis.text(edges[-1][1] + 0.1, 0, "mask", ha="left", va="center", fontsize=9)
+    axis.set(xlim=(-0.7, edges[-1][1] + 0.6), ylim=(-bottom - 0.6, 0.5))
+    axis.axis("off")
     return figure

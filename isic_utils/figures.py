@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 
 from isic_utils import profile
 from isic_utils.pictures import read_picture
-from isic_utils.runs import CHECKPOINTS, Run, best_epoch
+from isic_utils.runs import Run, best_epoch
 from isic_utils.tables import MALIGNANT
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
@@ -121,21 +121,22 @@ def class_counts(counts: pd.DataFrame, ylabel: str = "pictures") -> Figure:
 
 
 def curves(run: Run) -> Figure:
-    """Loss, accuracy and BMA of a run, epoch by epoch, with the epochs of its three checkpoints marked."""
+    """The loss and the validation scores of a run, epoch by epoch, with the epochs of its checkpoints marked."""
     history = run.history
-    figure, axes = plt.subplots(1, 3, figsize=(10, 2.6))
+    titles = {"loss": "loss", "bma": "validation BMA", "jaccard": "validation Jaccard"}
+    figure, axes = plt.subplots(1, len(run.kept), figsize=(3.3 * len(run.kept), 2.6))
     axes[0].plot(history.index, history["train_loss"], label="train", linestyle="--", marker="s", markersize=3)
     axes[0].plot(history.index, history["validation_loss"], label="validation", marker="o", markersize=3)
     axes[0].legend()
-    for axis, metric, title in zip(axes, CHECKPOINTS, ("loss", "validation accuracy", "validation BMA"), strict=True):
+    for axis, (metric, checkpoint) in zip(axes, run.kept.items(), strict=True):
         values = history[f"validation_{metric}"]
         if metric != "loss":
             axis.plot(history.index, values, color=ORANGE, marker="o", markersize=3)
             axis.set_ylim(0, 1)
         epoch = best_epoch(history, metric)
         axis.plot(epoch, values[epoch], marker="*", markersize=14, color=RED, linestyle="none", label="checkpoint")
-        axis.set(xlabel="epoch", ylabel=title)
-        axis.set_title(f"★ {CHECKPOINTS[metric]}", fontsize=10)
+        axis.set(xlabel="epoch", ylabel=titles.get(metric, f"validation {metric}"))
+        axis.set_title(f"★ {checkpoint}", fontsize=10)
         axis.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
@@ -191,15 +192,34 @@ def recall_dots(recalls: pd.DataFrame, counts: pd.Series | None = None) -> Figur
     return figure
 
 
-def masks_over(paths: Sequence[str], masks: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4) -> Figure:
-    """Pictures with the contour of their mask. masks: boolean arrays [height, width]."""
+def masks_over(
+    paths: Sequence[str | Path | np.ndarray],
+    masks: Sequence[np.ndarray],
+    titles: Sequence[str],
+    columns: int = 4,
+    predicted: Sequence[np.ndarray] = (),
+) -> Figure:
+    """Pictures with the contour of their mask: white on black; and of a predicted one: blue dashes on black.
+
+    paths: files or arrays [height, width, 3]; masks, predicted: arrays [height, width], boolean, or probabilities from
+    0 to 1, whose contour is at one half.
+    """
     figure = picture_grid(paths, titles, columns, side=2.2)
     for axis, mask in zip(figure.axes, masks, strict=False):
-        height, width = axis.images[0].get_array().shape[:2]
-        reduced = np.asarray(Image.fromarray(mask).resize((width, height)))
-        axis.contour(reduced, levels=[0.5], colors=["white"], linewidths=2.5)
-        axis.contour(reduced, levels=[0.5], colors=["black"], linewidths=1)
+        contour(axis, mask, "white", "-")
+    for axis, mask in zip(figure.axes, predicted, strict=False):
+        contour(axis, mask, SKY, "--")
     return figure
+
+
+def contour(axis: plt.Axes, mask: np.ndarray, colour: str, dash: str) -> None:
+    """Draw where a mask ends on the picture that an axis shows. mask: array [height, width] from 0 to 1, any size."""
+    height, width = axis.images[0].get_array().shape[:2]
+    values = Image.fromarray(np.asarray(mask, np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    values = np.asarray(values)
+    if values.min() < 0.5 < values.max():  # else there is no border to draw
+        axis.contour(values, levels=[0.5], colors=["black"], linewidths=2.8)
+        axis.contour(values, levels=[0.5], colors=[colour], linewidths=1.6, linestyles=[dash])
 
 
 def share_maps(shares: dict[str, pd.DataFrame]) -> Figure:
@@ -230,11 +250,13 @@ def boxes(table: pd.DataFrame, column: str, label: str) -> Figure:
     return figure
 
 
-def histogram(values: Sequence[float], xlabel: str, ylabel: str) -> Figure:
-    """How often values between 0 and 1 occur, in twenty steps, with their mean."""
+def histogram(values: Sequence[float], xlabel: str, ylabel: str, limit: float | None = None) -> Figure:
+    """How often values between 0 and 1 occur, in twenty steps, with their mean; limit: a value to mark."""
     figure, axis = plt.subplots(figsize=(7, 2.8))
     axis.hist(values, bins=np.linspace(0, 1, 21), edgecolor="white")
     axis.axvline(np.mean(values), color=RED, linestyle="--", label="mean")
+    if limit is not None:
+        axis.axvline(limit, color="black", linestyle=":", linewidth=2, label=f"{limit:g}")
     axis.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1))
     axis.legend()
     return figure

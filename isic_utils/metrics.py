@@ -1,6 +1,7 @@
 """What a model is judged by, computed from the predictions for each picture and never from averages over batches."""
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -56,10 +57,11 @@ def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> n
     return confusion
 
 
-def jaccard(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Jaccard index |A ∩ B| / |A ∪ B| of each pair of masks (thesis §4.2.2), from 0 to 1; two empty masks count 1.
+def overlap(true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """The areas of each pair of masks in pixels, from which every score of a mask can be computed.
 
-    true, predicted: boolean arrays [n, height, width]. Returns a float array [n].
+    true, predicted: boolean arrays [n, height, width]. Returns integer arrays [n] by name: pixels (of the picture),
+    true, predicted, and both (lesion in both masks). Raises ValueError for other arrays.
     """
     true, predicted = np.asarray(true), np.asarray(predicted)
     if true.dtype != bool or predicted.dtype != bool or true.shape != predicted.shape or true.ndim != 3:
@@ -67,15 +69,50 @@ def jaccard(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
             f"Masks must be boolean arrays [n, height, width] of one shape, not {true.dtype} {true.shape} and "
             f"{predicted.dtype} {predicted.shape}: compare with a threshold first, e.g. mask > 128."
         )
-    intersection = (true & predicted).sum(axis=(1, 2))
-    union = (true | predicted).sum(axis=(1, 2))
-    return np.divide(intersection, union, out=np.ones(len(true)), where=union > 0)
+    return {
+        "pixels": np.full(len(true), true.shape[1] * true.shape[2]),
+        "true": true.sum(axis=(1, 2)),
+        "predicted": predicted.sum(axis=(1, 2)),
+        "both": (true & predicted).sum(axis=(1, 2)),
+    }
+
+
+def mask_scores(areas: Mapping[str, np.ndarray], threshold: float = 0.65) -> dict[str, np.ndarray]:
+    """Every score of each pair of masks from its areas, as ISIC 2018 Task 1 is scored (arXiv:1902.03368).
+
+    areas: as `overlap` returns them, or a table with these columns. Returns float arrays [n] from 0 to 1 by name:
+    jaccard |A ∩ B| / |A ∪ B| (thesis §4.2.2); thresholded_jaccard, which is 0 where it is below the threshold; dice
+    2 |A ∩ B| / (|A| + |B|); sensitivity, the share of the lesion that was found; specificity, the share of the skin
+    that was left alone. Where nothing is to be found and nothing was, a score is 1, as in the official scorer.
+    """
+    pixels, true, predicted, both = (np.asarray(areas[name]) for name in ("pixels", "true", "predicted", "both"))
+    either = true + predicted - both
+    jaccard = share(both, either)
+    return {
+        "jaccard": jaccard,
+        "thresholded_jaccard": np.where(jaccard < threshold, 0.0, jaccard),
+        "dice": share(2 * both, true + predicted),
+        "sensitivity": share(both, true),
+        "specificity": share(pixels - either, pixels - true),
+    }
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, and 1 where the whole is 0. Integer arrays [n]; returns a float array [n]."""
+    return np.divide(part, whole, out=np.ones(len(whole)), where=whole > 0)
+
+
+def jaccard(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Jaccard index |A ∩ B| / |A ∪ B| of each pair of masks (thesis §4.2.2), from 0 to 1; two empty masks count 1.
+
+    true, predicted: boolean arrays [n, height, width]. Returns a float array [n].
+    """
+    return mask_scores(overlap(true, predicted))["jaccard"]
 
 
 def thresholded_jaccard(true: np.ndarray, predicted: np.ndarray, threshold: float = 0.65) -> np.ndarray:
     """As `jaccard`, but a value below the threshold counts 0: the score of ISIC 2018 Task 1 (arXiv:1902.03368)."""
-    index = jaccard(true, predicted)
-    return np.where(index < threshold, 0.0, index)
+    return mask_scores(overlap(true, predicted), threshold)["thresholded_jaccard"]
 
 
 def class_numbers(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

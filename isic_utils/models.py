@@ -1,6 +1,7 @@
-"""The networks of the course, by name: six classifiers and U-Net.
+"""The networks of the course, by name: six classifiers and two U-Nets.
 
-Every classifier takes pictures as float [n, 3, height, width] from 0 to 1 and returns logits [n, classes].
+All take pictures as float [n, 3, height, width] from 0 to 1. A classifier returns logits [n, classes], a U-Net
+[n, 1, height, width].
 """
 
 import contextlib
@@ -22,16 +23,24 @@ TITLES = {
     "resnet101": "ResNet101",
     "wide_resnet": "Wide ResNet",
     "efficientnet_lite0": "EfficientNet-Lite0",
+    "unet": "U-Net",
+    "unet_lite0": "U-Net, Lite0 encoder",
 }
-NAMES = list(TITLES)
+SEGMENTERS = ["unet", "unet_lite0"]
+NAMES = [name for name in TITLES if name not in SEGMENTERS]
 PRETRAINED_BY_DEFAULT = {
     "vgg16": False,
     "alexnet": False,
-    "residual": False,  # ours: nobody has trained it on ImageNet
+    "residual": False,
     "resnet101": True,
     "wide_resnet": True,
     "efficientnet_lite0": True,
+    "unet": False,
+    "unet_lite0": True,
 }
+WITHOUT_WEIGHTS = ["residual", "unet"]  # nobody has trained them on ImageNet
+SAME_WHEN_SLIM = ["efficientnet_lite0", "unet_lite0"]  # small as they are
+LITE0_MEAN, LITE0_STD = 0.498, 0.502  # it was trained on (byte - 127) / 128
 SLIM = {"torchvision": 8, "ours": 4}  # by how much the channels of every layer are divided in a slim network
 
 TORCHVISION = {
@@ -74,13 +83,13 @@ def classifier(name: str, classes: int = 8, pretrained: bool | None = None, slim
     Raises IsicError for an unknown name, and if pretrained weights are asked of the residual net, which has none.
     """
     status = starts_from(name, pretrained, slim)
+    if name in SEGMENTERS:
+        raise IsicError(f"{TITLES[name]} draws masks and is no classifier: choose one of {', '.join(NAMES)}.")
     if name == "residual":
         network = ResidualNet(classes, width=64 // SLIM["ours"] if slim else 64)
     elif name == "efficientnet_lite0":
         network = efficientnet_lite0(classes, pretrained=status == "ImageNet")
-        return Classifier(
-            network, name, status, mean=(0.498,) * 3, std=(0.502,) * 3
-        )  # as it was trained: (byte - 127) / 128
+        return Classifier(network, name, status, mean=(LITE0_MEAN,) * 3, std=(LITE0_STD,) * 3)
     elif slim:
         network = slim_network(name, classes)
     else:
@@ -89,16 +98,14 @@ def classifier(name: str, classes: int = 8, pretrained: bool | None = None, slim
 
 
 def starts_from(name: str, pretrained: bool | None = None, slim: bool = False) -> str:
-    """What the weights of `classifier(name, ...)` start from, if it can be had: ``"ImageNet"`` or ``"no"``, with a
+    """What the weights of `classifier` or `segmenter` start from, if it can be had: ``"ImageNet"`` or ``"no"``, with a
     reason."""
-    if name not in NAMES:
-        raise IsicError(f"There is no classifier {name!r}: choose one of {', '.join(NAMES)}.")
+    if name not in TITLES:
+        raise IsicError(f"There is no model {name!r}: choose one of {', '.join(TITLES)}.")
     wanted = PRETRAINED_BY_DEFAULT[name] if pretrained is None else pretrained
-    if name == "residual" and wanted:
-        raise IsicError(
-            "The residual net is the thesis's own and has no ImageNet weights: use pretrained=False or None."
-        )
-    if wanted and slim and name != "efficientnet_lite0":
+    if name in WITHOUT_WEIGHTS and wanted:
+        raise IsicError(f"{TITLES[name]} has no ImageNet weights: use pretrained=False or None.")
+    if wanted and slim and name not in SAME_WHEN_SLIM:
         return "no (slim)"
     return "ImageNet" if wanted else "no"
 
@@ -246,6 +253,21 @@ def pad_inside(module: nn.Module) -> None:
             pad_inside(layer)
 
 
+def segmenter(name: str, pretrained: bool | None = None, slim: bool = False) -> nn.Module:
+    """A network that draws masks: [n, 3, height, width] from 0 to 1 -> logits [n, 1, height, width], of any size.
+
+    name: unet (the thesis's, §3.2.3) or unet_lite0 (the same idea with EfficientNet-Lite0 as its encoder); pretrained,
+    slim: as in `classifier`. Its ``.pretrained`` says what it starts from.
+    Raises IsicError for another name, and if ImageNet weights are asked of the classic U-Net, which has none.
+    """
+    status = starts_from(name, pretrained, slim)
+    if name not in SEGMENTERS:
+        raise IsicError(f"{TITLES[name]} draws no masks: choose one of {', '.join(SEGMENTERS)}.")
+    network = unet(slim=slim) if name == "unet" else PretrainedUNet(pretrained=status == "ImageNet")
+    network.pretrained = status
+    return network
+
+
 class UNet(nn.Module):
     """U-Net (Ronneberger et al. 2015, arXiv:1505.04597; thesis §3.2.3): down to a sixteenth of the size and back up,
     with the encoder's pictures copied to the decoder.
@@ -263,9 +285,7 @@ class UNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [n, 3, h, w] -> logits [n, 1, h, w]
         height, width = x.shape[-2:]
-        x = nn.functional.pad(
-            x, (0, -width % 16, 0, -height % 16), mode="replicate"
-        )  # so that it can be halved four times
+        x = pad_to_multiple(x, 16)  # so that it can be halved four times
         copies = []
         for block in self.encoder[:-1]:
             x = block(x)
@@ -275,6 +295,54 @@ class UNet(nn.Module):
         for up, block in zip(self.up, self.decoder, strict=True):
             x = block(torch.cat([copies.pop(), up(x)], dim=1))
         return self.mask(x)[..., :height, :width]
+
+
+class PretrainedUNet(nn.Module):
+    """A U-Net whose encoder is EfficientNet-Lite0: any network that halves its pictures five times can be the way down,
+    and this one has seen ImageNet.
+
+    The way up is narrower than the classic one and ends at half the size of the picture, where it costs a quarter; the
+    logits are then enlarged.
+    """
+
+    COPIED = {0: 16, 2: 24, 4: 40, 10: 112}  # the last block before each halving, and its channels
+    WIDTHS = [128, 64, 48, 32]  # of the decoder, from the bottom up
+
+    def __init__(self, pretrained: bool):
+        super().__init__()
+        network = efficientnet_lite0(classes=1, pretrained=pretrained)
+        self.first = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())  # [n, 3, h, w] -> [n, 32, h/2, w/2]
+        self.encoder = network._blocks  # ... -> [n, 320, h/32, w/32]
+        self.decoder = nn.ModuleList(
+            [
+                two_convolutions(below + copied, width)
+                for below, copied, width in zip(
+                    [320, *self.WIDTHS], reversed(self.COPIED.values()), self.WIDTHS, strict=False
+                )
+            ]
+        )
+        self.mask = nn.Conv2d(self.WIDTHS[-1], 1, kernel_size=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [n, 3, h, w] -> logits [n, 1, h, w]
+        height, width = x.shape[-2:]
+        x = pad_to_multiple((x - LITE0_MEAN) / LITE0_STD, 32)  # so that it can be halved five times
+        x = self.first(x)
+        copies = []
+        for number, block in enumerate(self.encoder):
+            x = block(x)
+            if number in self.COPIED:
+                copies.append(x)
+        for block in self.decoder:
+            x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+            x = block(torch.cat([copies.pop(), x], dim=1))
+        x = nn.functional.interpolate(self.mask(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return x[..., :height, :width]
+
+
+def pad_to_multiple(x: torch.Tensor, number: int) -> torch.Tensor:
+    """[n, channels, h, w], continued to the right and below by its edge until both sides are multiples of a number."""
+    height, width = x.shape[-2:]
+    return nn.functional.pad(x, (0, -width % number, 0, -height % number), mode="replicate")
 
 
 def two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
@@ -292,6 +360,10 @@ def two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
 def unet(width: int = 64, slim: bool = False) -> UNet:
     """U-Net: [n, 3, height, width] from 0 to 1 -> logits [n, 1, height, width], for pictures of any size.
 
-    width: channels of the first level, twice as many on each level below; slim: a quarter of them.
+    width: channels of the first level, twice as many on each level below; slim: a quarter of them. Raises IsicError
+    if no channel would be left.
     """
-    return UNet(width // SLIM["ours"] if slim else width)
+    channels = width // SLIM["ours"] if slim else width
+    if channels < 1:
+        raise IsicError(f"A {'slim ' * slim}U-Net of width {width} would have no channels: make it wider.")
+    return UNet(channels)

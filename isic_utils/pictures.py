@@ -7,10 +7,11 @@ for a whole batch at a time on the device that trains. No worker processes are n
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from isic_utils.errors import IsicError
 
 VERSION = 1  # of the file format and of the way a picture is decoded: a change makes older caches unused
 MAX_PIXELS = 80_000_000  # no dermatoscope takes more; a file that claims more is broken or hostile
-MAX_LEFT_OUT = 0.01  # up to this share of unreadable pictures is left out and listed; more stops
+MAX_LEFT_OUT = 0.01  # up to this share of unusable pictures is left out and listed; more stops
 CHUNK = 256  # pictures decoded at a time, which bounds the memory in use
 
 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -35,9 +36,9 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of d
 
 @dataclass(frozen=True)
 class Pictures:
-    """Decoded pictures. images: their names [n]; pixels: uint8 [n, size, size, 3], RGB from 0 to 255, mapped from disk;
-    left_out: DataFrame with image, path and reason of each picture that could not be read; digest: a short text that
-    changes when a pixel does."""
+    """Decoded pictures. images: their names [n]; pixels: uint8 [n, height, width, 3], RGB from 0 to 255, mapped from
+    disk, or with a fourth channel that is the mask, 0 or 255 (`load_pairs`); left_out: DataFrame with image, path and
+    reason of each picture that could not be read; digest: a short text that changes when a pixel does."""
 
     images: pd.Index
     pixels: np.ndarray
@@ -65,37 +66,73 @@ def load(table: pd.DataFrame, size: int, cache: Path, progress: bool = True) -> 
     and listed; if more than 1 % are, IsicError is raised, as it is when the cache cannot be written or a row has no
     path.
     """
+    folder = cache / f"{size}px-{fingerprint(table, size)}"
+    return load_store(table, lambda row: decode(table["path"].iloc[row], size), (size, size, 3), folder, progress)
+
+
+def load_pairs(table: pd.DataFrame, size: tuple[int, int], cache: Path, progress: bool = True) -> Pictures:
+    """All pictures of a segmentation table with their masks, resized together, from the cache as in `load`.
+
+    table: the columns image, path and mask_path (`tables.isic2018`); size: (height, width) in pixels.
+    The mask is the fourth channel of `pixels`, binary after resizing too: 255 where more than half of what a pixel
+    covers is lesion, else 0. A pair with something wrong (see `read_mask`; also a mask of another size than its
+    picture, without lesion, or all lesion) is left out and listed; if more than 1 % are, IsicError is raised.
+    """
+    if table["mask_path"].isna().any():
+        raise IsicError(f"{table['mask_path'].isna().sum():,} rows have no mask: keep the rows with a mask_path.")
+    height, width = size
+    folder = cache / f"{height}x{width}px-masks-{fingerprint(table, size)}"
+
+    def decode_row(row: int) -> np.ndarray | str:
+        return decode_pair(table["path"].iloc[row], table["mask_path"].iloc[row], size)
+
+    return load_store(table, decode_row, (height, width, 4), folder, progress)
+
+
+def load_store(
+    table: pd.DataFrame,
+    decode_row: Callable[[int], np.ndarray | str],
+    shape: tuple[int, int, int],
+    folder: Path,
+    progress: bool,
+) -> Pictures:
+    """The decoded pictures in `folder`, decoded first if they are not there.
+
+    decode_row: takes the number of a row and returns uint8 of this shape, or as a sentence why that cannot be done.
+    """
     if table["path"].isna().any():
         raise IsicError(
             f"{table['path'].isna().sum():,} rows have no picture: download the pictures, or keep the rows with a path."
         )
     if table.empty:
         raise IsicError("The table has no rows, so there are no pictures to decode: choose rows that are there.")
-    folder = cache / f"{size}px-{fingerprint(table, size)}"
+    cache = folder.parent
     try:
-        stored = read_store(folder, size)
+        stored = read_store(folder, shape)
         if stored is None:
             cache.mkdir(parents=True, exist_ok=True)
             with FileLock(folder.with_suffix(".lock")):  # a second process waits here and then finds the work done
-                stored = read_store(folder, size)
+                stored = read_store(folder, shape)
                 if stored is None:
-                    decode_all(table, size, folder, progress)
-                    stored = read_store(folder, size)
+                    decode_all(table, decode_row, folder, progress)
+                    stored = read_store(folder, shape)
     except OSError as error:
-        needed = len(table) * size * size * 3 / 1e6
+        needed = len(table) * math.prod(shape) / 1e6
         raise IsicError(
             f"The decoded pictures cannot be kept in {cache} ({error.strerror or error}): make the folder writable "
             f"and see that {needed:,.0f} MB are free."
         ) from error
     if len(stored.left_out):
         print(
-            f"{len(stored.left_out):,} of {len(table):,} pictures cannot be read and are left out; see `.left_out`. "
+            f"{len(stored.left_out):,} of {len(table):,} pictures cannot be used and are left out; see `.left_out`. "
             f"The first: {stored.left_out['reason'].iloc[0]}"
         )
     return stored
 
 
-def decode_all(table: pd.DataFrame, size: int, folder: Path, progress: bool) -> None:
+def decode_all(
+    table: pd.DataFrame, decode_row: Callable[[int], np.ndarray | str], folder: Path, progress: bool
+) -> None:
     """Decode every picture of the table into `folder`: pixels.bin and index.json. The folder appears only when
     complete. The caller holds the lock."""
     partial = folder.with_name(f".{folder.name}")
@@ -108,7 +145,7 @@ def decode_all(table: pd.DataFrame, size: int, folder: Path, progress: bool) -> 
         with open(partial / "pixels.bin", "wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool, bar:
             for start in range(0, len(paths), CHUNK):
                 chunk = range(start, min(start + CHUNK, len(paths)))
-                for row, pixels in zip(chunk, pool.map(lambda row: decode(paths[row], size), chunk), strict=True):
+                for row, pixels in zip(chunk, pool.map(decode_row, chunk), strict=True):
                     if isinstance(pixels, str):
                         left_out.append((table["image"].iloc[row], paths[row], pixels))
                     else:
@@ -118,8 +155,8 @@ def decode_all(table: pd.DataFrame, size: int, folder: Path, progress: bool) -> 
                 bar.update(len(chunk))
         if len(left_out) > MAX_LEFT_OUT * len(paths):
             raise IsicError(
-                f"{len(left_out):,} of {len(paths):,} pictures cannot be read, more than {MAX_LEFT_OUT:.0%}, so "
-                f"download or unpack the archive again; the first of them: {left_out[0][2]}"
+                f"{len(left_out):,} of {len(paths):,} pictures cannot be used, more than {MAX_LEFT_OUT:.0%}, so "
+                f"correct them or unpack the archive again; the first of them: {left_out[0][2]}"
             )
         index = {"version": VERSION, "digest": digest.hexdigest()[:16], "images": kept, "left_out": left_out}
         (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
@@ -130,13 +167,13 @@ def decode_all(table: pd.DataFrame, size: int, folder: Path, progress: bool) -> 
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def read_store(folder: Path, size: int) -> Pictures | None:
-    """The decoded pictures in a folder; None if there are none or the files are damaged."""
+def read_store(folder: Path, shape: tuple[int, int, int]) -> Pictures | None:
+    """The decoded pictures in a folder, each of this shape; None if there are none or the files are damaged."""
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         images, left_out = index["images"], index["left_out"]
         left_out = pd.DataFrame(left_out, columns=["image", "path", "reason"])
-        shape = (len(images), size, size, 3)
+        shape = (len(images), *shape)
         if index["version"] != VERSION or (folder / "pixels.bin").stat().st_size != np.prod(shape):
             return None
         pixels = np.memmap(folder / "pixels.bin", np.uint8, mode="r", shape=shape)
@@ -145,16 +182,18 @@ def read_store(folder: Path, size: int) -> Pictures | None:
         return None
 
 
-def fingerprint(table: pd.DataFrame, size: int) -> str:
-    """A short text that changes when a picture, its file, the size asked for or the way of decoding changes."""
+def fingerprint(table: pd.DataFrame, size: int | tuple[int, int]) -> str:
+    """A short text that changes when a picture, its file, its mask, the size asked for or the way of decoding does."""
     digest = hashlib.sha256(f"{VERSION} {size}".encode())
-    for image, path in zip(table["image"], table["path"], strict=True):
-        try:
-            file = os.stat(path)
-            state = f"{file.st_size} {file.st_mtime_ns}"
-        except OSError:
-            state = "missing"  # `decode` says so, and the picture is left out
-        digest.update(f"\n{image} {state}".encode())
+    for column in ("path", "mask_path"):
+        if column in table:
+            for image, path in zip(table["image"], table[column], strict=True):
+                try:
+                    file = os.stat(path)
+                    state = f"{file.st_size} {file.st_mtime_ns}"
+                except (OSError, TypeError):  # TypeError: no path, which `load_store` reports
+                    state = "missing"  # `decode` says so, and the picture is left out
+                digest.update(f"\n{image} {state}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -167,6 +206,32 @@ def decode(path: str, size: int) -> np.ndarray | str:
         return np.asarray(read_picture(path, at_least=size).resize((size, size), Image.Resampling.BILINEAR))
     except IsicError as error:
         return str(error)
+
+
+def decode_pair(path: str, mask_path: str, size: tuple[int, int]) -> np.ndarray | str:
+    """A picture and its mask as uint8 [height, width, 4]; if something is wrong with them, what, as a sentence.
+
+    The mask is resized as grey, then cut at one half, so it is as smooth as it can be and stays binary.
+    """
+    height, width = size
+    try:
+        picture = read_picture(path)
+        mask = read_mask(mask_path)
+        if mask.shape != (picture.height, picture.width):
+            raise IsicError(
+                f"{mask_path} has {mask.shape[1]}×{mask.shape[0]} pixels and its picture {picture.width}×"
+                f"{picture.height}: download or unpack both again."
+            )
+        if mask.all() or not mask.any():
+            raise IsicError(
+                f"{mask_path} {'covers the whole picture' if mask.all() else 'is empty'}, while every picture of the "
+                "task shows one lesion and skin around it: draw the mask anew or leave out its row."
+            )
+    except IsicError as error:
+        return str(error)
+    resized = Image.fromarray(mask).convert("L").resize((width, height), Image.Resampling.BILINEAR)
+    binary = np.where(np.asarray(resized) > 127, 255, 0).astype(np.uint8)
+    return np.dstack([np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)), binary])
 
 
 def read_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
@@ -240,13 +305,17 @@ def what_is_wrong(path: Path) -> str:
 def read_mask(path: Path | str) -> np.ndarray:
     """A segmentation mask as a boolean array [height, width], True on the lesion.
 
-    Raises IsicError if the file cannot be read or holds other values than 0 and 255 (masks of 0 and 1 look black:
-    multiply by 255).
+    Raises IsicError if the file cannot be read, has colours, a palette or transparency instead of one grey channel, or
+    holds other values than 0 and 255 (masks of 0 and 1 look black: multiply by 255).
     """
     picture = open_picture(path)
-    if picture.has_transparency_data and picture.convert("RGBA").getextrema()[3][0] < 255:
-        raise IsicError(f"{path} is transparent in places: write it as a PNG with 255 on the lesion and 0 elsewhere.")
-    mask = np.asarray(to_rgb(picture).convert("L"))
+    if picture.mode not in ("1", "L"):
+        kind = {"P": "a palette", "RGB": "three colours", "RGBA": "colours and transparency", "LA": "transparency"}
+        raise IsicError(
+            f"{path} has {kind.get(picture.mode, f'the mode {picture.mode}')} and not one grey channel of 8 bits: "
+            "write it as a grey PNG with 255 on the lesion and 0 elsewhere."
+        )
+    mask = np.asarray(picture.convert("L"))
     values = np.unique(mask)
     if not np.isin(values, [0, 255]).all():
         hint = "multiply it by 255" if values.max() <= 1 else "write it as a PNG with 255 on the lesion and 0 elsewhere"
@@ -257,15 +326,16 @@ def read_mask(path: Path | str) -> np.ndarray:
 def batches(
     pictures: Pictures,
     rows: np.ndarray,
-    labels: np.ndarray,
+    labels: np.ndarray | None,
     batch_size: int,
     device: torch.device | str = "cpu",
     seed: int | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batch after batch of pictures, float [n, 3, size, size] from 0 to 1, and their labels, integer [n], on the
-    device.
+    """Batch after batch of pictures, float [n, 3, height, width] from 0 to 1, and what is to be said of them, on the
+    device: their labels, integer [n], or without labels their masks, float [n, 1, height, width], 1 on the lesion.
 
-    rows: where the pictures are in `pictures.pixels`; labels: their classes, in the same order.
+    rows: where the pictures are in `pictures.pixels`; labels: their classes, in the same order; None: the masks of
+    `load_pairs`.
     seed: None takes the pictures in order and as they are (validation, test); a number shuffles and augments them
     (training), and the same number always in the same way. The batches are as equal in size as they can be, at most
     `batch_size`.
@@ -274,8 +344,8 @@ def batches(
     order = np.arange(len(rows)) if seed is None else torch.randperm(len(rows), generator=generator).numpy()
     for chosen in np.array_split(order, number_of_batches(len(rows), batch_size)):
         pixels = torch.from_numpy(pictures.pixels[rows[chosen]]).to(device).permute(0, 3, 1, 2)
-        x = augment(pixels, generator) if generator else pixels.float().div_(255)
-        yield x, torch.from_numpy(labels[chosen]).to(device)
+        x = augment(pixels, generator) if generator else pixels[:, :3].float().div_(255)
+        yield x, (pixels[:, 3:] > 127).float() if labels is None else torch.from_numpy(labels[chosen]).to(device)
 
 
 def number_of_batches(pictures: int, batch_size: int) -> int:
@@ -284,19 +354,21 @@ def number_of_batches(pictures: int, batch_size: int) -> int:
 
 
 def augment(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A shuffled batch of pictures as float from 0 to 1, each flipped, turned and lit by chance.
+    """A shuffled batch of pictures as float from 0 to 1, each flipped, turned and lit by chance, its mask with it.
 
-    A lesion has no up or down: each of the 8 ways to lay a square on itself is as likely. Which picture comes where in
-    a shuffled batch is chance already, so an eighth of the batch is laid each way. The light varies by up to 10 %.
-    pixels: uint8 [n, 3, size, size] on any device, which is changed in place; generator: on the CPU, so every device
-    draws the same chance.
+    A lesion has no up or down: each of the 8 ways to lay a square on itself is as likely, or of the 4 ways for a
+    picture that is wider than high. Which picture comes where in a shuffled batch is chance already, so an eighth of
+    the batch is laid each way. The light varies by up to 10 %.
+    pixels: uint8 [n, 3, height, width] on any device, or with the mask as a fourth channel, which are turned in place;
+    generator: on the CPU, so every device draws the same chance. Returns float [n, 3, height, width].
     """
+    ways = 8 if pixels.shape[-1] == pixels.shape[-2] else 4
     first = int(torch.randint(8, (), generator=generator))
-    for i, some in enumerate(pixels.tensor_split(8)):
-        way = (first + i) % 8  # its three bits: mirrored, upside down, rows and columns exchanged
+    for i, some in enumerate(pixels.tensor_split(ways)):
+        way = (first + i) % ways  # its three bits: mirrored, upside down, rows and columns exchanged
         laid = some.flip(-1) if way & 1 else some
         laid = laid.flip(-2) if way & 2 else laid
         laid = laid.transpose(-1, -2) if way & 4 else laid
         some.copy_(laid.clone() if way == 4 else laid)
     light = torch.empty(len(pixels), 1, 1, 1).uniform_(0.9, 1.1, generator=generator)
-    return pixels.float().mul_((light / 255).to(pixels.device)).clamp_(0, 1)
+    return pixels[:, :3].float().mul_((light / 255).to(pixels.device)).clamp_(0, 1)

@@ -28,6 +28,8 @@ class Profile:
     segmentation_size: (height, width) in pixels of the pictures that U-Net sees.
     epochs: passes over the training part; fine_tuning_epochs: the same for a network that starts from ImageNet weights.
     batch_size: pictures per step.
+    segmentation_epochs, segmentation_batch_size: the same for U-Net; segmentation_at_once: how many pictures of a batch
+    are in memory at a time (their slopes are added up).
     slim: whether the networks are built with a fraction of their channels (`models.classifier`).
     pretrained: True, False, or None for each model's own default (`models.PRETRAINED_BY_DEFAULT`).
     data, cache, runs: the folders with the data, the decoded pictures and the trained runs.
@@ -39,6 +41,9 @@ class Profile:
     epochs: int
     fine_tuning_epochs: int
     batch_size: int
+    segmentation_epochs: int
+    segmentation_batch_size: int
+    segmentation_at_once: int
     slim: bool
     pretrained: bool | None
     data: Path
@@ -56,18 +61,21 @@ class Profile:
         return (self.data / "SYNTHETIC.json").exists()
 
     def pretrained_for(self, model: str) -> bool | None:
-        """Whether a model starts from ImageNet weights in this profile; None: its own default. The residual net has
-        none."""
-        return None if model == "residual" else self.pretrained
+        """Whether a model starts from ImageNet weights in this profile; None: its own default. The residual net and the
+        classic U-Net have none."""
+        return None if model in ("residual", "unet") else self.pretrained
 
 
 SIZES = {
     "laptop": dict(
         picture_size=64,
-        segmentation_size=(96, 128),
+        segmentation_size=(72, 96),
         epochs=8,
         fine_tuning_epochs=3,
         batch_size=32,
+        segmentation_epochs=8,
+        segmentation_batch_size=16,
+        segmentation_at_once=16,
         slim=True,
         pretrained=None,
     ),
@@ -77,6 +85,9 @@ SIZES = {
         epochs=20,
         fine_tuning_epochs=10,
         batch_size=64,
+        segmentation_epochs=40,
+        segmentation_batch_size=16,
+        segmentation_at_once=16,
         slim=False,
         pretrained=True,
     ),
@@ -86,6 +97,9 @@ SIZES = {
         epochs=100,
         fine_tuning_epochs=100,
         batch_size=32,
+        segmentation_epochs=100,
+        segmentation_batch_size=8,
+        segmentation_at_once=2,
         slim=False,
         pretrained=None,
     ),

@@ -49,3 +49,14 @@ CROSS_VALIDATION = pd.DataFrame(  # Table 6.4: BMA; stages 1 to 5 are the thesis
     },
     index=[1, 2, 3, 4, 5, "mean"],
 ).T.rename(index=TITLES)
+
+SEGMENTATION = pd.DataFrame(  # Table 6.6: the U-Net's mean Jaccard index beside the leaderboard's thresholded one
+    {
+        "U-Net (thesis)": {"Jaccard": 0.773},
+        "MaskRcnn2+segmentation": {"thresholded Jaccard": 0.802},
+        "Ensemble_with_CRF_v3": {"thresholded Jaccard": 0.799},
+        "Automatic Skin Lesion Segmentation by DCNN": {"thresholded Jaccard": 0.799},
+        "Skin Lesion Segmentation with Adversarial Learning": {"thresholded Jaccard": 0.798},
+    }
+).T[["Jaccard", "thresholded Jaccard"]]
+EXPERTS_JACCARD = 0.786  # two experts' masks of the same pictures, ISIC 2018 Task 1 (quoted from arXiv:1902.03368)

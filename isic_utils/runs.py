@@ -4,7 +4,8 @@
 
 - ``config.json``: model, sizes, learning rate, split, data, seed, and the versions and device it was made with;
 - ``history.csv``: a row per epoch; ``seconds.csv``: how long each took; TensorBoard's events;
-- ``best_loss.pt``, ``best_accuracy.pt``, ``best_bma.pt``: the weights of the thesis's three checkpoints (§5.2);
+- ``best_loss.pt``, ``best_accuracy.pt``, ``best_bma.pt``: the weights of the thesis's three checkpoints (§5.2), or of
+  its two for masks, ``best_loss.pt`` and ``best_jaccard.pt`` (§5.5);
 - ``last.pt``: what an interrupted run needs to continue;
 - ``predictions_validation.csv``, ``predictions_test.csv``: a row per checkpoint and picture, written last.
 
@@ -27,13 +28,15 @@ from isic_utils import metrics
 from isic_utils.errors import IsicError
 
 CHECKPOINTS = {"loss": "lowest loss", "accuracy": "highest accuracy", "bma": "highest BMA"}  # thesis §5.2
-HEADLINE = "bma"  # the checkpoint that the course's headline figures come from; the thesis does not say which it used
+MASK_CHECKPOINTS = {"loss": "lowest loss", "jaccard": "highest Jaccard index"}  # thesis §5.5
+# The last one is where the course's headline figures come from; the thesis does not say which one it used.
+HEADLINE = "bma"
 NOT_COMPARED = ["made_with"]  # the part of a config that says how a run was made and not what it is
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained (or half-trained) model's folder, read when asked."""
+    """A trained (or half-trained) model's folder, read when asked. Its model tells classes, or it draws masks."""
 
     folder: Path
 
@@ -49,8 +52,8 @@ class Run:
 
     @property
     def history(self) -> pd.DataFrame:
-        """A row per epoch, indexed by epoch: learning_rate, train_loss, validation_loss, validation_accuracy,
-        validation_bma."""
+        """A row per epoch, indexed by epoch: learning_rate, train_loss, validation_loss, and validation_accuracy and
+        validation_bma, or validation_jaccard."""
         return read_csv(self.folder / "history.csv").set_index("epoch")
 
     @property
@@ -60,20 +63,36 @@ class Run:
 
     @property
     def checkpoints(self) -> dict[str, Path]:
-        """The weight files of the three checkpoints: loss, accuracy, bma -> path."""
-        return {metric: self.folder / f"best_{metric}.pt" for metric in CHECKPOINTS}
+        """The weight files of the checkpoints: loss, accuracy, bma (or loss, jaccard) -> path."""
+        return {metric: self.folder / f"best_{metric}.pt" for metric in self.kept}
 
-    def predictions(self, part: str = "test", checkpoint: str = HEADLINE) -> pd.DataFrame:
-        """A row per picture of a part: image, label, predicted (class codes), loss, and the probability of each class.
+    @property
+    def kept(self) -> dict[str, str]:
+        """The checkpoints that a run of this task keeps: `CHECKPOINTS` or `MASK_CHECKPOINTS`."""
+        return CHECKPOINTS if "classes" in self.config else MASK_CHECKPOINTS
 
-        part: validation or test; checkpoint: loss, accuracy or bma.
+    @property
+    def headline(self) -> str:
+        """The checkpoint that headline figures come from: bma or jaccard."""
+        return list(self.kept)[-1]
+
+    def predictions(self, part: str = "test", checkpoint: str | None = None) -> pd.DataFrame:
+        """A row per picture of a part. Of a classifier: image, label, predicted (class codes), loss, and the
+        probability of each class; of a U-Net: image, loss, the areas of `metrics.overlap` and the scores of
+        `metrics.mask_scores`.
+
+        part: validation or test; checkpoint: loss, accuracy, bma, or jaccard; None: `headline`.
         """
-        if part not in ("validation", "test") or checkpoint not in CHECKPOINTS:
+        file = self.folder / f"predictions_{part}.csv"
+        if not (self.folder / "config.json").exists():
+            raise IsicError(f"{file} is missing, since this run has not begun: call training.fit, which trains it.")
+        kept = self.kept
+        checkpoint = self.headline if checkpoint is None else checkpoint
+        if part not in ("validation", "test") or checkpoint not in kept:
             raise IsicError(
                 f"There are no predictions for part {part!r}, checkpoint {checkpoint!r}: parts are validation "
-                f"and test, checkpoints {', '.join(CHECKPOINTS)}."
+                f"and test, checkpoints {', '.join(kept)}."
             )
-        file = self.folder / f"predictions_{part}.csv"
         if not file.exists():
             raise IsicError(
                 f"{file} is missing, since this run is not finished: call training.fit again, it continues the run."
@@ -84,30 +103,37 @@ class Run:
     def true_and_predicted(self, part: str = "test", checkpoint: str = HEADLINE) -> tuple[np.ndarray, np.ndarray]:
         """The classes of a part's pictures as numbers, in the order of ``config["classes"]``: two integer arrays
         [n]."""
-        table = self.predictions(part, checkpoint)
-        classes = pd.Index(self.config["classes"])
-        return classes.get_indexer(table["label"]), classes.get_indexer(table["predicted"])
+        return class_numbers(self.predictions(part, checkpoint), self.config["classes"])
 
 
 def scores(run: Run, part: str = "test") -> pd.DataFrame:
-    """Loss, accuracy and BMA of the three checkpoints on a part, from the predictions: a row per checkpoint."""
-    rows = []
-    for checkpoint in CHECKPOINTS:
-        true, predicted = run.true_and_predicted(part, checkpoint)
-        rows.append(
-            {
-                "checkpoint": checkpoint,
-                "epoch": best_epoch(run.history, checkpoint),
-                "loss": run.predictions(part, checkpoint)["loss"].mean(),
-                "accuracy": metrics.accuracy(true, predicted),
-                "BMA": metrics.balanced_accuracy(true, predicted, len(run.config["classes"])),
-            }
-        )
-    return pd.DataFrame(rows).set_index("checkpoint")
+    """The scores of each checkpoint on a part, from the predictions: a row per checkpoint.
+
+    Of a classifier loss, accuracy and BMA; of a U-Net loss and the means of `metrics.mask_scores`.
+    """
+    rows = {}
+    for checkpoint in run.kept:
+        predictions = run.predictions(part, checkpoint)
+        row = {"epoch": best_epoch(run.history, checkpoint), "loss": predictions["loss"].mean()}
+        if "classes" in run.config:
+            classes = run.config["classes"]
+            true, predicted = class_numbers(predictions, classes)
+            row["accuracy"] = metrics.accuracy(true, predicted)
+            row["BMA"] = metrics.balanced_accuracy(true, predicted, len(classes))
+        else:
+            row |= {name: values.mean() for name, values in metrics.mask_scores(predictions).items()}
+        rows[checkpoint] = row
+    return pd.DataFrame(rows).T.astype({"epoch": int}).rename_axis("checkpoint")
+
+
+def class_numbers(predictions: pd.DataFrame, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The columns label and predicted as numbers, in the order of `classes`: two integer arrays [n]."""
+    order = pd.Index(classes)
+    return order.get_indexer(predictions["label"]), order.get_indexer(predictions["predicted"])
 
 
 def best_epoch(history: pd.DataFrame, checkpoint: str) -> int:
-    """The first epoch with the lowest validation loss, or the highest validation accuracy or BMA."""
+    """The first epoch with the lowest validation loss, or the highest validation accuracy, BMA or Jaccard index."""
     values = history[f"validation_{checkpoint}"]
     return int(values.idxmin() if checkpoint == "loss" else values.idxmax())
 
@@ -148,10 +174,16 @@ def place(settings, protocol: str, by: str, model: str, seed: int, stage: int | 
     return folder if stage is None else folder / f"stage{stage}"
 
 
-def write(file: Path, save: Callable[[Path], None]) -> None:
+CONTINUES = (
+    "free disk space or choose another folder with ISIC_RUNS, then start again; the run continues from its last "
+    "complete epoch"
+)
+
+
+def write(file: Path, save: Callable[[Path], None], remedy: str = CONTINUES) -> None:
     """Write a file whole or not at all: `save` writes beside it, then the new file takes the old one's place.
 
-    Raises IsicError if the disk is full or read-only; the old file stays.
+    Raises IsicError, which ends with the remedy, if the disk is full or read-only; the old file stays.
     """
     partial = file.with_name(f".{file.name}.partial")  # one that a killed process left is written over
     try:
@@ -160,10 +192,7 @@ def write(file: Path, save: Callable[[Path], None]) -> None:
         os.replace(partial, file)
     except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when the disk is full
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise IsicError(
-            f"{file} cannot be written ({reason}): free disk space or choose another folder with ISIC_RUNS, then "
-            "start again; the run continues from its last complete epoch."
-        ) from error
+        raise IsicError(f"{file} cannot be written ({reason}): {remedy}.") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()

@@ -75,7 +75,7 @@ def isic2018(folder: Path | str) -> pd.DataFrame:
         (``<image>_segmentation.png``).
 
     Returns a DataFrame with the columns image, path, mask_path (all str), sorted by image. Pictures without a mask and
-    masks without a picture are left out, and a printed line says how many.
+    masks without a picture are left out, and a printed line says how many, and which is the first.
 
     Raises IsicError if a folder is missing or no picture has a mask.
     """
@@ -89,11 +89,15 @@ def isic2018(folder: Path | str) -> pd.DataFrame:
             f"No picture in {folder / PICTURES_2018} has a mask in {folder / MASKS_2018}: "
             f"the mask of <image>.jpg must be named <image>{MASK_ENDING}.png."
         )
-    without_mask, without_picture = len(pictures) - len(pairs), len(masks) - len(pairs)
-    if without_mask or without_picture:
+    alone = {
+        "pictures without a mask": [pictures[name] for name in sorted(set(pictures) - set(masks))],
+        "masks without a picture": [masks[name] for name in sorted(set(masks) - set(pictures))],
+    }
+    if any(alone.values()):
+        counts = [f"{len(files):,} {kind} (first: {files[0].name})" for kind, files in alone.items() if files]
         print(
-            f"{len(pairs):,} pictures have a mask; left out: {without_mask:,} pictures without a mask "
-            f"and {without_picture:,} masks without a picture."
+            f"{len(pairs):,} pictures have a mask; left out: {' and '.join(counts)}: "
+            "unpack both archives again to have them all."
         )
     return pd.DataFrame(
         {

@@ -1,7 +1,8 @@
-"""One training loop: the protocol of thesis §5.2 to the letter.
+"""One training loop: the protocol of thesis §5.2 to the letter, for both tasks.
 
-An epoch over the training part, then a pass over validation without gradients; three checkpoints are kept, with the
-lowest loss, the highest accuracy and the highest BMA; at the end each checkpoint answers for the test part.
+An epoch over the training part, then a pass over validation without gradients; checkpoints are kept, with the lowest
+loss, the highest accuracy and the highest BMA, or for masks (§5.5) the lowest loss and the highest Jaccard index; at
+the end each checkpoint answers for the test part. What differs between the tasks is in `tasks`.
 """
 
 import math
@@ -17,7 +18,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
-from isic_utils import metrics, models, runs, splits
+from isic_utils import losses, models, runs, splits, tasks
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches, number_of_batches
 from isic_utils.profile import Profile
@@ -40,31 +41,35 @@ def fit(
     seed: int = 0,
     stage: int | None = None,
     learning_rate: float | None = None,
+    loss: str | None = None,
     progress: bool = True,
 ) -> Run:
-    """Train a classifier by the protocol of thesis §5.2 and return its run.
+    """Train a model by the protocol of thesis §5.2 (a classifier) or §5.5 (a U-Net) and return its run.
 
-    name: one of `models.NAMES`; table: the columns image and label (categorical); parts: train, validation or test for
-    each row (`splits`); pictures: decoded ones that include the table's; settings: how large, how long, where to.
+    name: one of `models.TITLES`; table: the column image, and label (categorical) for a classifier; parts: train,
+    validation or test for each row (`splits`); pictures: decoded ones that include the table's, for a U-Net with masks
+    (`pictures.load_pairs`); settings: how large, how long, where to.
     protocol, by, seed, stage: the names under which the run is kept; the seed also starts weights, order and
     augmentation.
     learning_rate: the peak; None takes `LEARNING_RATE`.
+    loss: for a U-Net, one of `losses.OF_MASKS`; None: cross-entropy for classes, "both" for masks.
 
     A finished run is returned at once, an interrupted one continues to exactly the result it would have had, and one
     with another config gets another folder. Raises IsicError if the loss is no longer finite, memory runs out (both say
     what to try), a part is empty, or the disk is full.
     """
-    data = {part: select(table, parts, pictures, part) for part in splits.PARTS}
-    config = configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate)
+    task = tasks.of(name, table, loss)
+    data = {part: select(table, parts, pictures, part, task) for part in splits.PARTS}
+    config = configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss)
     place = runs.place(settings, protocol, by, name, seed, stage)
     run = Run(runs.find(place, config))
     if run.finished:
         return run
 
     torch.manual_seed(seed)
-    model = models.classifier(name, len(config["classes"]), settings.pretrained_for(name), settings.slim)
+    model = task.build(name, settings)
     if model.pretrained != config["pretrained"]:  # ImageNet weights were wanted and could not be had
-        config |= schedule(model.pretrained, settings, learning_rate)
+        config |= schedule(task, model.pretrained, settings, learning_rate)
         run = Run(runs.find(place, config))
         if run.finished:
             return run
@@ -80,17 +85,12 @@ def fit(
     with FileLock(run.folder / ".lock"):  # a second process waits here and then finds the run finished
         if not run.finished:
             try:
-                train(run, model, config, data, pictures, progress)
-                predict_parts(run, model, config, data, pictures)
+                train(run, task, model, config, data, pictures, progress)
+                predict_parts(run, task, model, config, data, pictures)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                raise IsicError(
-                    f"Memory ran out with {config['batch_size']} pictures of {settings.picture_size}×"
-                    f"{settings.picture_size} at a time: lower batch_size or picture_size, e.g. "
-                    f"settings = dataclasses.replace(settings, batch_size={max(1, config['batch_size'] // 2)}), "
-                    "or use a smaller ISIC_PROFILE."
-                ) from error
+                raise out_of_memory(config, pictures) from error
     return run
 
 
@@ -105,14 +105,15 @@ def find(
     seed: int = 0,
     stage: int | None = None,
     learning_rate: float | None = None,
+    loss: str | None = None,
 ) -> Run:
     """The run that `fit` returns for the same arguments, as far as it has come: nothing is trained (`Run.finished`)."""
-    config = configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate)
+    config = configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss)
     return Run(runs.find(runs.place(settings, protocol, by, name, seed, stage), config))
 
 
-def train(run: Run, model: nn.Module, config: dict, data: dict, pictures: Pictures, progress: bool) -> None:
-    """All epochs that are not done yet, from the last complete one on."""
+def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: Pictures, progress: bool) -> None:
+    """All epochs that are not done yet, from the last complete one on. task: of `tasks`."""
     device = accelerator().device
     if device.type != "mps":
         model.to(memory_format=torch.channels_last)
@@ -145,33 +146,33 @@ def train(run: Run, model: nn.Module, config: dict, data: dict, pictures: Pictur
             seed = epoch_seed(config["seed"], epoch)
             torch.manual_seed(seed)  # dropout
             rates = learning_rates(epoch, config["epochs"], steps, config["learning_rate"])
-            train_loss = train_one_epoch(
-                model, optimizer, scaler, mixed, batches(pictures, *data["train"], size, device, seed), rates, bar
-            )
-            probabilities, losses = predict(model, mixed, batches(pictures, *data["validation"], size, device))
-            if not math.isfinite(train_loss + losses.mean()):
+            part = batches(pictures, *data["train"], size, device, seed)
+            train_loss = train_one_epoch(model, optimizer, scaler, mixed, part, rates, bar, task.loss, at_once(config))
+            predictions = predict_part(task, model, mixed, config, data["validation"], pictures)
+            validation_loss = float(predictions["loss"].mean())
+            if not math.isfinite(train_loss + validation_loss):
                 raise IsicError(
                     f"The loss of {title} is no longer finite in epoch {epoch}, since its weights have grown without "
                     f"bound: try a smaller learning rate, e.g. learning_rate={config['learning_rate'] / 10:g} "
                     f"instead of {config['learning_rate']:g}."
                 )
-            true, answers = data["validation"][1], probabilities.argmax(axis=1)
             row = {
                 "epoch": epoch,
                 "learning_rate": rates[-1],
                 "train_loss": train_loss,
-                "validation_loss": float(losses.mean()),
-                "validation_accuracy": metrics.accuracy(true, answers),
-                "validation_bma": metrics.balanced_accuracy(true, answers, len(config["classes"])),
+                "validation_loss": validation_loss,
             }
+            row |= {f"validation_{metric}": value for metric, value in task.scores(predictions).items()}
             state["history"].append(row)
             state["seconds"].append({"epoch": epoch, "seconds": time.perf_counter() - start})
-            bar.set_postfix(loss=f"{row['validation_loss']:.3f}", BMA=f"{row['validation_bma']:.3f}")
-            write_events(board, row, metrics.per_class_recall(true, answers, len(config["classes"])), config["classes"])
+            bar.set_postfix({name.replace("_", " "): f"{value:.3f}" for name, value in list(row.items())[2:]})
+            write_events(board, row)
+            first = next(batches(pictures, *data["validation"], at_once(config), device))
+            task.write_events(board, epoch, predictions, model, mixed, first)
 
             weights = accelerator().unwrap_model(model).state_dict()
             history = pd.DataFrame(state["history"]).set_index("epoch")
-            for metric in runs.CHECKPOINTS:
+            for metric in run.checkpoints:
                 if runs.best_epoch(history, metric) == epoch:
                     runs.write_weights(run.folder / f"best_{metric}.pt", weights)
             runs.write_csv(run.folder / "history.csv", history.reset_index())
@@ -185,10 +186,14 @@ def train(run: Run, model: nn.Module, config: dict, data: dict, pictures: Pictur
             runs.write_weights(run.folder / "last.pt", state)  # last: only now does the epoch count as done
 
 
-def train_one_epoch(model, optimizer, scaler, mixed, part, rates, bar=None) -> float:
+def train_one_epoch(
+    model, optimizer, scaler, mixed, part, rates, bar=None, loss=losses.class_cross_entropy, at_once=None
+) -> float:
     """One pass over the training part: forward, backward, step for each batch.
 
-    part: yields (pictures, labels); rates: the learning rate of each step; mixed: the context of the forward pass.
+    part: yields (pictures, truth); rates: the learning rate of each step; mixed: the context of the forward pass;
+    loss: takes logits and truth and returns a value for each picture.
+    at_once: how many pictures of a batch are in memory at a time; their slopes add up to the batch's. None: all.
     Returns the mean loss over the pictures, each taken when it was seen; it ends early if that is no longer finite.
     """
     model.train()
@@ -196,14 +201,16 @@ def train_one_epoch(model, optimizer, scaler, mixed, part, rates, bar=None) -> f
     for step, ((x, y), rate) in enumerate(zip(part, rates, strict=True)):
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with mixed:
-            logits = model(x)
-        loss = nn.functional.cross_entropy(logits.float(), y)
-        scaler.scale(loss).backward()
+        for some_x, some_y in zip(x.split(at_once or len(x)), y.split(at_once or len(y)), strict=True):
+            with mixed:
+                logits = model(some_x)
+            value = loss(logits, some_y).sum()
+            scaler.scale(value / len(y)).backward()
+            total = total + value.detach()
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
-        total, seen = total + loss.detach() * len(y), seen + len(y)
+        seen += len(y)
         if bar is not None:
             bar.update()
         if step % 20 == 0 and not torch.isfinite(total):  # asking makes a graphics card wait, so not at each step
@@ -212,43 +219,65 @@ def train_one_epoch(model, optimizer, scaler, mixed, part, rates, bar=None) -> f
 
 
 @torch.no_grad()
-def predict(model, mixed, part) -> tuple[np.ndarray, np.ndarray]:
-    """What the model says of some pictures, without gradients: probabilities [n, classes] and the loss of each picture
-    [n].
+def predict(model, mixed, part, task) -> tuple[np.ndarray, np.ndarray]:
+    """What the model says of some pictures, without gradients: the task's answers (the probabilities [n, classes], or
+    the areas of the masks [n, 4]) and the loss of each picture [n].
 
-    part: yields (pictures, labels); mixed: the context of the forward pass.
+    part: yields (pictures, truth); mixed: the context of the forward pass; task: of `tasks`.
     """
     model.eval()
-    probabilities, losses = [], []
+    answers, values = [], []
     for x, y in part:
         with mixed:
             logits = model(x)
-        log_probabilities = nn.functional.log_softmax(logits.float(), dim=1)
-        probabilities.append(log_probabilities.exp().cpu().numpy())
-        losses.append(nn.functional.nll_loss(log_probabilities, y, reduction="none").cpu().numpy())
-    return np.concatenate(probabilities), np.concatenate(losses)
+        answers.append(task.answer(logits, y).cpu().numpy())
+        values.append(task.loss(logits, y).cpu().numpy())
+    return np.concatenate(answers), np.concatenate(values)
 
 
-def predict_parts(run: Run, model: nn.Module, config: dict, data: dict, pictures: Pictures) -> None:
+def predict_part(task, model, mixed, config: dict, data: tuple, pictures: Pictures) -> pd.DataFrame:
+    """The model's predictions for a part, a row per picture. data: as `select` returns it."""
+    rows, labels = data
+    device = next(model.parameters()).device
+    part = batches(pictures, rows, labels, at_once(config), device)
+    return task.predictions(pictures.images[rows], labels, *predict(model, mixed, part, task))
+
+
+def predict_parts(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: Pictures) -> None:
     """Each checkpoint's predictions for validation and test, a row per picture; this ends the run."""
     device = accelerator().device
     model.to(device)
     mixed = mixed_precision(device, model)
-    classes = np.array(config["classes"])
     for part in ("validation", "test"):
-        rows, labels = data[part]
         answers, tables = {}, []
         for checkpoint, file in run.checkpoints.items():
             epoch = runs.best_epoch(run.history, checkpoint)
             if epoch not in answers:  # two checkpoints of the same epoch are the same weights
                 model.load_state_dict(runs.read_weights(file, device))
-                answers[epoch] = predict(model, mixed, batches(pictures, rows, labels, config["batch_size"], device))
-            probabilities, losses = answers[epoch]
-            table = pd.DataFrame({"checkpoint": checkpoint, "image": pictures.images[rows], "label": classes[labels]})
-            table["predicted"] = classes[probabilities.argmax(axis=1)]
-            table["loss"] = losses
-            tables.append(pd.concat([table, pd.DataFrame(probabilities, columns=classes)], axis=1))
-        runs.write_csv(run.folder / f"predictions_{part}.csv", pd.concat(tables))
+                answers[epoch] = predict_part(task, model, mixed, config, data[part], pictures)
+            tables.append(answers[epoch].assign(checkpoint=checkpoint))
+        table = pd.concat(tables)
+        runs.write_csv(run.folder / f"predictions_{part}.csv", table[["checkpoint", *table.columns[:-1]]])
+
+
+def load(run: Run, checkpoint: str | None = None) -> tuple[nn.Module, torch.autocast, torch.device]:
+    """A trained model, ready to answer: the model, the context of its forward pass, and the device it is on.
+
+    checkpoint: loss, accuracy, bma or jaccard; None: the run's `headline`. Raises IsicError if the run does not keep
+    this one, or its file is missing.
+    """
+    checkpoint = run.headline if checkpoint is None else checkpoint
+    if checkpoint not in run.kept:
+        raise IsicError(f"There is no checkpoint {checkpoint!r} of this run: choose one of {', '.join(run.kept)}.")
+    config = run.config
+    device = accelerator().device
+    if "classes" in config:
+        model = models.classifier(config["model"], len(config["classes"]), pretrained=False, slim=config["slim"])
+    else:
+        model = models.segmenter(config["model"], pretrained=False, slim=config["slim"])
+    model.load_state_dict(runs.read_weights(run.checkpoints[checkpoint], device))
+    model.to(device).eval()
+    return model, mixed_precision(device, model), device
 
 
 def learning_rates(epoch: int, epochs: int, steps: int, peak: float) -> list[float]:
@@ -304,27 +333,35 @@ def made_with(device: torch.device, mixed: torch.autocast) -> dict:
     }
 
 
-def select(table: pd.DataFrame, parts: pd.Series, pictures: Pictures, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where the pictures of a part are decoded, and their classes as numbers: two integer arrays [n]."""
+def select(
+    table: pd.DataFrame, parts: pd.Series, pictures: Pictures, part: str, task=None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Where the pictures of a part are decoded, and their classes as numbers: two integer arrays [n]; for segmentation
+    None instead of the second, since the masks are decoded with the pictures. task: of `tasks`; None: classification.
+    """
     if not parts.index.equals(table.index):
         raise IsicError("`parts` and `table` have different rows: draw the split from the same table.")
     chosen = table[(parts == part) & ~table["image"].isin(pictures.left_out["image"])]
     if chosen.empty:
         raise IsicError(f"The {part} part is empty: the protocol needs pictures to train, to validate and to test.")
-    return pictures.rows(chosen["image"]), chosen["label"].cat.codes.to_numpy().astype(np.int64)
+    labels = (task or tasks.of("residual", table, loss=None)).labels(chosen)
+    if labels is None and pictures.pixels.shape[-1] != 4:
+        raise IsicError(
+            "The decoded pictures have no masks, from which a U-Net learns: decode them with `pictures.load_pairs`."
+        )
+    return pictures.rows(chosen["image"]), labels
 
 
-def configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate) -> dict:
+def configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss) -> dict:
     """Everything that determines a run's result, as plain values."""
+    task = tasks.of(name, table, loss)
     pretrained = models.starts_from(name, settings.pretrained_for(name), settings.slim)
-    split = pd.DataFrame({"image": table["image"], "label": table["label"], "part": parts})
+    split = table[[column for column in ("image", "label") if column in table]].assign(part=parts)
     return {
         "model": name,
-        "classes": list(table["label"].cat.categories),
-        **schedule(pretrained, settings, learning_rate),
+        **task.configuration(settings),
+        **schedule(task, pretrained, settings, learning_rate),
         "slim": settings.slim,
-        "picture_size": settings.picture_size,
-        "batch_size": settings.batch_size,
         "weight_decay": WEIGHT_DECAY,
         "warm_up": WARM_UP,
         "seed": seed,
@@ -339,24 +376,45 @@ def configuration(name, table, parts, pictures, settings, protocol, by, seed, st
     }
 
 
-def schedule(pretrained: str, settings: Profile, learning_rate: float | None) -> dict:
+def schedule(task, pretrained: str, settings: Profile, learning_rate: float | None) -> dict:
     """What depends on whether a network starts from ImageNet weights: how long it trains, and how fast."""
     fine_tuning = pretrained == "ImageNet"
     if learning_rate is None:
         learning_rate = LEARNING_RATE["ImageNet" if fine_tuning else "random"]
-    epochs = settings.fine_tuning_epochs if fine_tuning else settings.epochs
-    return {"pretrained": pretrained, "epochs": epochs, "learning_rate": learning_rate}
+    return {
+        "pretrained": pretrained,
+        "epochs": task.epochs(settings, fine_tuning),
+        "learning_rate": learning_rate,
+    }
 
 
-def write_events(board: SummaryWriter, row: dict, recall: np.ndarray, classes: list[str]) -> None:
-    """An epoch's figures as TensorBoard events: loss, accuracy, BMA, learning rate, and the recall of each class."""
-    for name in ("train_loss", "validation_loss"):
-        board.add_scalar(f"loss/{name.removesuffix('_loss')}", row[name], row["epoch"])
-    board.add_scalar("accuracy/validation", row["validation_accuracy"], row["epoch"])
-    board.add_scalar("BMA/validation", row["validation_bma"], row["epoch"])
+def at_once(config: dict) -> int:
+    """How many pictures are in memory at a time: a whole batch, unless the config says fewer."""
+    return config.get("at_once", config["batch_size"])
+
+
+def write_events(board: SummaryWriter, row: dict) -> None:
+    """An epoch's figures as TensorBoard events: losses, learning rate and the validation scores."""
+    titles = {"bma": "BMA", "jaccard": "Jaccard"}
+    for name, value in row.items():
+        part, _, metric = name.partition("_")
+        if metric == "loss":
+            board.add_scalar(f"loss/{part}", value, row["epoch"])
+        elif part == "validation":
+            board.add_scalar(f"{titles.get(metric, metric)}/validation", value, row["epoch"])
     board.add_scalar("learning_rate", row["learning_rate"], row["epoch"])
-    for code, value in zip(classes, recall, strict=True):
-        board.add_scalar(f"recall/{code}", value, row["epoch"])
+
+
+def out_of_memory(config: dict, pictures: Pictures) -> IsicError:
+    """What to say when memory ran out: which setting to lower, and to what."""
+    height, width = pictures.pixels.shape[1:3]
+    half = max(1, at_once(config) // 2)
+    setting = "batch_size" if "classes" in config else "segmentation_at_once"
+    return IsicError(
+        f"Memory ran out with {at_once(config)} pictures of {height}×{width} at a time: lower {setting} or the "
+        f"size of the pictures, e.g. settings = dataclasses.replace(settings, {setting}={half}), or use a smaller "
+        "ISIC_PROFILE."
+    )
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from isic_utils import pictures, profile, tables
+from isic_utils import pictures, profile, runs, splits, tables, training
 from isic_utils.errors import IsicError
 
 torch.set_num_threads(1)  # threads would wait for each other longer than networks of this size take
@@ -72,6 +72,41 @@ def draw_2018(folder: Path, count: int = 3) -> Path:
     return folder
 
 
+def lesion(seed: int, height: int, width: int) -> np.ndarray:
+    """A mask: an ellipse inside a picture, boolean [height, width]."""
+    chance = np.random.default_rng(seed)
+    y, x, tall, wide = *chance.uniform(0.4, 0.6, 2), *chance.uniform(0.2, 0.35, 2)
+    rows, columns = (np.mgrid[:height, :width] + 0.5) / np.array([height, width]).reshape(2, 1, 1)
+    return ((rows - y) / tall) ** 2 + ((columns - x) / wide) ** 2 < 1
+
+
+def picture_of(mask: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A picture that is bright where the mask is, uint8 [height, width, 3], with noise."""
+    chance = np.random.default_rng(seed)
+    return (np.where(mask, 180, 70)[..., np.newaxis] + chance.integers(-20, 20, (*mask.shape, 3))).astype(np.uint8)
+
+
+def draw_pairs(folder: Path, sizes: list[tuple[int, int]]) -> Path:
+    """An archive of pictures of these sizes (height, width), each bright where its mask is."""
+    (folder / tables.PICTURES_2018).mkdir(parents=True)
+    (folder / tables.MASKS_2018).mkdir()
+    for number, (image, (height, width)) in enumerate(zip(names(len(sizes)), sizes, strict=True)):
+        mask = lesion(number, height, width)
+        Image.fromarray(picture_of(mask, number)).save(folder / tables.PICTURES_2018 / f"{image}.jpg", quality=95)
+        Image.fromarray(mask).convert("L").save(folder / tables.MASKS_2018 / f"{image}_segmentation.png")
+    return folder
+
+
+def pairs_in_memory(count: int, height: int, width: int) -> tuple[pd.DataFrame, pictures.Pictures]:
+    """A segmentation table and decoded pairs without any file: pictures that are bright where their mask is."""
+    masks = np.stack([lesion(number, height, width) for number in range(count)])
+    photos = np.stack([picture_of(mask, number) for number, mask in enumerate(masks)])
+    pixels = np.concatenate([photos, (255 * masks[..., np.newaxis]).astype(np.uint8)], axis=-1)
+    nothing = pd.DataFrame(columns=["image", "path", "reason"])
+    table = pd.DataFrame({"image": names(count), "path": "nowhere", "mask_path": "nowhere"})
+    return table, pictures.Pictures(pd.Index(names(count)), pixels, nothing, digest=f"{count} pairs")
+
+
 def in_memory(codes: list[str], size: int, seed: int = 0) -> tuple[pd.DataFrame, pictures.Pictures]:
     """A table and decoded pictures without any file: each class has a colour of its own, with noise."""
     chance = np.random.default_rng(seed)
@@ -85,9 +120,22 @@ def in_memory(codes: list[str], size: int, seed: int = 0) -> tuple[pd.DataFrame,
 
 
 def tiny_settings(folder: Path, **changes) -> profile.Profile:
-    """A run of seconds: the slim residual net on pictures of 16 × 16 pixels."""
-    sizes = profile.SIZES["laptop"] | dict(picture_size=16, epochs=3, fine_tuning_epochs=3, batch_size=16) | changes
+    """A run of seconds: the slim residual net on pictures of 16 × 16 pixels, the slim U-Net on 16 × 32."""
+    sizes = profile.SIZES["laptop"] | dict(picture_size=16, epochs=3, fine_tuning_epochs=3, batch_size=16)
+    sizes |= dict(segmentation_size=(16, 32), segmentation_epochs=3)
+    sizes |= dict(segmentation_batch_size=8, segmentation_at_once=8)
+    sizes |= changes
     return profile.Profile("tiny", data=folder / "data", cache=folder / "cache", runs=folder / "runs", **sizes)
+
+
+def trained_pairs(folder: Path) -> tuple[runs.Run, pd.DataFrame, pictures.Pictures]:
+    """A U-Net, trained for a second on an archive whose pictures have three sizes; its table and decoded pairs."""
+    table = tables.isic2018(draw_pairs(folder / "data", [(30, 60), (45, 61), (60, 45)] * 12))
+    settings = tiny_settings(folder, segmentation_epochs=6)
+    decoded = pictures.load_pairs(table, settings.segmentation_size, settings.cache, progress=False)
+    parts = splits.segmentation(table)
+    run = training.fit("unet", table, parts, decoded, settings, "segmentation", progress=False)
+    return run, table, decoded
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -89,18 +89,30 @@ def test_a_caller_may_know_better_what_a_figure_is_drawn_from(archive, shown):
 # Each figure
 
 
-def run_in(folder) -> runs.Run:
-    columns = {"train_loss": [2, 1.5, 1], "validation_loss": [2, 1, 1.5], "validation_accuracy": [0.3, 0.5, 0.6]}
-    history = pd.DataFrame({"epoch": [1, 2, 3], "learning_rate": 0.1, **columns, "validation_bma": [0.2, 0.4, 0.3]})
-    runs.write_csv(folder / "history.csv", history)
+def run_in(folder, config: dict, scores: dict[str, list[float]]) -> runs.Run:
+    """A run of three epochs. scores: of the validation part, by metric."""
+    columns = {"train_loss": [2, 1.5, 1]} | {f"validation_{metric}": values for metric, values in scores.items()}
+    runs.write_json(folder / "config.json", config)
+    runs.write_csv(folder / "history.csv", pd.DataFrame({"epoch": [1, 2, 3], "learning_rate": 0.1, **columns}))
     return runs.Run(folder)
 
 
+def stars(figure: Figure) -> list[tuple[float, float]]:
+    lines = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "*"]
+    return [(line.get_xdata()[0], line.get_ydata()[0]) for line in lines]
+
+
 def test_curves_mark_the_three_checkpoints(tmp_path):
-    figure = figures.curves(run_in(tmp_path))
-    stars = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "*"]
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in stars] == [(2, 1), (3, 0.6), (2, 0.4)]
+    scores = {"loss": [2, 1, 1.5], "accuracy": [0.3, 0.5, 0.6], "bma": [0.2, 0.4, 0.3]}
+    figure = figures.curves(run_in(tmp_path, {"classes": ["MEL", "NV"]}, scores))
+    assert stars(figure) == [(2, 1), (3, 0.6), (2, 0.4)]
     assert all(name in texts(figure) for name in runs.CHECKPOINTS.values())
+
+
+def test_curves_of_a_u_net_mark_its_two_checkpoints(tmp_path):
+    figure = figures.curves(run_in(tmp_path, {"model": "unet"}, {"loss": [2, 1, 1.5], "jaccard": [0.3, 0.5, 0.6]}))
+    assert stars(figure) == [(2, 1), (3, 0.6)] and len(figure.axes) == 2
+    assert all(name in texts(figure) for name in runs.MASK_CHECKPOINTS.values())
 
 
 def test_a_confusion_matrix_has_its_counts_and_names():

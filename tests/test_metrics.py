@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -94,6 +95,66 @@ def test_below_the_threshold_counts_nothing():
     assert metrics.thresholded_jaccard(*pairs, threshold=0.8).tolist() == [0, 0, 0.9, 1]
 
 
+def test_the_threshold_is_65_hundredths_and_belongs_to_what_counts():
+    shares = np.arange(60, 71)
+    values = metrics.thresholded_jaccard(*masks(*[(share, 100) for share in shares]))
+    assert values.tolist() == [0] * 5 + (shares[5:] / 100).tolist()
+    just_below = {"pixels": [10_000], "true": [10_000], "predicted": [6_499], "both": [6_499]}
+    assert metrics.mask_scores(just_below)["thresholded_jaccard"].tolist() == [0]
+
+
+@few
+@given(mask_pairs)
+def test_scores_of_masks_are_scikit_learns(pair):
+    true, predicted = pair
+    areas = metrics.overlap(true, predicted)
+    scores = metrics.mask_scores(areas)
+    assert list(scores) == ["jaccard", "thresholded_jaccard", "dice", "sensitivity", "specificity"]
+    assert all(values.shape == (len(true),) and values.dtype == float for values in scores.values())
+    for number, (a, b) in enumerate(zip(true.reshape(len(true), -1), predicted.reshape(len(true), -1), strict=True)):
+        confusion = sklearn_metrics.confusion_matrix(a, b, labels=[False, True])
+        assert areas["pixels"][number] == a.size and areas["both"][number] == confusion[1, 1]
+        assert areas["true"][number] == confusion[1].sum() and areas["predicted"][number] == confusion[:, 1].sum()
+        theirs = {
+            "jaccard": sklearn_metrics.jaccard_score(a, b, zero_division=1),
+            "dice": sklearn_metrics.f1_score(a, b, zero_division=1),
+            "sensitivity": sklearn_metrics.recall_score(a, b, zero_division=1),
+            "specificity": sklearn_metrics.recall_score(~a, ~b, zero_division=1),
+        }
+        theirs["thresholded_jaccard"] = theirs["jaccard"] if theirs["jaccard"] >= 0.65 else 0
+        for name, value in theirs.items():
+            assert scores[name][number] == pytest.approx(value), name
+
+
+@pytest.mark.parametrize(
+    "true, predicted, jaccard, dice, sensitivity, specificity",
+    [
+        ("empty", "empty", 1, 1, 1, 1),
+        ("empty", "full", 0, 0, 1, 0),
+        ("full", "empty", 0, 0, 0, 1),
+        ("full", "full", 1, 1, 1, 1),
+        ("empty", "half", 0, 0, 1, 0.5),
+        ("full", "half", 0.5, 2 / 3, 0.5, 1),
+        ("half", "empty", 0, 0, 0, 1),
+        ("half", "full", 0.5, 2 / 3, 1, 0),
+    ],
+)
+def test_empty_and_full_masks_are_scored_as_officially(true, predicted, jaccard, dice, sensitivity, specificity):
+    """What has nothing to find is a score of 1: the conventions of isic-challenge-scoring."""
+    kinds = {"empty": np.zeros((1, 4, 4), bool), "full": np.ones((1, 4, 4), bool)}
+    kinds["half"] = np.arange(16).reshape(1, 4, 4) < 8
+    scores = metrics.mask_scores(metrics.overlap(kinds[true], kinds[predicted]))
+    expected = [jaccard, jaccard if jaccard == 1 else 0, dice, sensitivity, specificity]
+    assert [values.tolist() for values in scores.values()] == [[pytest.approx(value)] for value in expected]
+
+
+def test_scores_come_from_a_table_of_areas_as_well():
+    areas = metrics.overlap(*masks((64, 100), (0, 0), (7, 9)))
+    from_table = metrics.mask_scores(pd.DataFrame(areas))
+    for name, values in metrics.mask_scores(areas).items():
+        assert np.array_equal(values, from_table[name]), name
+
+
 def test_one_empty_mask_of_two_has_nothing_in_common():
     empty, full = np.zeros((1, 3, 3), bool), np.ones((1, 3, 3), bool)
     assert metrics.jaccard(empty, full) == metrics.jaccard(full, empty) == 0
@@ -134,6 +195,6 @@ def test_arrays_that_make_no_sense(true, predicted, says):
     ],
 )
 def test_masks_that_make_no_sense(true, predicted):
-    for call in (metrics.jaccard, metrics.thresholded_jaccard):
+    for call in (metrics.overlap, metrics.jaccard, metrics.thresholded_jaccard):
         with pytest.raises(ValueError, match="must be boolean arrays"):
             call(true, predicted)

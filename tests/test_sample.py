@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +149,14 @@ def test_options_that_make_no_sense_are_refused(tmp_path, wrong, word):
 
 
 # The files
+
+
+def test_drawing_needs_no_pytorch():
+    """Importing it takes longer than drawing the first pictures."""
+    command = "import sys, isic_utils.sample; print('torch' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(Path(sample.__file__).parents[2])}
+    said = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"
 
 
 def test_same_seed_same_bytes_whatever_the_number_of_workers(small, tmp_path):

@@ -124,7 +124,30 @@ def test_isic2018_pairs_pictures_with_masks(tmp_path, capsys):
     assert list(table) == ["image", "path", "mask_path"]
     assert table["image"].tolist() == ["ISIC_0000000", "ISIC_0000003"]
     assert table["mask_path"].str.endswith("_segmentation.png").all()
-    assert "1 pictures without a mask and 1 masks without a picture" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 pictures have a mask; left out: 1 pictures without a mask (first: ISIC_0000002.jpg)" in said
+    assert "and 1 masks without a picture (first: ISIC_0000001_segmentation.png): unpack both archives again" in said
+
+
+@pytest.mark.parametrize(
+    "gone, kind, first",
+    [
+        (tables.PICTURES_2018, "2 masks without a picture", "ISIC_0000001_segmentation.png"),
+        (tables.MASKS_2018, "2 pictures without a mask", "ISIC_0000001.jpg"),
+    ],
+)
+def test_only_what_is_missing_is_said(tmp_path, capsys, gone, kind, first):
+    folder = draw_2018(tmp_path, count=4)
+    for file in (folder / gone).iterdir():
+        if "0000001" in file.name or "0000003" in file.name:
+            file.unlink()
+    assert tables.isic2018(folder)["image"].tolist() == ["ISIC_0000000", "ISIC_0000002"]
+    said = capsys.readouterr().out
+    assert f"left out: {kind} (first: {first}): unpack" in said and said.count("without") == 1
+
+
+def test_complete_pairs_are_not_spoken_of(tmp_path, capsys):
+    assert len(tables.isic2018(draw_2018(tmp_path, count=4))) == 4 and capsys.readouterr().out == ""
 
 
 # A partial download

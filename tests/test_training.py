@@ -16,10 +16,11 @@ from sklearn import metrics as sklearn_metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from isic_utils import models, pictures, runs, splits, tables, training
+from isic_utils import models, pictures, runs, splits, tables, tasks, training
 from isic_utils.errors import IsicError
 
 CODES = [tables.CODES[n % 8] for n in range(96)]
+TASK = tasks.Classification(tables.CODES)
 TESTS = Path(__file__).resolve().parent
 
 
@@ -145,7 +146,7 @@ def test_loading_a_checkpoint_gives_the_predictions(reference, data, checkpoint)
     model.load_state_dict(torch.load(reference.checkpoints[checkpoint], weights_only=True))
     rows, labels = training.select(table, parts, decoded, "test")
     mixed = training.mixed_precision(torch.device("cpu"), model)
-    probabilities, losses = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 16))
+    probabilities, losses = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 16), TASK)
     predictions = reference.predictions("test", checkpoint)
     assert predictions[tables.CODES].to_numpy() == pytest.approx(probabilities, abs=2e-3)
     assert predictions["loss"].to_numpy() == pytest.approx(losses, abs=2e-2)
@@ -233,10 +234,10 @@ def test_validation_takes_no_gradients_and_leaves_the_weights(data):
     before = copied(model.state_dict())
     rows, labels = training.select(table, parts, decoded, "validation")
     mixed = training.mixed_precision(torch.device("cpu"), model)
-    first = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 4))
+    first = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 4), TASK)
     assert all(torch.equal(value, before[layer]) for layer, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
-    second = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 4))
+    second = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 4), TASK)
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True)), "dropout is off"
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from scipy import ndimage
 from skimage import draw, measure
 
+from isic_utils.regions import one_region
+
 from .textures import fractal
 
 
@@ -17,15 +19,6 @@ def with_care(rng: np.random.Generator, exact: np.ndarray, picture: np.ndarray, 
     if care == "exact" or exact.sum() < 60:
         return exact
     return _polygon(rng, exact) if care == "polygon" else _jagged(rng, exact, picture)
-
-
-def one_region(mask: np.ndarray) -> np.ndarray:
-    """The largest contiguous region of a mask (pixels touching at their sides), its holes filled."""
-    regions, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    largest = 1 + int(np.argmax(np.bincount(regions.ravel())[1:]))
-    return ndimage.binary_fill_holes(regions == largest)
 
 
 def _polygon(rng: np.random.Generator, exact: np.ndarray) -> np.ndarray:

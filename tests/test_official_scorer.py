@@ -1,0 +1,103 @@
+"""Our scores of exported masks beside the official scorer's, isic-challenge-scoring, in an environment of its own.
+
+It wants an older pandas than the course's, so it is installed into build/official-scorer, once; without a network the
+test is skipped.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from archives import trained_pairs
+from filelock import FileLock
+from PIL import Image
+
+from isic_utils import masks, metrics, pictures, profile
+
+PLACE = profile.PROJECT / "build" / "official-scorer"
+PYTHON = PLACE / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+NEEDED = ["isic-challenge-scoring==5.6.0", "pandas<3"]
+NAMES = {  # the official name of each of our scores
+    "jaccard": "jaccard",
+    "thresholded_jaccard": "threshold_jaccard",
+    "dice": "dice",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+}
+
+
+@pytest.fixture(scope="module")
+def scorer() -> None:
+    """The environment is there, or the tests are skipped."""
+    PLACE.parent.mkdir(exist_ok=True)
+    installed = PLACE / ".installed"  # written last: a broken installation does not count
+    with FileLock(PLACE.with_suffix(".lock")):
+        if installed.exists() and installed.read_text(encoding="utf-8") == " ".join(NEEDED):
+            return
+        venv.create(PLACE, clear=True, with_pip=False)
+        command = [sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "--quiet", "--retries", "0"]
+        done = subprocess.run([*command, *NEEDED], capture_output=True, text=True, timeout=600)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["pip says nothing"])[-1]
+            pytest.skip(f"isic-challenge-scoring cannot be installed: {reason}")
+        installed.write_text(" ".join(NEEDED), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """A trained U-Net, its table and decoded pairs."""
+    return trained_pairs(tmp_path_factory.mktemp("archive"))
+
+
+def official(truth: Path, predicted: Path) -> dict[str, float]:
+    """The official means over the pictures of a folder of true masks."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [str(PYTHON), "-m", "isic_challenge_scoring", "--output", "json", "segmentation", truth, predicted]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["macro_average"]
+
+
+def ours(truth: Path, predicted: Path) -> dict[str, float]:
+    rows = []
+    for file in sorted(truth.iterdir()):
+        pair = [pictures.read_mask(folder / file.name)[np.newaxis] for folder in (truth, predicted)]
+        rows.append(pd.DataFrame(metrics.mask_scores(metrics.overlap(*pair))))
+    return pd.concat(rows).mean().to_dict()
+
+
+def assert_same_scores(truth: Path, predicted: Path) -> dict[str, float]:
+    theirs, mine = official(truth, predicted), ours(truth, predicted)
+    assert list(mine) == list(NAMES)
+    for name, value in mine.items():
+        assert value == pytest.approx(theirs[NAMES[name]], abs=1e-6), name
+    return mine
+
+
+@pytest.mark.parametrize("treated", [True, False])
+def test_an_export_is_scored_as_by_us(scorer, archive, tmp_path, treated):
+    run, table, decoded = archive
+    files = masks.export(run, table, decoded, tmp_path, flips=treated, treated=treated, progress=False)
+    scores = assert_same_scores(Path(table["mask_path"][0]).parent, tmp_path)
+    assert len(files) == 36 and 0.5 < scores["jaccard"] < 1 and scores["sensitivity"] != scores["specificity"]
+
+
+def test_masks_on_the_edge_of_every_rule_are_scored_as_by_us(scorer, tmp_path):
+    """Empty and full ones, a Jaccard index of exactly 0.65 and one just below."""
+    empty, full, cells = np.zeros((10, 20), bool), np.ones((10, 20), bool), np.arange(200).reshape(10, 20)
+    pairs = [(empty, empty), (empty, full), (full, empty), (full, full), (cells < 90, empty), (empty, cells < 90)]
+    pairs += [(cells < 100, cells < 65), (cells < 100, cells < 64), (cells < 65, cells < 100), (full, cells < 130)]
+    chance = np.random.default_rng(0)
+    pairs += [tuple(chance.random((2, 10, 20)) < 0.4) for _ in range(3)]
+    for number, pair in enumerate(pairs):
+        for folder, mask in zip(("truth", "predicted"), pair, strict=True):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            file = tmp_path / folder / f"ISIC_{number:07d}_segmentation.png"
+            Image.fromarray(mask).convert("L").save(file)
+    assert_same_scores(tmp_path / "truth", tmp_path / "predicted")
