@@ -141,7 +141,8 @@ def fetch_pictures(address: str, file: File, names: list[str], folder: Path, pat
 
         try:
             futures = [pool.submit(bring, name) for name in names]
-            for future in tqdm(as_completed(futures), total=len(names), desc=target.name, unit="picture", leave=False):
+            bar = dict(total=len(names), desc=target.name, unit="picture", leave=False, disable=None)
+            for future in tqdm(as_completed(futures), **bar):
                 future.result()
         finally:  # also when one has failed, or at Ctrl-C: those on the way are finished, the others not begun
             pool.shutdown(cancel_futures=True)

@@ -23,7 +23,7 @@ from isic_utils.errors import IsicError
 CHUNK = 1 << 16  # bytes written at a time; what a break in the middle of them costs
 PASSING = [429, 500, 502, 503, 504]  # status codes of a server that may be well again in a moment
 MOST_TIMES_LARGER = 2  # a file may be half or twice as large as expected; anything else is another file
-UNIT = dict(unit="B", unit_scale=True, unit_divisor=1000)  # of a progress bar
+BAR = dict(unit="B", unit_scale=True, leave=False, disable=None)  # None: only where someone is looking
 
 
 class AddressFailed(IsicError):
@@ -69,9 +69,8 @@ def fetch(address: str, file: Path, size: int, patience: Patience) -> None:
         return
     part, note = part_and_note(file)
     furthest, failures = length(part) if begun_at(file) == address else 0, 0
-    bar = tqdm(total=size, initial=furthest, desc=file.name, leave=False, **UNIT)
-    with session(patience) as connections, bar:
-        while not receive(connections, address, part, note, size, patience.timeout, bar):
+    with session(patience) as connections:
+        while not receive(connections, address, part, note, size, patience.timeout):
             failures = failures + 1 if length(part) <= furthest else 0
             furthest = max(furthest, length(part))
             if failures > patience.attempts:
@@ -80,9 +79,7 @@ def fetch(address: str, file: Path, size: int, patience: Patience) -> None:
     note.unlink()
 
 
-def receive(
-    connections: requests.Session, address: str, part: Path, note: Path, size: int, timeout: float, bar: tqdm
-) -> bool:
+def receive(connections: requests.Session, address: str, part: Path, note: Path, size: int, timeout: float) -> bool:
     """One answer of the server, added to `part` or in its place. Returns whether the file is whole now."""
     version = read_note(note)
     offset = length(part) if version.get("address") == address else 0  # what another address gave stays until this one
@@ -103,14 +100,14 @@ def receive(
             return False
         elif response.status_code == 200:  # the whole file: no range was asked for, ranges are ignored, or it is new
             version = {"address": address, "size": expected_length(response, size), "tag": tag(response)}
+            offset = 0
             forget(part, note)
             write_json(note, version)
         else:
             raise AddressFailed(f"answered {response.status_code} {response.reason}".rstrip())
-        bar.total = version["size"]
+        name = part.name.removesuffix(".part")
         try:
-            with open(part, "ab") as stream:
-                bar.n = stream.tell()
+            with open(part, "ab") as stream, tqdm(**BAR, desc=name, initial=offset, total=version["size"]) as bar:
                 for chunk in response.iter_content(CHUNK):
                     stream.write(chunk)
                     bar.update(len(chunk))

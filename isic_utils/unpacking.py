@@ -89,7 +89,8 @@ def unpack(archive: zipfile.ZipFile, found: dict[str, zipfile.ZipInfo], target: 
             check_same_size(there[name], info)
     try:
         work.mkdir(parents=True)
-        for name, info in tqdm(found.items(), desc=f"unpacking {target.name}", unit="picture", leave=False):
+        bar = tqdm(found.items(), desc=f"unpacking {target.name}", unit="picture", leave=False, disable=None)
+        for name, info in bar:
             if name not in there:
                 with archive.open(info) as member, open(work / name, "wb") as stream:
                     shutil.copyfileobj(member, stream)

@@ -39,6 +39,13 @@ class Site:
     address: str = ""
 
 
+class Server(ThreadingHTTPServer):
+    """Takes as many connections at a time as a real server; the standard five make a client wait for a second."""
+
+    request_queue_size = 100
+    daemon_threads = True
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers GET as the site of its server says."""
 
@@ -87,8 +94,7 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def served(site: Site):
     """The site on a free port of this machine; `site.address` says which."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     server.site = site
     site.address = f"http://127.0.0.1:{server.server_port}/"
     thread = threading.Thread(target=server.serve_forever, kwargs=dict(poll_interval=0.02))
