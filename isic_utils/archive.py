@@ -131,7 +131,7 @@ def files_of(archive: Archive, part: str) -> list[File]:
 
 @contextmanager
 def at_work_in(folder: Path) -> Iterator[None]:
-    """The folder is this process's alone meanwhile. It is made if it is missing."""
+    """The folder is this process's alone meanwhile. It is made if it is missing. What the disk refuses is said."""
     if (folder / "SYNTHETIC.json").exists():
         raise IsicError(f"{folder} holds synthetic pictures, which must not be mixed with real ones: choose another.")
     work = folder / ".download"
@@ -142,7 +142,10 @@ def at_work_in(folder: Path) -> Iterator[None]:
     except Timeout as error:
         raise IsicError(f"Another process downloads into {folder}: wait until it has ended, or stop it.") from error
     except OSError as error:
-        raise transfer.not_written(folder, error) from error
+        raise IsicError(
+            f"{folder} cannot be written ({error.strerror or error}): free disk space or choose another folder with "
+            "--folder, then start the same command again, which goes on where this one stopped."
+        ) from error
 
 
 def bring(archive: Archive, files: list[File], folder: Path, patience: Patience) -> None:
@@ -180,7 +183,7 @@ def show_terms(archive: Archive, folder: Path) -> None:
     if not file.exists():
         text = f"{archive.title}\nLicence: {archive.licence}\nCite:\n" + "\n".join(f"- {it}" for it in archive.citation)
         print(text)
-        file.write_text(text + "\n", encoding="utf-8")
+        transfer.write_text(file, text)
 
 
 def need_space(folder: Path, size: int) -> None:

@@ -101,12 +101,12 @@ def bring_pictures(file: File, names: list[str], folder: Path, patience: Patienc
     target = folder / file.unpacked
     failures = []
     for address in file.addresses:
-        missing = [name for name in names if name not in unpacking.pictures_in(target)]
+        missing = set(names) - set(unpacking.pictures_in(target))
         if not missing:
             break
-        print(f"{len(missing):,} pictures of {file.name} from {transfer.host(address)} …")
+        print(f"{len(missing):,} pictures of {file.name} from {transfer.host(address)} ...")
         try:
-            fetch_pictures(address, file, missing, folder, patience)
+            fetch_pictures(address, file, names, folder, patience)
             break
         except AddressFailed as error:
             failures.append(f"{transfer.host(address)} {error}")
@@ -118,8 +118,12 @@ def bring_pictures(file: File, names: list[str], folder: Path, patience: Patienc
 
 
 def fetch_pictures(address: str, file: File, names: list[str], folder: Path, patience: Patience) -> None:
-    """Read pictures out of the zip at an address, several at a time; each appears in its folder when it is whole."""
+    """Read the named pictures, but for those that are there, out of the zip at an address, several at a time.
+
+    Each appears in its folder when it is whole. Raises IsicError if a picture that is there is another one.
+    """
     work, target = folder / ".download" / f"{file.unpacked}.some", folder / file.unpacked
+    there = unpacking.pictures_in(target)
     pool = ThreadPoolExecutor(THREADS)
     with transfer.session(patience) as connections:
         read = patient_reader(address, connections, patience)
@@ -127,21 +131,20 @@ def fetch_pictures(address: str, file: File, names: list[str], folder: Path, pat
         absent = [name for name in names if name not in found]
         if absent:
             raise unpacking.Damaged(f"is another archive: it lacks {absent[0]}")
-        archives.need_space(folder, sum(found[name].file_size for name in names))
+        for name in there.keys() & set(names):
+            unpacking.check_same_size(there[name], found[name])
+        missing = [name for name in names if name not in there]
+        archives.need_space(folder, sum(found[name].file_size for name in missing))
         work.mkdir(exist_ok=True)
         target.mkdir(exist_ok=True)
 
         def bring(name: str) -> None:
-            content = read(lambda zipped: zipped.read(found[name].filename))
-            try:
-                (work / name).write_bytes(content)
-                os.replace(work / name, target / name)
-            except OSError as error:
-                raise transfer.not_written(target / name, error) from error
+            (work / name).write_bytes(read(lambda zipped: zipped.read(found[name].filename)))
+            os.replace(work / name, target / name)
 
         try:
-            futures = [pool.submit(bring, name) for name in names]
-            bar = dict(total=len(names), desc=target.name, unit="picture", leave=False, disable=None)
+            futures = [pool.submit(bring, name) for name in missing]
+            bar = dict(total=len(missing), desc=target.name, unit="picture", leave=False, disable=None)
             for future in tqdm(as_completed(futures), **bar):
                 future.result()
         finally:  # also when one has failed, or at Ctrl-C: those on the way are finished, the others not begun
@@ -168,6 +171,8 @@ def patient_reader(address: str, connections: requests.Session, patience: Patien
                 raise AddressFailed("does not give parts of a file: download all of it, without --pictures") from error
             except RemoteIOError as error:  # of the request, which `connections` has repeated patiently
                 raise AddressFailed(why_refused(error.__context__, patience.timeout)) from error
+            except IsicError:
+                raise
             except BROKEN as error:
                 of_thread.zipped, reason = None, error
         raise AddressFailed(f"breaks off or is damaged ({reason})") from reason

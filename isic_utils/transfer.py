@@ -35,7 +35,7 @@ class Patience:
     """How long to try. attempts: further tries in a row that bring nothing new; wait: seconds before the second of
     them, doubled each time; timeout: seconds of silence after which a connection counts as broken."""
 
-    attempts: int = 5
+    attempts: int = 6
     wait: float = 1.0
     timeout: float = 30.0
 
@@ -63,12 +63,12 @@ def fetch(address: str, file: Path, size: int, patience: Patience) -> None:
     size: bytes, about. Until it is whole the file is called ``<name>.part``; ``<name>.part.json`` says which version of
     which address it is a part of, so that two versions are never joined.
 
-    Raises AddressFailed if this address does not give the file, IsicError if the disk does not take it.
+    Raises AddressFailed if this address does not give the file, OSError if the disk does not take it.
     """
     if file.exists():
         return
     part, note = part_and_note(file)
-    furthest, failures = length(part) if begun_at(file) == address else 0, 0
+    furthest = failures = 0
     with session(patience) as connections:
         while not receive(connections, address, part, note, size, patience.timeout):
             failures = failures + 1 if length(part) <= furthest else 0
@@ -82,8 +82,9 @@ def fetch(address: str, file: Path, size: int, patience: Patience) -> None:
 def receive(connections: requests.Session, address: str, part: Path, note: Path, size: int, timeout: float) -> bool:
     """One answer of the server, added to `part` or in its place. Returns whether the file is whole now."""
     version = read_note(note)
-    offset = length(part) if version.get("address") == address else 0  # what another address gave stays until this one
-    if offset and offset == version["size"]:  # gives something
+    # With its ETag, what one address gave is continued by another that has the same version; without, only by that one.
+    offset = length(part) if version.get("address") == address or version.get("tag") else 0
+    if offset and offset == version["size"]:
         return True
     headers = {}
     if offset:
@@ -111,10 +112,8 @@ def receive(connections: requests.Session, address: str, part: Path, note: Path,
                 for chunk in response.iter_content(CHUNK):
                     stream.write(chunk)
                     bar.update(len(chunk))
-        except requests.RequestException:  # broken off; what came is kept. Caught first, since it is an OSError too
+        except requests.RequestException:  # broken off; what came is kept
             return False
-        except OSError as error:
-            raise not_written(part, error) from error
     if length(part) > version["size"]:
         forget(part, note)
     return length(part) == version["size"]
@@ -190,17 +189,11 @@ def read_note(note: Path) -> dict:
 
 def write_json(file: Path, content: dict) -> None:
     """A dictionary as a JSON file, whole or not at all."""
+    write_text(file, json.dumps(content, indent=2))
+
+
+def write_text(file: Path, text: str) -> None:
+    """A text and a line end as a file, whole or not at all."""
     partial = file.with_name(f".{file.name}.partial")
-    try:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, file)
-    except OSError as error:
-        raise not_written(file, error) from error
-
-
-def not_written(file: Path, error: OSError) -> IsicError:
-    """The message for a full disk or a folder that may not be written."""
-    return IsicError(
-        f"{file} cannot be written ({error.strerror or error}): free disk space or choose another folder with "
-        "--folder, then start the same command again, which goes on where this one stopped."
-    )
+    partial.write_text(text + "\n", encoding="utf-8")
+    os.replace(partial, file)

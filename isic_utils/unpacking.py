@@ -17,10 +17,9 @@ from pathlib import Path, PurePosixPath
 from tqdm.auto import tqdm
 
 from isic_utils.errors import IsicError
-from isic_utils.transfer import not_written
 
-# What zipfile raises for a damaged or hostile file. NotImplementedError: a kind of compression that it does not know.
-DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OverflowError)
+# What zipfile raises for a damaged or hostile file, depending on where it is hit. IsicError is a ValueError too.
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OverflowError, ValueError)
 MOST_GROWTH = 3  # JPEG and PNG are compressed already: what unpacks to more than that is no archive of pictures
 ENCRYPTED = 0x1  # bit of a member's flags
 
@@ -34,11 +33,13 @@ def opened(file: Path) -> Iterator[zipfile.ZipFile]:
     """A zip file to read from. Raises Damaged if it is none, or when a member turns out to be damaged."""
     try:
         archive = zipfile.ZipFile(file)
-    except (*DAMAGE, ValueError, OSError) as error:  # a garbled directory leads to any of these
+    except (*DAMAGE, OSError) as error:  # OSError: the directory points before the file's beginning
         raise Damaged("is cut short or no zip file") from error
     with archive:
         try:
             yield archive
+        except IsicError:
+            raise
         except DAMAGE as error:
             raise Damaged(f"is damaged ({error})") from error
 
@@ -63,6 +64,8 @@ def members(archive: zipfile.ZipFile, ending: str, count: int, size: int) -> dic
             continue
         if info.flag_bits & ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Damaged(f"is encrypted or compressed in an unusual way ({info.orig_filename!r})")
+        if info.header_offset < 0:
+            raise Damaged(f"is damaged ({path.name} begins before the file)")
         if path.name in found:
             raise Damaged(f"holds {path.name} twice")
         found[path.name] = info
@@ -80,7 +83,7 @@ def unpack(archive: zipfile.ZipFile, found: dict[str, zipfile.ZipInfo], target: 
     They are written into `work`, a folder on the same disk, and checked (CRC) there; then `work` gets the name of
     `target`, or, if pictures lie there already, gives it those that are missing. Nothing that is there is changed.
 
-    Raises IsicError if the disk does not take them or `target` has another picture of the same name.
+    Raises IsicError if `target` has another picture of the same name, OSError if the disk does not take them.
     """
     shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
     there = pictures_in(target)
@@ -99,8 +102,6 @@ def unpack(archive: zipfile.ZipFile, found: dict[str, zipfile.ZipInfo], target: 
                 os.replace(path, target / path.name)
         else:
             os.replace(work, target)
-    except OSError as error:
-        raise not_written(target, error) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

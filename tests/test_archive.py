@@ -1,6 +1,7 @@
 """Downloading whole archives from a server on this machine that does everything servers and networks do wrong."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from archives import OFFICIAL, is_one_clear_message, names, write_tables
 from web import PAGE, SHORT, Site, below, picture_bytes, served, tiny, zip_of
@@ -257,11 +259,44 @@ def test_another_version_of_a_file_is_not_joined_to_the_old_part(tmp_path, first
         wanted = replace(tiny_2019, files=(*tiny_2019.files[:2], only))
         refused(wanted, tmp_path, "403", "404")
         assert (tmp_path / ".download" / f"{ZIP}.part").stat().st_size > 0
-        other = zip_of({f"{name}.jpg": picture_bytes(500 + number, 10_000) for number, name in enumerate(names(COUNT))})
+        with zipfile.ZipFile(io.BytesIO(official_files[ZIP])) as old:
+            members = {name: old.read(name) for name in old.namelist()}
+        pictures = {name: bytes(reversed(member)) for name, member in members.items() if name.endswith(".jpg")}
+        other = zip_of(members | pictures)
+        assert len(other) == len(official_files[ZIP])
         first.files[ZIP] = other
         download(wanted, tmp_path)
-    assert (tmp_path / tables.PICTURES_2019 / "ISIC_0000000.jpg").read_bytes() == picture_bytes(500, 10_000)
+    picture = (tmp_path / tables.PICTURES_2019 / "ISIC_0000000.jpg").read_bytes()
+    assert picture == bytes(reversed(picture_bytes(0, 10_000)))
     assert read_json(tmp_path)[ZIP]["sha256"] == hashlib.sha256(other).hexdigest()
+
+
+def test_a_server_that_answers_another_range_begins_again(tmp_path, first, second, tiny_2019, official_files):
+    first.faults.extend([(None, None), (None, None), ("drop", 200_000), ("shift", 100)])
+    download(tiny_2019, tmp_path)
+    assert_complete(tmp_path, official_files)
+    assert [name for name, _ in first.requests].count(ZIP) == 3 and second.requests == []
+
+
+def test_another_address_continues_the_same_version(tmp_path, first, second, tiny_2019, official_files):
+    size = len(official_files[ZIP])
+    download(replace(tiny_2019, files=tiny_2019.files[:2]), tmp_path)
+    first.faults.extend([("drop", 200_000), ("status", 403)])
+    download(tiny_2019, tmp_path)
+    assert_complete(tmp_path, official_files)
+    assert size - 200_000 <= second.sent < size - 200_000 + transfer.CHUNK
+
+
+@pytest.mark.parametrize("etag", [True, False], ids=["with ETag", "without"])
+def test_another_address_with_another_version_begins_again(tmp_path, first, second, tiny_2019, official_files, etag):
+    download(replace(tiny_2019, files=tiny_2019.files[:2]), tmp_path)
+    content = bytearray(official_files[ZIP])
+    content[1000] ^= 0xFF
+    first.files[ZIP], first.etag, second.etag = bytes(content), etag, etag
+    first.faults.extend([("drop", 200_000), ("status", 403)])
+    download(tiny_2019, tmp_path)
+    assert_complete(tmp_path, official_files)
+    assert second.sent == len(official_files[ZIP])
 
 
 def test_a_server_that_ignores_ranges_begins_again_from_zero(tmp_path, first, second, tiny_2019, official_files):
@@ -316,7 +351,7 @@ def test_a_server_that_says_nothing_is_left(tmp_path, first, second, tiny_2019, 
     first.always = ("hang", 1000)
     download(tiny_2019, tmp_path, patience=transfer.Patience(attempts=0, wait=0, timeout=0.2))
     assert_complete(tmp_path, official_files)
-    assert [name for name, _ in second.requests] == [ZIP]
+    assert [name for name, _ in second.requests] == [ZIP] and first.hanging == 1
 
 
 @pytest.mark.parametrize("code", [500, 503, 429])
@@ -342,6 +377,11 @@ def test_when_every_address_fails_the_message_names_each_with_its_reason(tmp_pat
 
 
 # Wrong files
+
+
+def test_a_web_page_of_the_right_size_is_refused_at_once(tmp_path, first, official_files):
+    first.always = ("page", len(official_files[tables.GROUND_TRUTH_2019]))
+    refused(tiny(FILES_2019, [first]), tmp_path, "answered with a web page instead of the file")
 
 
 def serving_instead(content: bytes, first: Site, size: int | None = None):
@@ -450,6 +490,29 @@ def test_a_wrong_table_is_refused(tmp_path, first, content, fault):
     first.files[tables.GROUND_TRUTH_2019] = content
     refused(tiny(FILES_2019[:1], [first]), tmp_path, fault)
     assert below(tmp_path) == {"ISIC_tiny_licence.txt"}
+
+
+def test_whatever_byte_is_damaged_the_zip_is_unpacked_whole_or_refused(tmp_path):
+    content = zip_of({f"a/{name}.jpg": picture_bytes(number, 30) for number, name in enumerate(names(5))})
+    chance = np.random.default_rng(0)
+    file, outcomes = tmp_path / "damaged.zip", set()
+    for trial in range(400):
+        damaged = bytearray(content)
+        for position in chance.integers(0, len(content), chance.integers(1, 4)):
+            damaged[position] = chance.integers(0, 256)
+        file.write_bytes(damaged)
+        target = tmp_path / str(trial)
+        try:
+            with unpacking.opened(file) as archive_file:
+                found = unpacking.members(archive_file, ".jpg", 5, len(content))
+                unpacking.unpack(archive_file, found, target, tmp_path / "work")
+            outcomes.add("unpacked")
+            unpacked = sorted(path.read_bytes() for path in target.iterdir())
+            assert unpacked == sorted(picture_bytes(number, 30) for number in range(5))
+        except unpacking.Damaged:
+            outcomes.add("refused")
+            assert not target.exists()
+    assert outcomes == {"unpacked", "refused"}
 
 
 # What was seen the first time

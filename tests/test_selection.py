@@ -287,6 +287,16 @@ def test_stopped_midway_it_keeps_what_came(tmp_path, first, tiny_2019, monkeypat
     assert whole >= 50 and len(first.requests) <= whole - there + 2 * (1 + selection.THREADS)
 
 
+def test_another_picture_of_the_same_name_is_said(tmp_path, tiny_2019):
+    download(tiny_2019, 50, tmp_path)
+    picture = next((tmp_path / tables.PICTURES_2019).iterdir())
+    picture.write_bytes(b"reduced by me")
+    with pytest.raises(IsicError) as caught:
+        download(tiny_2019, 100, tmp_path)
+    is_one_clear_message(caught.value, str(picture), "13 bytes instead of 2,000", "move the folder")
+    assert picture.read_bytes() == b"reduced by me"
+
+
 def test_another_process_is_respected(tmp_path, tiny_2019):
     with archive.at_work_in(tmp_path), pytest.raises(IsicError) as caught:
         download(tiny_2019, 50, tmp_path)

@@ -25,7 +25,8 @@ class Site:
     always: the fault of every request, or of those for a file whose name it begins with, as (name, fault).
 
     A fault is ("status", code), ("drop", bytes after which the connection closes), ("hang", bytes after which nothing
-    more comes until `go_on` is set) or ("page", None), a web page instead of the file.
+    more comes until `go_on` is set), ("shift", bytes by which the answered range is another than the one asked for) or
+    ("page", bytes), a web page of that size instead of the file.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Site:
     etag: bool = True
     requests: list[tuple[str, str | None]] = field(default_factory=list)  # path and Range header
     sent: int = 0  # bytes of all bodies
+    hanging: int = 0  # requests that wait for `go_on`
     go_on: threading.Event = field(default_factory=threading.Event)
     address: str = ""
 
@@ -60,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "status":
             return self.answer(value, b"error", {})
         if kind == "page":
-            return self.answer(200, PAGE, {"Content-Type": "text/html; charset=utf-8"})
+            return self.answer(200, PAGE.ljust(value or 0), {"Content-Type": "text/html; charset=utf-8"})
         if name not in site.files:
             return self.answer(404, b"not here", {})
         content = site.files[name]
@@ -73,6 +75,7 @@ class Handler(BaseHTTPRequestHandler):
             end = min(int(last), len(content) - 1) if first and last else len(content) - 1
             if start >= len(content):
                 return self.answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
+            start += value if kind == "shift" else 0
             headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
             return self.answer(206, content[start : end + 1], headers, stop, hang=kind == "hang")
         return self.answer(200, content, headers, stop, hang=kind == "hang")
@@ -88,7 +91,9 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[:stop])
             self.wfile.flush()
             if hang and stop is not None and stop < len(body):
+                site.hanging += 1
                 site.go_on.wait(30)
+                site.hanging -= 1
 
 
 @contextmanager
