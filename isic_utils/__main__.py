@@ -7,7 +7,7 @@ from pathlib import Path
 from isic_utils import archive, selection
 from isic_utils.errors import IsicError
 
-# A command is two functions: `add_…` says what it understands, the other does it. `main` knows them from this list.
+# A command is two functions: `add_…` says what it understands, the other does it. `main` calls each `add_…`.
 
 
 def add_download(commands: argparse._SubParsersAction) -> None:
@@ -71,8 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="python -m isic_utils COMMAND --help explains a command.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_download,):
-        add(commands)
+    add_download(commands)
     chosen = parser.parse_args(arguments)
     try:
         chosen.run(chosen)

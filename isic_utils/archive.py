@@ -138,6 +138,9 @@ def at_work_in(folder: Path) -> Iterator[None]:
     try:
         work.mkdir(parents=True, exist_ok=True)
         with FileLock(work / "lock", timeout=0):
+            for path in work.iterdir():
+                if path.is_dir():  # half unpacked by a process that was killed
+                    shutil.rmtree(path)
             yield
     except Timeout as error:
         raise IsicError(f"Another process downloads into {folder}: wait until it has ended, or stop it.") from error
@@ -154,6 +157,7 @@ def bring(archive: Archive, files: list[File], folder: Path, patience: Patience)
     for file in files:
         if is_there(file, folder):
             print(f"{file.unpacked} is there.")
+            transfer.tidy(folder / ".download" / file.name)  # a process may have been killed just before that
         else:
             missing.append(file)
     if missing:
@@ -217,13 +221,13 @@ def obtain(file: File, folder: Path, patience: Patience) -> None:
             else:
                 unpack(whole, file, folder)
             transfer.write_json(folder / "downloaded.json", read_noted(folder) | {file.name: seen})
-            whole.unlink(missing_ok=True)
+            transfer.tidy(whole)
             print(f"{file.unpacked} is complete.")
             return
         except transfer.AddressFailed as error:
             failures.append(f"{transfer.host(address)} {error}")
         except unpacking.Damaged as error:
-            whole.unlink()
+            transfer.tidy(whole)
             failures.append(f"the file from {transfer.host(address)} {error}")
     raise not_given(file, failures)
 

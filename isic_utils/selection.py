@@ -124,7 +124,6 @@ def fetch_pictures(address: str, file: File, names: list[str], folder: Path, pat
     """
     work, target = folder / ".download" / f"{file.unpacked}.some", folder / file.unpacked
     there = unpacking.pictures_in(target)
-    pool = ThreadPoolExecutor(THREADS)
     with transfer.session(patience) as connections:
         read = patient_reader(address, connections, patience)
         found = read(lambda zipped: unpacking.members(zipped, ".jpg", file.count, file.size))
@@ -135,13 +134,14 @@ def fetch_pictures(address: str, file: File, names: list[str], folder: Path, pat
             unpacking.check_same_size(there[name], found[name])
         missing = [name for name in names if name not in there]
         archives.need_space(folder, sum(found[name].file_size for name in missing))
-        work.mkdir(exist_ok=True)
+        work.mkdir()
         target.mkdir(exist_ok=True)
 
         def bring(name: str) -> None:
             (work / name).write_bytes(read(lambda zipped: zipped.read(found[name].filename)))
             os.replace(work / name, target / name)
 
+        pool = ThreadPoolExecutor(THREADS)
         try:
             futures = [pool.submit(bring, name) for name in missing]
             bar = dict(total=len(missing), desc=target.name, unit="picture", leave=False, disable=None)

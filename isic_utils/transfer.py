@@ -172,6 +172,12 @@ def begun_at(file: Path) -> str | None:
     return read_note(part_and_note(file)[1]).get("address")
 
 
+def tidy(file: Path) -> None:
+    """Remove a downloaded file and whatever is there of it."""
+    file.unlink(missing_ok=True)
+    forget(*part_and_note(file))
+
+
 def forget(part: Path, note: Path) -> None:
     """Remove a part and its note, the part first: bytes without a note are never continued."""
     part.unlink(missing_ok=True)

@@ -85,7 +85,6 @@ def unpack(archive: zipfile.ZipFile, found: dict[str, zipfile.ZipInfo], target: 
 
     Raises IsicError if `target` has another picture of the same name, OSError if the disk does not take them.
     """
-    shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
     there = pictures_in(target)
     for name, info in found.items():
         if name in there:

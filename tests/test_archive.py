@@ -625,6 +625,17 @@ def test_stopped_while_unpacking_it_goes_on_without_asking_again(
     assert first.requests == []
 
 
+def test_a_zip_left_by_a_process_killed_at_its_very_end_is_removed(tmp_path, first, tiny_2019, official_files):
+    download(tiny_2019, tmp_path)
+    (tmp_path / ".download" / ZIP).write_bytes(official_files[ZIP])
+    (tmp_path / ".download" / f"{ZIP}.part").write_bytes(b"begun")
+    (tmp_path / ".download" / tables.PICTURES_2019).mkdir()
+    (tmp_path / ".download" / tables.PICTURES_2019 / "ISIC_0000000.jpg").write_bytes(b"half")
+    download(tiny_2019, tmp_path)
+    assert_complete(tmp_path, official_files)
+    assert len(first.requests) == 3
+
+
 def test_pictures_that_are_there_stay_and_the_others_come(tmp_path, tiny_2019, official_files):
     place = tmp_path / tables.PICTURES_2019
     place.mkdir()
