@@ -167,13 +167,14 @@ def test_the_second_call_asks_for_nothing_and_shows_no_licence(tmp_path, first, 
     assert f"{tables.PICTURES_2019} is there." in said and "CC0" not in said
 
 
-def test_only_the_part_that_is_asked_for_comes(tmp_path, first, official_files):
+def test_only_the_part_that_is_asked_for_comes_and_the_licence_once(tmp_path, first, official_files, capsys):
     first.files["ISIC_2019_Test_GroundTruth.csv"] = official_files[tables.GROUND_TRUTH_2019]
     wanted = tiny([*FILES_2019, ("ISIC_2019_Test_GroundTruth.csv", "test", "table", COUNT)], [first])
     archive.download(wanted, "test", tmp_path, SHORT)
     assert [name for name, _ in first.requests] == ["ISIC_2019_Test_GroundTruth.csv"]
     archive.download(wanted, "all", tmp_path, SHORT)
     assert len(first.requests) == 4
+    assert capsys.readouterr().out.count("CC0 of the tests") == 1
 
 
 def test_a_part_that_the_archive_lacks(tmp_path, tiny_2019):
@@ -563,6 +564,19 @@ def test_zip_and_pictures_must_fit_and_what_is_there_counts(tmp_path, first, tin
     monkeypatch.setattr(archive, "free_bytes", lambda folder: needed)
     download(tiny_2019, tmp_path)
     assert_complete(tmp_path, official_files)
+
+
+def test_room_is_looked_at_again_before_unpacking_and_the_zip_stays(
+    tmp_path, first, tiny_2019, official_files, monkeypatch
+):
+    free = iter([10**12, 1000])
+    monkeypatch.setattr(archive, "free_bytes", lambda folder: next(free))
+    refused(tiny_2019, tmp_path, "0.0 GB free")
+    monkeypatch.undo()
+    first.requests.clear()
+    download(tiny_2019, tmp_path)
+    assert_complete(tmp_path, official_files)
+    assert first.requests == []
 
 
 @pytest.mark.parametrize("module", [transfer, unpacking])

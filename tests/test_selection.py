@@ -200,6 +200,16 @@ def test_broken_connections_are_tried_again(tmp_path, first, second, tiny_2019, 
     assert len(tables.isic2019(tmp_path)) >= 50 and second.requests == []
 
 
+def test_a_connection_that_breaks_before_the_first_byte_of_a_picture(tmp_path, first, second, tiny_2019, monkeypatch):
+    tables_only(tiny_2019, tmp_path)
+    monkeypatch.setattr(selection, "THREADS", 1)
+    opened_twice, pictures = [(None, None)] * 2, [("drop", 0), ("drop", 500)] * 3
+    first.faults.extend([*opened_twice, *[fault for drop in pictures for fault in (drop, (None, None), (None, None))]])
+    download(tiny_2019, 50, tmp_path)
+    assert_whole(tmp_path)
+    assert len(tables.isic2019(tmp_path)) >= 50 and second.requests == []
+
+
 @pytest.mark.parametrize("fault", [("status", 403), ("status", 500), ("drop", 30), ("page", None)], ids=str)
 def test_the_second_address_takes_over(tmp_path, first, second, tiny_2019, fault):
     tables_only(tiny_2019, tmp_path)
