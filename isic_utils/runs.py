@@ -1,6 +1,6 @@
 """A run is a folder: everything that determined the result, and everything from which the course's tables are made.
 
-``runs/<data>-<profile>/<protocol>-<by>/<model>/seed<k>[/stage<i>]`` holds
+``runs/<data>-<profile>/<protocol>-<by>/<model>[-<loss>]/seed<k>[/stage<i>]`` holds
 
 - ``config.json``: model, sizes, learning rate, split, data, seed, and the versions and device it was made with;
 - ``history.csv``: a row per epoch; ``seconds.csv``: how long each took; TensorBoard's events;
@@ -168,16 +168,13 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def place(settings, protocol: str, by: str, model: str, seed: int, stage: int | None = None) -> Path:
-    """Where a run belongs: ``runs/<data>-<profile>/<protocol>-<by>/<model>/seed<k>[/stage<i>]``."""
-    folder = settings.runs / f"{settings.data_name}-{settings.name}" / f"{protocol}-{by}" / model / f"seed{seed}"
+def place(
+    settings, protocol: str, by: str, model: str, seed: int, stage: int | None = None, loss: str | None = None
+) -> Path:
+    """Where a run belongs: ``runs/<data>-<profile>/<protocol>-<by>/<model>[-<loss>]/seed<k>[/stage<i>]``."""
+    name = model if loss is None else f"{model}-{loss.lower().replace(' ', '-')}"
+    folder = settings.runs / f"{settings.data_name}-{settings.name}" / f"{protocol}-{by}" / name / f"seed{seed}"
     return folder if stage is None else folder / f"stage{stage}"
-
-
-CONTINUES = (
-    "free disk space or choose another folder with ISIC_RUNS, then start again; the run continues from its last "
-    "complete epoch"
-)
 
 
 def write(file: Path, save: Callable[[Path], None], remedy: str = CONTINUES) -> None:

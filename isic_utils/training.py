@@ -61,7 +61,7 @@ def fit(
     task = tasks.of(name, table, loss)
     data = {part: select(table, parts, pictures, part, task) for part in splits.PARTS}
     config = configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss)
-    place = runs.place(settings, protocol, by, name, seed, stage)
+    place = runs.place(settings, protocol, by, name, seed, stage, config.get("loss"))
     run = Run(runs.find(place, config))
     if run.finished:
         return run
@@ -109,7 +109,7 @@ def find(
 ) -> Run:
     """The run that `fit` returns for the same arguments, as far as it has come: nothing is trained (`Run.finished`)."""
     config = configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss)
-    return Run(runs.find(runs.place(settings, protocol, by, name, seed, stage), config))
+    return Run(runs.find(runs.place(settings, protocol, by, name, seed, stage, config.get("loss")), config))
 
 
 def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: Pictures, progress: bool) -> None:
