@@ -177,6 +177,12 @@ def place(
     return folder if stage is None else folder / f"stage{stage}"
 
 
+CONTINUES = (
+    "free disk space or choose another folder with ISIC_RUNS, then start again; the run continues from its last "
+    "complete epoch"
+)
+
+
 def write(file: Path, save: Callable[[Path], None], remedy: str = CONTINUES) -> None:
     """Write a file whole or not at all: `save` writes beside it, then the new file takes the old one's place.
 
