@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from isic_utils import archive, selection
+from isic_utils import archive, losses, models, profile, protocols, runs, selection
 from isic_utils.errors import IsicError
 
 # A command is two functions: `add_…` says what it understands, the other does it. `main` calls each `add_…`.
@@ -55,6 +55,128 @@ def download(arguments: argparse.Namespace) -> None:
     print(f"To work with these pictures, set the environment variable ISIC_DATA to {folder}")
 
 
+def add_prepare(commands: argparse._SubParsersAction) -> None:
+    """The command ``prepare``."""
+    parser = commands.add_parser(
+        "prepare",
+        help="decode the pictures once, which training needs",
+        description="Decode and shrink the pictures of ISIC_DATA for ISIC_PROFILE. Training does it too, if need be.",
+    )
+    parser.add_argument("protocol", choices=list(protocols.NAMES), help="; ".join(describe(protocols.NAMES)))
+    parser.set_defaults(run=prepare)
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    """Decode the pictures that a protocol needs."""
+    _, photos = protocols.prepare(arguments.protocol, profile.current())
+    size = "×".join(map(str, photos.pixels.shape[1:3]))
+    print(f"{len(photos.images):,} pictures are ready, {size} pixels, {photos.pixels.nbytes / 1e6:,.0f} MB.")
+
+
+def add_train(commands: argparse._SubParsersAction) -> None:
+    """The command ``train``."""
+    parser = commands.add_parser(
+        "train",
+        help="train models by a protocol of the thesis; the notebooks then find them trained",
+        description=(
+            "Train models as the notebooks do, on the pictures of ISIC_DATA, at the size of ISIC_PROFILE. What is "
+            "trained already is not trained again; what was interrupted goes on where it stopped."
+        ),
+        epilog=(
+            "Examples: python -m isic_utils train standard; "
+            "python -m isic_utils train cross-validation residual --by lesion --stages 1 2; "
+            'python -m isic_utils train segmentation unet --loss "soft Dice" --seeds 0 1 2'
+        ),
+    )
+    parser.add_argument("protocol", choices=list(protocols.NAMES), help="; ".join(describe(protocols.NAMES)))
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help=f"which models: {', '.join(models.NAMES)}, or for segmentation {', '.join(models.SEGMENTERS)}; "
+        "none named: all of them",
+    )
+    parser.add_argument(
+        "--by", choices=["picture", "lesion"], default="picture", help="split by picture, as the thesis, or by lesion"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="seeds, default 0")
+    parser.add_argument(
+        "--stages",
+        type=int,
+        nargs="+",
+        choices=protocols.STAGES,
+        metavar="N",
+        help="stages of the cross-validation, default all five",
+    )
+    parser.add_argument("--loss", choices=list(losses.OF_MASKS), help="for segmentation; default: both")
+    parser.set_defaults(run=train)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train every model that was asked for, one after another."""
+    settings = profile.current()
+    crossed = arguments.protocol == "cross-validation"
+    if arguments.stages and not crossed:
+        raise IsicError(f"{arguments.protocol} has no stages: leave out --stages, or train cross-validation.")
+    names = arguments.models or protocols.models_of(arguments.protocol)
+    unknown = [name for name in names if name not in protocols.models_of(arguments.protocol)]
+    if unknown:  # before anything is decoded
+        known = ", ".join(protocols.models_of(arguments.protocol))
+        raise IsicError(f"{arguments.protocol} does not train {unknown[0]!r}: choose one of {known}.")
+    table, photos = protocols.prepare(arguments.protocol, settings)
+    for seed in arguments.seeds:
+        for stage in (arguments.stages or protocols.STAGES) if crossed else [1]:
+            for name in names:
+                run = protocols.train(
+                    arguments.protocol, name, table, photos, settings, arguments.by, seed, stage, arguments.loss
+                )
+                scores = runs.scores(run).loc[run.headline].drop(["epoch", "loss"])
+                told = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in scores.items())
+                print(f"{run.folder.relative_to(settings.runs)}: {told}", flush=True)
+
+
+def add_evaluate(commands: argparse._SubParsersAction) -> None:
+    """The command ``evaluate``."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="the scores of a finished run, from its predictions",
+        description="Print the scores of each checkpoint of a run, computed from the predictions in its folder.",
+    )
+    parser.add_argument("folder", type=Path, help="the run's folder, as `python -m isic_utils runs` lists it")
+    parser.add_argument("--part", choices=["validation", "test"], default="test", help="on which part; default test")
+    parser.set_defaults(run=evaluate)
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Print the scores of a run."""
+    folder = arguments.folder if arguments.folder.is_dir() else profile.current().runs / arguments.folder
+    if not (folder / "config.json").exists():
+        raise IsicError(f"{folder} is no run's folder: `python -m isic_utils runs` lists those that there are.")
+    print(runs.scores(runs.Run(folder), arguments.part).round(4).to_string())
+
+
+def add_runs(commands: argparse._SubParsersAction) -> None:
+    """The command ``runs``."""
+    parser = commands.add_parser(
+        "runs",
+        help="list what has been trained, with its test scores",
+        description="List the runs in ISIC_RUNS with their test scores, those of the headline checkpoint.",
+    )
+    parser.set_defaults(run=list_runs)
+
+
+def list_runs(arguments: argparse.Namespace) -> None:
+    """Print a table of all runs."""
+    settings = profile.current()
+    table = protocols.overview(settings)
+    print(table.round(3).to_string(na_rep="") if len(table) else f"There are no runs in {settings.runs} yet.")
+
+
+def describe(names: dict[str, str]) -> list[str]:
+    """Names with their explanations, for argparse, which takes a per cent sign for its own."""
+    return [f"{name}: {text.replace('%', '%%')}" for name, text in names.items()]
+
+
 def positive(text: str) -> int:
     """A whole number above 0, for argparse."""
     number = int(text)
@@ -71,7 +193,8 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="python -m isic_utils COMMAND --help explains a command.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    add_download(commands)
+    for add in (add_download, add_prepare, add_train, add_evaluate, add_runs):
+        add(commands)
     chosen = parser.parse_args(arguments)
     try:
         chosen.run(chosen)

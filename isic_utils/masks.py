@@ -15,6 +15,8 @@ from isic_utils.regions import one_region
 from isic_utils.runs import Run
 from isic_utils.tables import MASK_ENDING
 
+PIECE = 64  # pictures whose probabilities `export` holds at a time
+
 
 @torch.no_grad()
 def probabilities(
@@ -64,17 +66,20 @@ def export(
     if the folder cannot be written.
     """
     folder = Path(folder)
-    sure = probabilities(run, pictures, table["image"], checkpoint, flips)
     files = []
-    rows = zip(table["image"], table["path"], sure, strict=True)
-    for image, path, probability in tqdm(rows, total=len(table), desc="masks", leave=False, disable=not progress):
-        original = read_picture(path)
-        mask = enlarge(probability, original.height, original.width) > 0.5
-        mask = Image.fromarray(one_region(mask) if treated else mask).convert("L")
-        files.append(folder / f"{image}{MASK_ENDING}.png")
-        runs.write(
-            files[-1],
-            lambda partial, mask=mask: mask.save(partial, format="PNG"),
-            remedy="free disk space or choose another folder",
-        )
+    with tqdm(total=len(table), desc="masks", leave=False, disable=not progress) as bar:
+        for start in range(0, len(table), PIECE):
+            piece = table.iloc[start : start + PIECE]
+            sure = probabilities(run, pictures, piece["image"], checkpoint, flips)
+            for image, path, probability in zip(piece["image"], piece["path"], sure, strict=True):
+                original = read_picture(path)
+                mask = enlarge(probability, original.height, original.width) > 0.5
+                mask = Image.fromarray(one_region(mask) if treated else mask).convert("L")
+                files.append(folder / f"{image}{MASK_ENDING}.png")
+                runs.write(
+                    files[-1],
+                    lambda partial, mask=mask: mask.save(partial, format="PNG"),
+                    remedy="free disk space or choose another folder",
+                )
+                bar.update()
     return files

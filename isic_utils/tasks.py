@@ -15,6 +15,7 @@ from isic_utils import losses, metrics, models, runs
 from isic_utils.errors import IsicError
 from isic_utils.profile import Profile
 
+SHOWN_WIDTH = 256  # pixels, at most
 SHOWN = 8  # validation pictures whose masks TensorBoard shows after each epoch
 
 
@@ -127,6 +128,8 @@ class Segmentation:
         x, mask = (values[:SHOWN] for values in batch)
         with torch.no_grad(), mixed:
             predicted = (model(x) > 0).float()
+        step = -(-x.shape[-1] // SHOWN_WIDTH)
+        x, mask, predicted = (values[..., ::step, ::step] for values in (x, mask, predicted))
         tint = torch.cat([predicted, mask, torch.zeros_like(mask)], dim=1)  # yellow where both are
         board.add_images("validation, true mask green, predicted red, both yellow", 0.7 * x + 0.3 * tint, epoch)
         board.add_scalar("thresholded Jaccard/validation", predictions["thresholded_jaccard"].mean(), epoch)

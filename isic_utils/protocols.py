@@ -1,0 +1,98 @@
+"""The thesis's protocols by name, each as the notebooks train it, so that the notebooks find finished what a shell has
+trained overnight (``python -m isic_utils train``)."""
+
+import pandas as pd
+
+from isic_utils import models, pictures, runs, sample, splits, tables, training
+from isic_utils.errors import IsicError
+from isic_utils.pictures import Pictures
+from isic_utils.profile import SAMPLE, Profile
+from isic_utils.runs import Run
+
+NAMES = {
+    "standard": "70 % train, 10 % validation, 20 % test (thesis §5.2, lesson 04)",
+    "balanced": "five classes of one size (thesis §5.3, lesson 05)",
+    "cross-validation": "five stages, of which each picture tests one (thesis §5.4, lesson 06)",
+    "segmentation": "U-Net draws masks (thesis §5.5, lesson 07)",
+}
+STAGES = [1, 2, 3, 4, 5]
+
+
+def prepare(protocol: str, settings: Profile) -> tuple[pd.DataFrame, Pictures]:
+    """The table of a protocol and its decoded pictures, with masks for segmentation; decoded first if need be.
+
+    Raises IsicError for an unknown protocol, and where the data have something wrong (`tables`, `pictures`).
+    """
+    if protocol not in NAMES:
+        raise IsicError(f"There is no protocol {protocol!r}: choose one of {', '.join(NAMES)}.")
+    if settings.data == SAMPLE:
+        sample.ensure()
+    if protocol == "segmentation":
+        table = tables.isic2018(settings.data)
+        return table, pictures.load_pairs(table, settings.segmentation_size, settings.cache)
+    table = tables.isic2019(settings.data)
+    return table, pictures.load(table, settings.picture_size, settings.cache)
+
+
+def models_of(protocol: str) -> list[str]:
+    """The models that a protocol can train."""
+    return models.SEGMENTERS if protocol == "segmentation" else models.NAMES
+
+
+def train(
+    protocol: str,
+    model: str,
+    table: pd.DataFrame,
+    photos: Pictures,
+    settings: Profile,
+    by: str = "picture",
+    seed: int = 0,
+    stage: int = 1,
+    loss: str | None = None,
+) -> Run:
+    """Train a model by a protocol, or find it trained.
+
+    table, photos: as `prepare` returns them; by: "picture" or "lesion"; stage: of the cross-validation, whose first is
+    the run of the standard protocol; loss: of a U-Net. Raises IsicError for a model that the protocol does not train,
+    for a stage that is not from 1 to 5, for ``by="lesion"`` with masks, whose pictures have no lesion_id, and as
+    `training.fit` does.
+    """
+    if model not in models_of(protocol):
+        raise IsicError(f"{protocol} does not train {model!r}: choose one of {', '.join(models_of(protocol))}.")
+    if stage not in STAGES or (stage != 1 and protocol != "cross-validation"):
+        raise IsicError(f"There is no stage {stage} of {protocol}: cross-validation has the stages 1 to 5.")
+    if protocol == "segmentation":
+        if by != "picture":
+            raise IsicError("The pictures with masks have no lesion_id: segmentation goes by picture.")
+        parts = splits.segmentation(table, seed)
+        return training.fit(model, table, parts, photos, settings, protocol, seed=seed, loss=loss)
+    if protocol == "balanced":
+        table = splits.balanced(table, by, seed)
+        return training.fit(model, table, table["part"], photos, settings, protocol, by, seed, loss=loss)
+    parts = splits.cross_validation(table, by, seed)[stage]
+    if stage == 1:
+        return training.fit(model, table, parts, photos, settings, "standard", by, seed, loss=loss)
+    return training.fit(model, table, parts, photos, settings, protocol, by, seed, stage, loss=loss)
+
+
+def overview(settings: Profile) -> pd.DataFrame:
+    """Every run below ``settings.runs``, a row each: where it lies, how far it is, and its test scores once finished.
+
+    The scores are those of the headline checkpoint: accuracy and BMA, or the Jaccard index. Folders whose config
+    cannot be read are left out.
+    """
+    rows = []
+    for file in sorted(settings.runs.rglob("config.json")):
+        run = Run(file.parent)
+        try:
+            config = run.config
+            epochs = len(run.history) if (run.folder / "history.csv").exists() else 0
+            row = {"run": str(run.folder.relative_to(settings.runs)), "epochs": f"{epochs} of {config['epochs']}"}
+            row |= {"pretrained": config["pretrained"], "accuracy": None, "BMA": None, "Jaccard": None}
+            if run.finished:
+                scores = runs.scores(run).loc[run.headline].rename({"jaccard": "Jaccard"})
+                row |= {name: scores.get(name) for name in ("accuracy", "BMA", "Jaccard")}
+        except (ValueError, KeyError, TypeError, OSError, IsicError):
+            continue
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["run", "epochs", "pretrained", "accuracy", "BMA", "Jaccard"]).set_index("run")
