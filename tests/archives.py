@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from PIL import Image
 
@@ -151,3 +152,39 @@ def is_one_clear_message(error: Exception, *parts: str) -> None:
         assert part in message, f"{part!r} is not in: {message}"
     assert message.rstrip().endswith(".") and len(message) < 900, message
     assert ". " not in message.replace("e.g. ", "") and "Traceback" not in message, message
+
+
+def refusal(call, *parts: str) -> None:
+    """Assert that a call is refused with one clear message, which says `parts`."""
+    with pytest.raises(IsicError) as caught:
+        call()
+    is_one_clear_message(caught.value, *parts)
+
+
+def interrupt_at(monkeypatch, owner, name: str, call: int, error: BaseException) -> None:
+    """The given call of a function raises instead of doing its work."""
+    real, calls = getattr(owner, name), []
+
+    def counted(*arguments, **options):
+        calls.append(None)
+        if len(calls) == call:
+            raise error
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, counted)
+
+
+def assert_same_result(run: runs.Run, expected: runs.Run) -> None:
+    """Assert that two runs have the same history, predictions and weights, bit for bit, and nothing half-written."""
+    for name in ("history.csv", "predictions_validation.csv", "predictions_test.csv"):
+        assert (run.folder / name).read_bytes() == (expected.folder / name).read_bytes(), name
+    for name in expected.checkpoints:
+        ours, theirs = (runs.read_weights(one.checkpoints[name]) for one in (run, expected))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[layer], theirs[layer]) for layer in ours), name
+    assert leftovers(run) == []
+
+
+def leftovers(run: runs.Run) -> list[str]:
+    """The half-written files in a run's folder."""
+    return [path.name for path in run.folder.iterdir() if path.name.endswith(".partial")]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from archives import files_in, in_memory, is_one_clear_message, names, tiny_settings, trained_pairs
+from archives import files_in, in_memory, names, refusal, tiny_settings, trained_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -16,7 +16,6 @@ from PIL import Image
 from scipy import ndimage
 
 from isic_utils import masks, metrics, pictures, regions, runs, splits, tables, training
-from isic_utils.errors import IsicError
 
 few = settings(max_examples=60, deadline=None)
 any_mask = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.booleans())
@@ -26,12 +25,6 @@ any_mask = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, m
 def trained(tmp_path_factory):
     """A run, its table and its decoded pairs, which no test changes."""
     return trained_pairs(tmp_path_factory.mktemp("trained"))
-
-
-def refusal(call, *parts: str) -> None:
-    with pytest.raises(IsicError) as caught:
-        call()
-    is_one_clear_message(caught.value, *parts)
 
 
 # Probabilities

@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from archives import draw_2018, draw_2019, files_in, in_memory, is_one_clear_message, noise
+from archives import draw_2018, draw_2019, files_in, in_memory, noise, refusal
 from PIL import Image
 
 from isic_utils import pictures, tables
-from isic_utils.errors import IsicError
 
 SIZE = 8
 PROJECT = Path(__file__).resolve().parents[1]
@@ -47,12 +46,6 @@ def must_not_decode(monkeypatch) -> None:
         raise AssertionError(f"{path} was opened again")
 
     monkeypatch.setattr(pictures, "decode", decode)
-
-
-def refusal(call, *parts: str) -> None:
-    with pytest.raises(IsicError) as caught:
-        call()
-    is_one_clear_message(caught.value, *parts)
 
 
 def many(folder: Path, count: int) -> pd.DataFrame:

@@ -9,16 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from archives import is_one_clear_message, tiny_settings
+from archives import is_one_clear_message, refusal, tiny_settings
 
 from isic_utils import runs
 from isic_utils.errors import IsicError
-
-
-def refusal(call, *parts: str) -> None:
-    with pytest.raises(IsicError) as caught:
-        call()
-    is_one_clear_message(caught.value, *parts)
 
 
 def run_with(folder, config: dict) -> runs.Run:

@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from archives import files_in, in_memory, is_one_clear_message, tiny_settings
+from archives import assert_same_result, files_in, in_memory, interrupt_at, leftovers, refusal, tiny_settings
 from sklearn import metrics as sklearn_metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from isic_utils import models, pictures, runs, splits, tables, tasks, training
-from isic_utils.errors import IsicError
 
 CODES = [tables.CODES[n % 8] for n in range(96)]
 TASK = tasks.Classification(tables.CODES)
@@ -39,27 +38,6 @@ def fit(data, settings, **options) -> runs.Run:
 def reference(data, tmp_path_factory) -> runs.Run:
     """An undisturbed run, which no test changes."""
     return fit(data, tiny_settings(tmp_path_factory.mktemp("reference")))
-
-
-def assert_same_result(run: runs.Run, expected: runs.Run) -> None:
-    """Bit for bit."""
-    for name in ("history.csv", "predictions_validation.csv", "predictions_test.csv"):
-        assert (run.folder / name).read_bytes() == (expected.folder / name).read_bytes(), name
-    for name in ("best_loss.pt", "best_accuracy.pt", "best_bma.pt"):
-        ours, theirs = (runs.read_weights(folder / name) for folder in (run.folder, expected.folder))
-        assert ours.keys() == theirs.keys()
-        assert all(torch.equal(ours[layer], theirs[layer]) for layer in ours), name
-    assert leftovers(run) == []
-
-
-def leftovers(run: runs.Run) -> list[str]:
-    return [path.name for path in run.folder.iterdir() if path.name.endswith(".partial")]
-
-
-def refusal(call, *parts: str) -> None:
-    with pytest.raises(IsicError) as caught:
-        call()
-    is_one_clear_message(caught.value, *parts)
 
 
 # What a run leaves
@@ -298,19 +276,6 @@ def test_another_config_goes_to_another_folder(reference, data, change):
     assert run.folder != reference.folder and run.folder.parent == reference.folder.parent and run.finished
     assert files_in(reference.folder) == before
     assert fit((table, parts, decoded), settings, **options) == run
-
-
-def interrupt_at(monkeypatch, owner, name: str, call: int, error: BaseException) -> None:
-    """The given call of a function raises instead of doing its work."""
-    real, calls = getattr(owner, name), []
-
-    def counted(*arguments, **options):
-        calls.append(None)
-        if len(calls) == call:
-            raise error
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(owner, name, counted)
 
 
 @pytest.mark.parametrize("step", [1, 4, 7, 12])

@@ -11,7 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from archives import files_in, in_memory, is_one_clear_message, lesion, pairs_in_memory, tiny_settings
+from archives import (
+    assert_same_result,
+    files_in,
+    in_memory,
+    interrupt_at,
+    is_one_clear_message,
+    lesion,
+    pairs_in_memory,
+    refusal,
+    tiny_settings,
+)
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -46,23 +56,6 @@ def reference(data, tmp_path_factory) -> runs.Run:
 
 RESULTS = ["history.csv", "predictions_validation.csv", "predictions_test.csv"]
 WEIGHTS = ["best_loss.pt", "best_jaccard.pt"]
-
-
-def assert_same_result(run: runs.Run, expected: runs.Run) -> None:
-    """Bit for bit."""
-    for name in RESULTS:
-        assert (run.folder / name).read_bytes() == (expected.folder / name).read_bytes(), name
-    for name in WEIGHTS:
-        ours, theirs = (runs.read_weights(folder / name) for folder in (run.folder, expected.folder))
-        assert ours.keys() == theirs.keys()
-        assert all(torch.equal(ours[layer], theirs[layer]) for layer in ours), name
-    assert not [path for path in run.folder.iterdir() if path.name.endswith(".partial")]
-
-
-def refusal(call, *parts: str) -> None:
-    with pytest.raises(IsicError) as caught:
-        call()
-    is_one_clear_message(caught.value, *parts)
 
 
 # What a run leaves
@@ -346,19 +339,6 @@ def test_another_loss_leaves_the_first_run_alone(reference, data):
         run.folder.parts[-2:] == ("unet-soft-dice", "seed0") and run.finished and files_in(reference.folder) == before
     )
     assert run.history["train_loss"].iloc[0] != reference.history["train_loss"].iloc[0]
-
-
-def interrupt_at(monkeypatch, owner, name: str, call: int, error: BaseException) -> None:
-    """The given call of a function raises instead of doing its work."""
-    real, calls = getattr(owner, name), []
-
-    def counted(*arguments, **options):
-        calls.append(None)
-        if len(calls) == call:
-            raise error
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(owner, name, counted)
 
 
 @pytest.mark.parametrize("step", [1, 6, 12])
