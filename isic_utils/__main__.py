@@ -119,10 +119,8 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.stages and not crossed:
         raise IsicError(f"{arguments.protocol} has no stages: leave out --stages, or train cross-validation.")
     names = arguments.models or protocols.models_of(arguments.protocol)
-    unknown = [name for name in names if name not in protocols.models_of(arguments.protocol)]
-    if unknown:  # before anything is decoded
-        known = ", ".join(protocols.models_of(arguments.protocol))
-        raise IsicError(f"{arguments.protocol} does not train {unknown[0]!r}: choose one of {known}.")
+    for name in names:  # before anything is decoded
+        protocols.check_model(arguments.protocol, name)
     table, photos = protocols.prepare(arguments.protocol, settings)
     for seed in arguments.seeds:
         for stage in (arguments.stages or protocols.STAGES) if crossed else [1]:

@@ -1,5 +1,6 @@
 """What is done with masks that a network has drawn: averaging over flips, keeping one region, writing them down."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,7 @@ from isic_utils.regions import one_region
 from isic_utils.runs import Run
 from isic_utils.tables import MASK_ENDING
 
-PIECE = 64  # pictures whose probabilities `export` holds at a time
 
-
-@torch.no_grad()
 def probabilities(
     run: Run, pictures: Pictures, images: pd.Series, checkpoint: str | None = None, flips: bool = False
 ) -> np.ndarray:
@@ -28,18 +26,24 @@ def probabilities(
     jaccard, None: jaccard. flips: the mean over the picture and its three mirror images, each answer mirrored back.
     Raises IsicError if the run draws no masks or is not finished, or an image is not among the pictures.
     """
+    return np.stack(list(one_by_one(run, pictures, images, checkpoint, flips)))
+
+
+@torch.no_grad()
+def one_by_one(
+    run: Run, pictures: Pictures, images: pd.Series, checkpoint: str | None, flips: bool
+) -> Iterator[np.ndarray]:
+    """The `probabilities` of one picture after another, so that no more than a batch is in memory."""
     if not run.finished:
         raise IsicError(f"{run.folder} holds no finished run: call training.fit again, it continues the run.")
     if "classes" in run.config:
         raise IsicError(f"{run.folder} holds a classifier, which draws no masks: choose the run of a U-Net.")
     model, mixed, device = training.load(run, checkpoint)
     axes = [(), (-1,), (-2,), (-1, -2)] if flips else [()]
-    answers = []
     for x, _ in batches(pictures, pictures.rows(images), None, training.at_once(run.config), device):
         with mixed:
             sure = sum(model(x.flip(axis)).float().sigmoid().flip(axis) for axis in axes) / len(axes)
-        answers.append(sure[:, 0].cpu().numpy())
-    return np.concatenate(answers)
+        yield from sure[:, 0].cpu().numpy()
 
 
 def enlarge(probability: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -67,19 +71,15 @@ def export(
     """
     folder = Path(folder)
     files = []
-    with tqdm(total=len(table), desc="masks", leave=False, disable=not progress) as bar:
-        for start in range(0, len(table), PIECE):
-            piece = table.iloc[start : start + PIECE]
-            sure = probabilities(run, pictures, piece["image"], checkpoint, flips)
-            for image, path, probability in zip(piece["image"], piece["path"], sure, strict=True):
-                original = read_picture(path)
-                mask = enlarge(probability, original.height, original.width) > 0.5
-                mask = Image.fromarray(one_region(mask) if treated else mask).convert("L")
-                files.append(folder / f"{image}{MASK_ENDING}.png")
-                runs.write(
-                    files[-1],
-                    lambda partial, mask=mask: mask.save(partial, format="PNG"),
-                    remedy="free disk space or choose another folder",
-                )
-                bar.update()
+    rows = zip(table["image"], table["path"], one_by_one(run, pictures, table["image"], checkpoint, flips), strict=True)
+    for image, path, probability in tqdm(rows, total=len(table), desc="masks", leave=False, disable=not progress):
+        original = read_picture(path)
+        mask = enlarge(probability, original.height, original.width) > 0.5
+        mask = Image.fromarray(one_region(mask) if treated else mask).convert("L")
+        files.append(folder / f"{image}{MASK_ENDING}.png")
+        runs.write(
+            files[-1],
+            lambda partial, mask=mask: mask.save(partial, format="PNG"),
+            remedy="free disk space or choose another folder",
+        )
     return files

@@ -39,6 +39,12 @@ def models_of(protocol: str) -> list[str]:
     return models.SEGMENTERS if protocol == "segmentation" else models.NAMES
 
 
+def check_model(protocol: str, model: str) -> None:
+    """Raise IsicError if a protocol does not train this model."""
+    if model not in models_of(protocol):
+        raise IsicError(f"{protocol} does not train {model!r}: choose one of {', '.join(models_of(protocol))}.")
+
+
 def train(
     protocol: str,
     model: str,
@@ -57,8 +63,7 @@ def train(
     for a stage that is not from 1 to 5, for ``by="lesion"`` with masks, whose pictures have no lesion_id, and as
     `training.fit` does.
     """
-    if model not in models_of(protocol):
-        raise IsicError(f"{protocol} does not train {model!r}: choose one of {', '.join(models_of(protocol))}.")
+    check_model(protocol, model)
     if stage not in STAGES or (stage != 1 and protocol != "cross-validation"):
         raise IsicError(f"There is no stage {stage} of {protocol}: cross-validation has the stages 1 to 5.")
     if protocol == "segmentation":
@@ -69,9 +74,10 @@ def train(
     if protocol == "balanced":
         table = splits.balanced(table, by, seed)
         return training.fit(model, table, table["part"], photos, settings, protocol, by, seed, loss=loss)
-    parts = splits.cross_validation(table, by, seed)[stage]
     if stage == 1:
+        parts = splits.standard(table, by, seed)
         return training.fit(model, table, parts, photos, settings, "standard", by, seed, loss=loss)
+    parts = splits.cross_validation(table, by, seed)[stage]
     return training.fit(model, table, parts, photos, settings, protocol, by, seed, stage, loss=loss)
 
 

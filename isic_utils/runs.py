@@ -213,11 +213,8 @@ def write_csv(file: Path, table: pd.DataFrame) -> None:
 
 def read_csv(file: Path) -> pd.DataFrame:
     """A table that `write_csv` wrote, every number exactly as it was."""
-    before_3_1 = tuple(map(int, pd.__version__.split(".")[:2])) < (
-        3,
-        1,
-    )  # since then pandas is exact without being asked
-    return pd.read_csv(file, **({"float_precision": "round_trip"} if before_3_1 else {}))
+    exact_unasked = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
+    return pd.read_csv(file, **({} if exact_unasked else {"float_precision": "round_trip"}))
 
 
 def write_weights(file: Path, content: dict) -> None:

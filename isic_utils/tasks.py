@@ -71,7 +71,7 @@ class Classification:
             "bma": metrics.balanced_accuracy(true, predicted, len(self.classes)),
         }
 
-    def write_events(self, board: SummaryWriter, epoch: int, predictions: pd.DataFrame, model, mixed, batch) -> None:
+    def write_events(self, board: SummaryWriter, epoch: int, predictions: pd.DataFrame, model, mixed, part) -> None:
         """What TensorBoard shows of this task after an epoch: the recall of each class."""
         true, predicted = runs.class_numbers(predictions, self.classes)
         for code, value in zip(self.classes, metrics.per_class_recall(true, predicted, len(self.classes)), strict=True):
@@ -123,9 +123,9 @@ class Segmentation:
         """The figures that choose checkpoints, from a row per picture."""
         return {"jaccard": float(predictions["jaccard"].mean())}
 
-    def write_events(self, board: SummaryWriter, epoch: int, predictions: pd.DataFrame, model, mixed, batch) -> None:
+    def write_events(self, board: SummaryWriter, epoch: int, predictions: pd.DataFrame, model, mixed, part) -> None:
         """What TensorBoard shows of this task after an epoch: some pictures, true lesion green and predicted red."""
-        x, mask = (values[:SHOWN] for values in batch)
+        x, mask = (values[:SHOWN] for values in next(part))
         with torch.no_grad(), mixed:
             predicted = (model(x) > 0).float()
         step = -(-x.shape[-1] // SHOWN_WIDTH)

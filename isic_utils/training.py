@@ -167,8 +167,8 @@ def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: 
             state["seconds"].append({"epoch": epoch, "seconds": time.perf_counter() - start})
             bar.set_postfix({name.replace("_", " "): f"{value:.3f}" for name, value in list(row.items())[2:]})
             write_events(board, row)
-            first = next(batches(pictures, *data["validation"], at_once(config), device))
-            task.write_events(board, epoch, predictions, model, mixed, first)
+            part = batches(pictures, *data["validation"], at_once(config), device)  # read only if the task asks for it
+            task.write_events(board, epoch, predictions, model, mixed, part)
 
             weights = accelerator().unwrap_model(model).state_dict()
             history = pd.DataFrame(state["history"]).set_index("epoch")

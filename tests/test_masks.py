@@ -198,7 +198,7 @@ def test_the_after_treatment_can_be_left_out(trained, tmp_path, monkeypatch):
     spots[:, 2:10, 4:16] = 1
     spots[:, 5:7, 8:12] = 0
     spots[:, 12:15, 24:30] = 1
-    monkeypatch.setattr(masks, "probabilities", lambda *arguments: spots)
+    monkeypatch.setattr(masks, "one_by_one", lambda *arguments: spots)
     for treated, count, holes in ((True, 1, 0), (False, 2, 1)):
         for file in export(trained, tmp_path, treated=treated):
             mask = pictures.read_mask(file)
@@ -209,7 +209,7 @@ def test_the_after_treatment_can_be_left_out(trained, tmp_path, monkeypatch):
 def test_a_network_that_sees_nothing_exports_empty_masks(trained, tmp_path, monkeypatch):
     _, table, loaded = trained
     nothing = np.full((len(table), *loaded.pixels.shape[1:3]), 0.5, np.float32)
-    monkeypatch.setattr(masks, "probabilities", lambda *arguments: nothing)
+    monkeypatch.setattr(masks, "one_by_one", lambda *arguments: nothing)
     assert not any(pictures.read_mask(file).any() for file in export(trained, tmp_path))
 
 

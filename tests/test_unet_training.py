@@ -199,7 +199,9 @@ def test_tensorboards_masks_are_the_true_and_the_predicted_ones():
     left[..., : WIDTH // 2] = 1
     task = tasks.Segmentation("both")
     predictions = task.predictions(table["image"], None, task.answer(left, mask).numpy(), np.zeros(3))
-    task.write_events(Board(), 1, predictions, lambda given: left, torch.autocast("cpu", enabled=False), (x, mask))
+    task.write_events(
+        Board(), 1, predictions, lambda given: left, torch.autocast("cpu", enabled=False), iter([(x, mask)])
+    )
     tint = (seen["images"] - 0.7 * x) / 0.3
     assert torch.allclose(tint[:, :1], (left > 0).float(), atol=1e-5)
     assert torch.allclose(tint[:, 1:2], mask, atol=1e-5) and tint[:, 2:].abs().max() < 1e-5
