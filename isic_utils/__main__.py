@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from isic_utils import archive, losses, models, profile, protocols, runs, selection
+from isic_utils import archive, losses, models, processes, profile, protocols, runs, selection
 from isic_utils.errors import IsicError
 
 # A command is two functions: `add_…` says what it understands, the other does it. `main` calls each `add_…`.
@@ -85,7 +85,8 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         epilog=(
             "Examples: python -m isic_utils train standard; "
             "python -m isic_utils train cross-validation residual --by lesion --stages 1 2; "
-            'python -m isic_utils train segmentation unet --loss "soft Dice" --seeds 0 1 2'
+            'python -m isic_utils train segmentation unet --loss "soft Dice" --seeds 0 1 2. '
+            "With several graphics cards: accelerate launch -m isic_utils train …, to the same result"
         ),
     )
     parser.add_argument("protocol", choices=list(protocols.NAMES), help="; ".join(describe(protocols.NAMES)))
@@ -128,9 +129,11 @@ def train(arguments: argparse.Namespace) -> None:
                 run = protocols.train(
                     arguments.protocol, name, table, photos, settings, arguments.by, seed, stage, arguments.loss
                 )
-                scores = runs.scores(run).loc[run.headline].drop(["epoch", "loss"])
-                told = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in scores.items())
-                print(f"{run.folder.relative_to(settings.runs)}: {told}", flush=True)
+                if processes.is_main():
+                    scores = runs.scores(run).loc[run.headline].drop(["epoch", "loss"])
+                    told = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in scores.items())
+                    print(f"{run.folder.relative_to(settings.runs)}: {told}", flush=True)
+    processes.end()
 
 
 def add_evaluate(commands: argparse._SubParsersAction) -> None:

@@ -224,8 +224,10 @@ def write_weights(file: Path, content: dict) -> None:
 
 def read_weights(file: Path, device: torch.device | str = "cpu") -> dict:
     """A PyTorch file; only tensors and plain values are read, so a file from elsewhere cannot run code."""
+    device = torch.device(device)
     try:
-        return torch.load(file, map_location=device, weights_only=True)
+        # PyTorch cannot load to "cpu:0", which is the name of the processor where several processes train
+        return torch.load(file, map_location="cpu" if device.type == "cpu" else device, weights_only=True)
     except FileNotFoundError as error:
         raise IsicError(f"{file} is missing: train the run again.") from error
     except Exception as error:

@@ -2,25 +2,28 @@
 
 An epoch over the training part, then a pass over validation without gradients; checkpoints are kept, with the lowest
 loss, the highest accuracy and the highest BMA, or for masks (§5.5) the lowest loss and the highest Jaccard index; at
-the end each checkpoint answers for the test part. What differs between the tasks is in `tasks`.
+the end each checkpoint answers for the test part. What differs between the tasks is in `tasks`, and what several
+processes need to work on one run (``accelerate launch``) in `processes`.
 """
 
+import contextlib
 import math
 import platform
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import Accelerator
 from filelock import FileLock
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
-from isic_utils import losses, models, runs, splits, tasks
+from isic_utils import losses, models, processes, runs, splits, tasks
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches, number_of_batches
+from isic_utils.processes import accelerator
 from isic_utils.profile import Profile
 from isic_utils.runs import Run
 
@@ -62,28 +65,27 @@ def fit(
     data = {part: select(table, parts, pictures, part, task) for part in splits.PARTS}
     config = configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss)
     place = runs.place(settings, protocol, by, name, seed, stage, config.get("loss"))
-    run = Run(runs.find(place, config))
-    if run.finished:
+    run, finished = look(place, config)
+    if finished:
         return run
 
     torch.manual_seed(seed)
     model = task.build(name, settings)
     if model.pretrained != config["pretrained"]:  # ImageNet weights were wanted and could not be had
         config |= schedule(task, model.pretrained, settings, learning_rate)
-        run = Run(runs.find(place, config))
-        if run.finished:
+        run, finished = look(place, config)
+        if finished:
             return run
 
-    if run.folder != place:
+    if run.folder != place and processes.is_main():
         other = Run(place).config
         differs = [key for key in runs.compared(config) if other.get(key) != config[key]]
         print(
             f"{place.relative_to(settings.runs)} keeps a run with other {', '.join(differs)}; "
             f"this one goes to {run.folder.name} beside it."
         )
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(run.folder / ".lock"):  # a second process waits here and then finds the run finished
-        if not run.finished:
+    with lock(run):  # another training of the same run waits here and then finds it finished
+        if not processes.as_main_says(lambda: run.finished):
             try:
                 train(run, task, model, config, data, pictures, progress)
                 predict_parts(run, task, model, config, data, pictures)
@@ -91,7 +93,25 @@ def fit(
                 if not is_out_of_memory(error):
                     raise
                 raise out_of_memory(config, pictures) from error
+        processes.wait()  # until the main process has written everything
     return run
+
+
+def look(place: Path, config: dict) -> tuple[Run, bool]:
+    """The run with this config (`runs.find`), and whether it is finished."""
+    folder, finished = processes.as_main_says(lambda: (folder := runs.find(place, config), Run(folder).finished))
+    return Run(folder), finished
+
+
+@contextlib.contextmanager
+def lock(run: Run):
+    """Hold a run's folder for this training alone; of several processes that train together, the main one holds it."""
+    if not processes.is_main():
+        yield
+        return
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(run.folder / ".lock"):
+        yield
 
 
 def find(
@@ -114,31 +134,34 @@ def find(
 
 def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: Pictures, progress: bool) -> None:
     """All epochs that are not done yet, from the last complete one on. task: of `tasks`."""
+    size = config["batch_size"]
+    steps = number_of_batches(len(data["train"][0]), size)
+    processes.check_share(min(len(data["train"][0]) // steps, at_once(config)))
     device = accelerator().device
     if device.type != "mps":
         model.to(memory_format=torch.channels_last)
     mixed = mixed_precision(device, model)
+    main = processes.is_main()  # only the main process writes
     config["made_with"] = made_with(device, mixed)
-    runs.write_json(run.folder / "config.json", config)
-    model = accelerator().prepare(model)
+    if main:
+        runs.write_json(run.folder / "config.json", config)
+    trained = processes.together(model)
     optimizer = torch.optim.AdamW(model.parameters(), config["learning_rate"], weight_decay=WEIGHT_DECAY, fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=mixed.fast_dtype == torch.float16)
 
     state = {"epoch": 0, "history": [], "seconds": []}
-    if (run.folder / "last.pt").exists():
+    if processes.as_main_says((run.folder / "last.pt").exists):
         state = runs.read_weights(run.folder / "last.pt", device)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
 
-    size = config["batch_size"]
-    steps = number_of_batches(len(data["train"][0]), size)
     title = models.TITLES[config["model"]]
-    bar = tqdm(
-        desc=title, total=config["epochs"] * steps, initial=state["epoch"] * steps, leave=False, disable=not progress
-    )
-    with SummaryWriter(run.folder, purge_step=state["epoch"] + 1) as board, bar:
-        if state["epoch"] == 0:
+    done, total = state["epoch"] * steps, config["epochs"] * steps
+    bar = tqdm(desc=title, total=total, initial=done, leave=False, disable=not (progress and main))
+    events = SummaryWriter(run.folder, purge_step=state["epoch"] + 1) if main else contextlib.nullcontext()
+    with events as board, bar:
+        if main and state["epoch"] == 0:
             first, _ = next(batches(pictures, *data["train"], size, seed=epoch_seed(config["seed"], 1)))
             board.add_images("training pictures, augmented", first[:16], 1)
         for epoch in range(state["epoch"] + 1, config["epochs"] + 1):
@@ -147,7 +170,9 @@ def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: 
             torch.manual_seed(seed)  # dropout
             rates = learning_rates(epoch, config["epochs"], steps, config["learning_rate"])
             part = batches(pictures, *data["train"], size, device, seed)
-            train_loss = train_one_epoch(model, optimizer, scaler, mixed, part, rates, bar, task.loss, at_once(config))
+            train_loss = train_one_epoch(
+                trained, optimizer, scaler, mixed, part, rates, bar, task.loss, at_once(config)
+            )
             predictions = predict_part(task, model, mixed, config, data["validation"], pictures)
             validation_loss = float(predictions["loss"].mean())
             if not math.isfinite(train_loss + validation_loss):
@@ -166,24 +191,31 @@ def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: 
             state["history"].append(row)
             state["seconds"].append({"epoch": epoch, "seconds": time.perf_counter() - start})
             bar.set_postfix({name.replace("_", " "): f"{value:.3f}" for name, value in list(row.items())[2:]})
-            write_events(board, row)
-            part = batches(pictures, *data["validation"], at_once(config), device)  # read only if the task asks for it
-            task.write_events(board, epoch, predictions, model, mixed, part)
+            if main:
+                write_events(board, row)
+                part = batches(pictures, *data["validation"], at_once(config), device)  # read if the task asks for it
+                task.write_events(board, epoch, predictions, model, mixed, part)
+                state |= {
+                    "epoch": epoch,
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "scaler": scaler.state_dict(),
+                }
+                write_epoch(run, state)
 
-            weights = accelerator().unwrap_model(model).state_dict()
-            history = pd.DataFrame(state["history"]).set_index("epoch")
-            for metric in run.checkpoints:
-                if runs.best_epoch(history, metric) == epoch:
-                    runs.write_weights(run.folder / f"best_{metric}.pt", weights)
-            runs.write_csv(run.folder / "history.csv", history.reset_index())
-            runs.write_csv(run.folder / "seconds.csv", pd.DataFrame(state["seconds"]))
-            state |= {
-                "epoch": epoch,
-                "model": weights,
-                "optimizer": optimizer.state_dict(),
-                "scaler": scaler.state_dict(),
-            }
-            runs.write_weights(run.folder / "last.pt", state)  # last: only now does the epoch count as done
+
+def write_epoch(run: Run, state: dict) -> None:
+    """Keep an epoch: the weights of the checkpoints whose best it is, the history, and what it takes to continue.
+
+    state: history and seconds (a dictionary per epoch), epoch, and the states of model, optimizer and scaler.
+    """
+    history = pd.DataFrame(state["history"]).set_index("epoch")
+    for metric, file in run.checkpoints.items():
+        if runs.best_epoch(history, metric) == state["epoch"]:
+            runs.write_weights(file, state["model"])
+    runs.write_csv(run.folder / "history.csv", history.reset_index())
+    runs.write_csv(run.folder / "seconds.csv", pd.DataFrame(state["seconds"]))
+    runs.write_weights(run.folder / "last.pt", state)  # last: only now does the epoch count as done
 
 
 def train_one_epoch(
@@ -194,19 +226,21 @@ def train_one_epoch(
     part: yields (pictures, truth); rates: the learning rate of each step; mixed: the context of the forward pass;
     loss: takes logits and truth and returns a value for each picture.
     at_once: how many pictures of a batch are in memory at a time; their slopes add up to the batch's. None: all.
+    Of several processes each works on its share, and backward() gives all of them the mean of their slopes.
     Returns the mean loss over the pictures, each taken when it was seen; it ends early if that is no longer finite.
     """
     model.train()
     total, seen = 0.0, 0
+    count = accelerator().num_processes
     for step, ((x, y), rate) in enumerate(zip(part, rates, strict=True)):
         for group in optimizer.param_groups:
             group["lr"] = rate
         for some_x, some_y in zip(x.split(at_once or len(x)), y.split(at_once or len(y)), strict=True):
             with mixed:
-                logits = model(some_x)
-            value = loss(logits, some_y).sum()
-            scaler.scale(value / len(y)).backward()
-            total = total + value.detach()
+                logits = model(processes.share(some_x))
+            value = loss(logits, processes.share(some_y)).sum()
+            scaler.scale(value * count / len(y)).backward()
+            total = total + processes.sum_of(value.detach())
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
@@ -239,12 +273,15 @@ def predict_part(task, model, mixed, config: dict, data: tuple, pictures: Pictur
     """The model's predictions for a part, a row per picture. data: as `select` returns it."""
     rows, labels = data
     device = next(model.parameters()).device
-    part = batches(pictures, rows, labels, at_once(config), device)
-    return task.predictions(pictures.images[rows], labels, *predict(model, mixed, part, task))
+    mine = processes.share_of_positions(len(rows))
+    part = batches(pictures, rows[mine], None if labels is None else labels[mine], at_once(config), device)
+    everyones = processes.gather(mine, *predict(model, mixed, part, task))
+    return task.predictions(pictures.images[rows], labels, *everyones)
 
 
 def predict_parts(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: Pictures) -> None:
     """Each checkpoint's predictions for validation and test, a row per picture; this ends the run."""
+    processes.wait()  # until the main process has written the last epoch
     device = accelerator().device
     model.to(device)
     mixed = mixed_precision(device, model)
@@ -257,7 +294,8 @@ def predict_parts(run: Run, task, model: nn.Module, config: dict, data: dict, pi
                 answers[epoch] = predict_part(task, model, mixed, config, data[part], pictures)
             tables.append(answers[epoch].assign(checkpoint=checkpoint))
         table = pd.concat(tables)
-        runs.write_csv(run.folder / f"predictions_{part}.csv", table[["checkpoint", *table.columns[:-1]]])
+        if processes.is_main():
+            runs.write_csv(run.folder / f"predictions_{part}.csv", table[["checkpoint", *table.columns[:-1]]])
 
 
 def load(run: Run, checkpoint: str | None = None) -> tuple[nn.Module, torch.autocast, torch.device]:
@@ -301,11 +339,6 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return seed * 10_000 + epoch
 
 
-def accelerator() -> Accelerator:
-    """Finds the device: a graphics card (CUDA), Apple's (MPS), or the processor. Mixed precision is ours, below."""
-    return Accelerator(mixed_precision="no")
-
-
 def mixed_precision(device: torch.device, model: nn.Module) -> torch.autocast:
     """The context for a forward pass: multiplications in 16 bits where the device is faster with them, else 32 bits
     throughout.
@@ -325,6 +358,7 @@ def mixed_precision(device: torch.device, model: nn.Module) -> torch.autocast:
 def made_with(device: torch.device, mixed: torch.autocast) -> dict:
     """How a run was made: noted in its config, and not compared when a run is looked for."""
     return {
+        "processes": accelerator().num_processes,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "precision": str(mixed.fast_dtype).removeprefix("torch.") if mixed._enabled else "float32",
         "python": platform.python_version(),
