@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from accelerate.commands.launch import launch_command_parser
 from archives import in_memory, interrupt_at, pairs_in_memory, refusal, tiny_settings
 from torch import nn
 
-from isic_utils import pictures, processes, runs, splits, tables, tasks, training
+from isic_utils import __main__, pictures, processes, runs, splits, tables, tasks, training
 
 TESTS = Path(__file__).resolve().parent
+PAGE = TESTS.parent / "docs" / "several_gpus.md"
 CODES = [tables.CODES[n % 8] for n in range(107)]  # 21 of them to test, which two processes cannot share evenly
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
 LAUNCH += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
@@ -247,3 +251,25 @@ def test_whole_dropout_draws_what_dropout_draws(layer):
 def test_a_config_says_how_many_processes_but_does_not_compare_it(folder):
     config = json.loads((run_in(folder / "two").folder / "config.json").read_text())
     assert config["made_with"]["processes"] == 2 and "made_with" not in runs.compared(config)
+
+
+# What the page about it tells people to type
+
+
+@pytest.mark.parametrize("line", re.findall(r"accelerate launch [^`'\n]*-m isic_utils[^`'\n]*", PAGE.read_text()))
+def test_the_commands_of_the_page_are_understood(monkeypatch, line):
+    monkeypatch.setenv("SLURM_NODEID", "1")
+    monkeypatch.setenv("FIRST", "node1")
+    words = shlex.split(os.path.expandvars(line))[2:]
+    arguments = launch_command_parser().parse_args(words)
+    assert arguments.module and arguments.training_script == "isic_utils"
+    assert arguments.num_machines in (None, 2) or arguments.main_process_ip
+    asked = []
+    monkeypatch.setattr(__main__, "train", asked.append)
+    assert __main__.main(arguments.training_script_args) == 0
+    assert asked[0].protocol in ("standard", "cross-validation")
+
+
+def test_the_page_has_commands_for_one_machine_and_for_two():
+    page = PAGE.read_text()
+    assert page.count("accelerate launch") >= 4 and page.count("#!/bin/bash") == 2 and "--num_machines 2" in page
