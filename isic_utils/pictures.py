@@ -8,6 +8,7 @@ for a whole batch at a time on the device that trains. No worker processes are n
 import hashlib
 import json
 import math
+import mmap
 import os
 import shutil
 import warnings
@@ -57,6 +58,17 @@ class Pictures:
                 "or load the pictures of this table."
             )
         return rows
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """A copy of some rows of `pixels`, uint8 [n, height, width, channels].
+
+        The mapped pages are let go of at once (they stay in the system's file cache): those of a whole epoch would
+        otherwise count as memory of this process.
+        """
+        taken = self.pixels[rows]
+        if isinstance(self.pixels.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # Windows has none
+            self.pixels.base.madvise(mmap.MADV_DONTNEED)
+        return taken
 
 
 def load(table: pd.DataFrame, size: int, cache: Path, progress: bool = True) -> Pictures:
@@ -356,7 +368,7 @@ def batches(
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     order = np.arange(len(rows)) if seed is None else torch.randperm(len(rows), generator=generator).numpy()
     for chosen in np.array_split(order, number_of_batches(len(rows), batch_size)):
-        pixels = torch.from_numpy(pictures.pixels[rows[chosen]]).to(device).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(pictures.take(rows[chosen])).to(device).permute(0, 3, 1, 2)
         x = augment(pixels, generator) if generator else pixels[:, :3].float().div_(255)
         yield x, (pixels[:, 3:] > 127).float() if labels is None else torch.from_numpy(labels[chosen]).to(device)
 
