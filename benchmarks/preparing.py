@@ -4,8 +4,8 @@
     python benchmarks/preparing.py --quick         a minute less, nothing saved
 
 The course's side is `pictures.load`: decode, resize, check, write the store and its digest. The loops are Pillow's
-``Image.open``, ``convert`` and ``resize`` into an array in memory, once with the filter that the course uses (bilinear),
-once with Pillow's default (bicubic). Per core: every contender is held on one core. Then the course may use all cores.
+``Image.open``, ``convert`` and ``resize`` into an array in memory, with Pillow's default filter (bicubic) and with the
+course's (bilinear). Per core: every contender is held on one core. Then the course may use all cores.
 """
 
 import argparse

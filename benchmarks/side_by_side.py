@@ -1,4 +1,4 @@
-"""What the comparisons share: timing turn by turn, pictures to measure on, the machine's name, and the table of results.
+"""What the comparisons share: timing turn by turn, pictures to measure on, the machine's name, the table of results.
 
 A comparison is a dictionary of contenders, name -> function without arguments. They run turn by turn in one process
 (A B C A B C …), so that whatever else the machine does meets them all; the first turn warms up and does not count.
