@@ -27,7 +27,7 @@ TOLERANCE = {SCIKIT: 1e-9, TORCHMETRICS: 1e-6}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, nargs="+", default=[1000, 5000, 25_331])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="few predictions, one round, nothing saved")
     arguments = parser.parse_args()
     counts, rounds = ([500], 1) if arguments.quick else (arguments.pictures, arguments.rounds)

@@ -34,9 +34,9 @@ RATE = 1e-4
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, nargs="+", default=[128, 256, 512])
+    parser.add_argument("--pictures", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--sides", type=int, nargs="+", default=[64, 128], help="of the pictures, in pixels")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="few pictures, one round, nothing saved")
     parser.add_argument("--choices", action="store_true", help="other settings of the loop instead, nothing saved")
     arguments = parser.parse_args()
