@@ -14,14 +14,17 @@ from isic_utils.captions import Beginning
 from isic_utils.sentences import END, Vocabulary
 
 
-def captioned(paths: Sequence[str | Path], captions: dict[str, Sequence[str]], columns: int = 4) -> Figure:
-    """Pictures with what is said of each below it. captions: who says it -> a caption for each picture."""
+def captioned(paths: Sequence[str | Path | np.ndarray], captions: dict[str, Sequence[str]], columns: int = 4) -> Figure:
+    """Pictures with what is said of each below it.
+
+    paths: files or arrays [height, width, 3]; captions: who says it -> a caption for each picture.
+    """
     rows = -(-len(paths) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(2.9 * columns, 3.3 * rows), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for place, (axis, path) in enumerate(zip(axes.flat, paths, strict=False)):
-        axis.imshow(figures.thumbnail(path))
+        axis.imshow(path if isinstance(path, np.ndarray) else figures.thumbnail(path))
         said = [
             textwrap.fill(f"{who}: {texts[place]}.", 40, subsequent_indent="   ") for who, texts in captions.items()
         ]

@@ -2,6 +2,7 @@
 
 import itertools
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,6 +29,12 @@ SAID = [
     "a melanoma of a man with network",
     "a nevus of a middle-aged person",
 ]
+
+
+@pytest.fixture(autouse=True)
+def close_all():
+    yield
+    plt.close("all")
 
 
 # Sentences
@@ -264,3 +271,19 @@ def test_next_words_are_the_likeliest_and_the_said_one_is_blue():
     assert [label[:2] for label in labels] == [["e", "f"], ["c", "d"]]
     colours = [[patch.get_facecolor() for patch in axis.patches] for axis in figure.axes]
     assert colours[0][1] == colours[1][0] != colours[0][0]
+
+
+def test_dots_stand_where_structures_are_found():
+    shares = pd.DataFrame({"found": [0.8, 0.3], "false alarm": [0.1, 0.2]}, index=["network", "hair"])
+    figure = figures_captions.found_dots({"once": shares, "at every word": shares.iloc[:, ::-1]})
+    for axis in figure.axes:
+        points = {line.get_label(): line.get_xdata().tolist() for line in axis.lines}
+        assert points == {"found": [0.8, 0.3], "false alarm": [0.1, 0.2]}
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["network", "hair"]
+
+
+def test_captions_stand_below_their_pictures():
+    grey = np.full((30, 40, 3), 128, np.uint8)
+    pictures = figures_captions.captioned([grey] * 3, {"true": list("abc"), "said": list("def")}, columns=2)
+    shown = [axis.texts[0].get_text() for axis in pictures.axes if axis.texts]
+    assert shown == ["true: a.\nsaid: d.", "true: b.\nsaid: e.", "true: c.\nsaid: f."]
