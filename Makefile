@@ -14,14 +14,13 @@ export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help notebooks test lab tensorboard thesis execute clean
+.PHONY: help notebooks test lab tensorboard execute clean
 
 help:
 	@echo "make notebooks    set up .venv, draw the synthetic sample, execute every notebook; results in build/"
 	@echo "make test         unit tests, every notebook through nbval, ruff: what CI runs"
 	@echo "make lab          open the notebooks in JupyterLab"
 	@echo "make tensorboard  watch the runs in TensorBoard"
-	@echo "make thesis       train all that the thesis trained, in the profile full, and report it; goes on where it stopped"
 	@echo "make execute      re-execute the notebooks in place on the sample, for committing their outputs"
 	@echo "make clean        remove build/ and the caches of the tools; data, runs and .venv stay"
 	@echo "make help         this list"
@@ -63,9 +62,6 @@ lab: $(INSTALLED)
 
 tensorboard: $(INSTALLED)
 	$(IN_VENV) -m tensorboard.main --logdir "$${ISIC_RUNS:-runs}"
-
-thesis: $(INSTALLED)
-	@ISIC_PROFILE="$${ISIC_PROFILE:-full}" $(IN_VENV) -m isic_utils thesis
 
 execute: $(INSTALLED)
 	@rm -rf build/execute-runs

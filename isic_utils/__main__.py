@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from isic_utils import archive, losses, models, processes, profile, protocols, runs, selection, thesis
+from isic_utils import archive, losses, models, processes, profile, protocols, runs, selection
 from isic_utils.errors import IsicError
 
 # A command is two functions: `add_…` says what it understands, the other does it. `main` calls each `add_…`.
@@ -136,34 +136,6 @@ def train(arguments: argparse.Namespace) -> None:
     processes.end()
 
 
-def add_thesis(commands: argparse._SubParsersAction) -> None:
-    """The command ``thesis``."""
-    parser = commands.add_parser(
-        "thesis",
-        help="train everything the thesis trained, and report it beside the published tables",
-        description=(
-            "Train all models by all protocols, cheap ones first, on the pictures of ISIC_DATA and at the size of "
-            "ISIC_PROFILE (`make thesis` takes full), and write a report with every table beside the published one. "
-            "The report is rewritten after each run; stop when you like, the same command goes on."
-        ),
-        epilog="How long it takes: docs/plan.md.",
-    )
-    parser.add_argument(
-        "--by", choices=["picture", "lesion"], default="picture", help="split by picture, as the thesis, or by lesion"
-    )
-    parser.set_defaults(run=run_thesis)
-
-
-def run_thesis(arguments: argparse.Namespace) -> None:
-    """Train everything and write the report."""
-    report, failed = thesis.run(profile.current(), arguments.by)
-    if processes.is_main():
-        print(f"The report is {report}")
-    processes.end()
-    if failed:
-        raise IsicError(f"{len(failed)} of {len(thesis.steps())} runs failed: the report says why, at its end.")
-
-
 def add_evaluate(commands: argparse._SubParsersAction) -> None:
     """The command ``evaluate``."""
     parser = commands.add_parser(
@@ -222,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="python -m isic_utils COMMAND --help explains a command.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_download, add_prepare, add_train, add_thesis, add_evaluate, add_runs):
+    for add in (add_download, add_prepare, add_train, add_evaluate, add_runs):
         add(commands)
     chosen = parser.parse_args(arguments)
     try:

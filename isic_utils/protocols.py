@@ -63,51 +63,22 @@ def train(
     for a stage that is not from 1 to 5, for ``by="lesion"`` with masks, whose pictures have no lesion_id, and as
     `training.fit` does.
     """
-    arguments = described(protocol, model, table, settings, by, seed, stage, loss)
-    return training.fit(pictures=photos, **arguments)
-
-
-def find(
-    protocol: str,
-    model: str,
-    table: pd.DataFrame,
-    photos: Pictures,
-    settings: Profile,
-    by: str = "picture",
-    seed: int = 0,
-    stage: int = 1,
-    loss: str | None = None,
-) -> Run:
-    """The run that `train` returns for the same arguments, as far as it has come: nothing is trained."""
-    return training.find(pictures=photos, **described(protocol, model, table, settings, by, seed, stage, loss))
-
-
-def described(
-    protocol: str,
-    model: str,
-    table: pd.DataFrame,
-    settings: Profile,
-    by: str,
-    seed: int,
-    stage: int,
-    loss: str | None,
-) -> dict:
-    """What `training.fit` and `training.find` are to be told for a protocol; raises as `train` says."""
     check_model(protocol, model)
     if stage not in STAGES or (stage != 1 and protocol != "cross-validation"):
         raise IsicError(f"There is no stage {stage} of {protocol}: cross-validation has the stages 1 to 5.")
-    told = {"name": model, "table": table, "settings": settings, "protocol": protocol, "by": by, "seed": seed}
-    told["loss"] = loss
     if protocol == "segmentation":
         if by != "picture":
             raise IsicError("The pictures with masks have no lesion_id: segmentation goes by picture.")
-        return told | {"parts": splits.segmentation(table, seed)}
+        parts = splits.segmentation(table, seed)
+        return training.fit(model, table, parts, photos, settings, protocol, seed=seed, loss=loss)
     if protocol == "balanced":
-        drawn = splits.balanced(table, by, seed)
-        return told | {"table": drawn, "parts": drawn["part"]}
+        table = splits.balanced(table, by, seed)
+        return training.fit(model, table, table["part"], photos, settings, protocol, by, seed, loss=loss)
     if stage == 1:
-        return told | {"parts": splits.standard(table, by, seed), "protocol": "standard"}
-    return told | {"parts": splits.cross_validation(table, by, seed)[stage], "stage": stage}
+        parts = splits.standard(table, by, seed)
+        return training.fit(model, table, parts, photos, settings, "standard", by, seed, loss=loss)
+    parts = splits.cross_validation(table, by, seed)[stage]
+    return training.fit(model, table, parts, photos, settings, protocol, by, seed, stage, loss=loss)
 
 
 def overview(settings: Profile) -> pd.DataFrame:

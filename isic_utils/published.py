@@ -50,17 +50,6 @@ CROSS_VALIDATION = pd.DataFrame(  # Table 6.4: BMA; stages 1 to 5 are the thesis
     index=[1, 2, 3, 4, 5, "mean"],
 ).T.rename(index=TITLES)
 
-# Table 6.5: BMA of the winners of ISIC 2019 on the hidden test part, which has a ninth class; not the same work.
-LEADERBOARD = pd.Series(
-    {
-        "Ensemble of Multi-Res EfficientNets + SEN154 2": 0.636,
-        "Ensemble of EfficientNetB3-B4-Seresnext101": 0.607,
-        "Ensemble, ood threshold 100 %": 0.593,
-        "13 models + hierarchical approach to select outliers": 0.578,
-    },
-    name="BMA",
-)
-
 SEGMENTATION = pd.DataFrame(  # Table 6.6: the U-Net's mean Jaccard index beside the leaderboard's thresholded one
     {
         "U-Net (thesis)": {"Jaccard": 0.773},
