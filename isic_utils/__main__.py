@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from isic_utils import archive, losses, models, processes, profile, protocols, runs, selection
+from isic_utils import archive, losses, models, processes, profile, protocols, runs, selection, thesis
 from isic_utils.errors import IsicError
 
 # A command is two functions: `add_…` says what it understands, the other does it. `main` calls each `add_…`.
@@ -173,6 +173,32 @@ def list_runs(arguments: argparse.Namespace) -> None:
     print(table.round(3).to_string(na_rep="") if len(table) else f"There are no runs in {settings.runs} yet.")
 
 
+def add_thesis(commands: argparse._SubParsersAction) -> None:
+    """The command ``thesis``."""
+    parser = commands.add_parser(
+        "thesis",
+        help="train everything of the thesis, and write a report with its tables beside ours",
+        description=(
+            "Train everything of the thesis on the pictures of ISIC_DATA, at the size of ISIC_PROFILE: the standard "
+            "protocol, U-Net, the balanced protocol, the cross-validation; then answer the official test sets, where "
+            "they are in ISIC_DATA. After each training thesis.html is written anew among the runs. You may stop at "
+            "any moment (Ctrl-C); the same command goes on from there."
+        ),
+    )
+    parser.add_argument("--report-only", action="store_true", help="train nothing; write the report of what is there")
+    parser.set_defaults(run=reproduce)
+
+
+def reproduce(arguments: argparse.Namespace) -> None:
+    """Train everything of the thesis, and write the report."""
+    _, failed = thesis.reproduce(profile.current(), train=not arguments.report_only)
+    processes.end()
+    if failed:
+        raise IsicError(
+            f"{len(failed)} of the steps could not be done; the report says why. The first: {[*failed][0]}."
+        )
+
+
 def describe(names: dict[str, str]) -> list[str]:
     """Names with their explanations, for argparse, which takes a per cent sign for its own."""
     return [f"{name}: {text.replace('%', '%%')}" for name, text in names.items()]
@@ -194,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="python -m isic_utils COMMAND --help explains a command.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_download, add_prepare, add_train, add_evaluate, add_runs):
+    for add in (add_download, add_prepare, add_train, add_evaluate, add_runs, add_thesis):
         add(commands)
     chosen = parser.parse_args(arguments)
     try:
