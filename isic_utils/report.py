@@ -38,7 +38,7 @@ NOTES = {  # what a reader must know to compare the two halves
     "were independent; lesions: a bootstrap of whole lesions (lesson 06).",
     results.cross_validation: "Stage 1 is the run of the standard protocol, there and here.",
     results.leaderboard_2019: "The published BMA of the thesis's models is a cross-validation on training pictures; "
-    "the leaderboard's is that of a hidden test set with a ninth class. Compare the leaderboard with the last column only.",
+    "the leaderboard's is that of a hidden test set with a ninth class. Compare it with the last column only.",
     results.segmentation: "The thesis gives the plain mean, the leaderboard the one that counts an index below 0.65 as "
     f"0. Two experts agree with {published.EXPERTS_JACCARD} (arXiv:1902.03368).",
 }
