@@ -14,7 +14,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help notebooks thesis test lab tensorboard execute clean
+.PHONY: help notebooks thesis test lab tensorboard execute handout clean
 
 help:
 	@echo "make notebooks    set up .venv, draw the synthetic sample, execute every notebook; results in build/"
@@ -23,6 +23,7 @@ help:
 	@echo "make lab          open the notebooks in JupyterLab"
 	@echo "make tensorboard  watch the runs in TensorBoard"
 	@echo "make execute      re-execute the notebooks in place on the sample, for committing their outputs"
+	@echo "make handout      write the notebooks for a class, without solutions and outputs, and with both; in build/"
 	@echo "make clean        remove build/ and the caches of the tools; data, runs and .venv stay"
 	@echo "make help         this list"
 	@echo
@@ -72,6 +73,9 @@ execute: $(INSTALLED)
 	@rm -rf build/execute-runs
 	@$(ON_SAMPLE) $(IN_VENV) -m isic_utils.sample
 	@$(ON_SAMPLE) ISIC_RUNS=build/execute-runs $(IN_VENV) tools/execute_notebooks.py --in-place
+
+handout: $(INSTALLED)
+	@$(IN_VENV) tools/handout.py
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache .hypothesis

@@ -4,6 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from isic_utils import doctor
+
+if __name__ == "__main__" and sys.argv[1:2] == ["doctor"]:  # at once, since the imports below may be what is broken
+    sys.exit(doctor.main(sys.argv[2:]))
+
 from isic_utils import archive, losses, models, processes, profile, protocols, runs, selection, thesis
 from isic_utils.errors import IsicError
 
@@ -199,6 +204,12 @@ def reproduce(arguments: argparse.Namespace) -> None:
         )
 
 
+def add_doctor(commands: argparse._SubParsersAction) -> None:
+    """The command ``doctor``, which is answered above; here it is listed, and does the same for `main`."""
+    parser = commands.add_parser("doctor", help=doctor.HELP, add_help=False)
+    parser.set_defaults(run=lambda _: doctor.main([]))
+
+
 def describe(names: dict[str, str]) -> list[str]:
     """Names with their explanations, for argparse, which takes a per cent sign for its own."""
     return [f"{name}: {text.replace('%', '%%')}" for name, text in names.items()]
@@ -220,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="python -m isic_utils COMMAND --help explains a command.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_download, add_prepare, add_train, add_evaluate, add_runs, add_thesis):
+    for add in (add_download, add_prepare, add_train, add_thesis, add_evaluate, add_runs, add_doctor):
         add(commands)
     chosen = parser.parse_args(arguments)
     try:
