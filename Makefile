@@ -14,10 +14,11 @@ export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help notebooks test lab tensorboard execute handout clean
+.PHONY: help notebooks thesis test lab tensorboard execute handout clean
 
 help:
 	@echo "make notebooks    set up .venv, draw the synthetic sample, execute every notebook; results in build/"
+	@echo "make thesis       train everything of the thesis (ISIC_PROFILE=full unless set) and report: runs/…/thesis.html"
 	@echo "make test         unit tests, every notebook through nbval, ruff: what CI runs"
 	@echo "make lab          open the notebooks in JupyterLab"
 	@echo "make tensorboard  watch the runs in TensorBoard"
@@ -47,6 +48,10 @@ $(INSTALLED): pyproject.toml
 notebooks: $(INSTALLED)
 	@test -n "$$ISIC_DATA" || $(IN_VENV) -m isic_utils.sample
 	@$(IN_VENV) tools/execute_notebooks.py
+
+# Days on a graphics card in `full`. It may be stopped at any moment, and the same command goes on from there.
+thesis: $(INSTALLED)
+	@ISIC_PROFILE="$${ISIC_PROFILE:-full}" $(IN_VENV) -m isic_utils thesis
 
 test: $(INSTALLED)
 	@rm -rf build/test-runs

@@ -9,7 +9,7 @@ from isic_utils import doctor
 if __name__ == "__main__" and sys.argv[1:2] == ["doctor"]:  # at once, since the imports below may be what is broken
     sys.exit(doctor.main(sys.argv[2:]))
 
-from isic_utils import archive, losses, models, processes, profile, protocols, runs, selection
+from isic_utils import archive, losses, models, processes, profile, protocols, runs, selection, thesis
 from isic_utils.errors import IsicError
 
 # A command is two functions: `add_…` says what it understands, the other does it. `main` calls each `add_…`.
@@ -178,6 +178,32 @@ def list_runs(arguments: argparse.Namespace) -> None:
     print(table.round(3).to_string(na_rep="") if len(table) else f"There are no runs in {settings.runs} yet.")
 
 
+def add_thesis(commands: argparse._SubParsersAction) -> None:
+    """The command ``thesis``."""
+    parser = commands.add_parser(
+        "thesis",
+        help="train everything of the thesis, and write a report with its tables beside ours",
+        description=(
+            "Train everything of the thesis on the pictures of ISIC_DATA, at the size of ISIC_PROFILE: the standard "
+            "protocol, U-Net, the balanced protocol, the cross-validation; then answer the official test sets, where "
+            "they are in ISIC_DATA. After each training thesis.html is written anew among the runs. You may stop at "
+            "any moment (Ctrl-C); the same command goes on from there."
+        ),
+    )
+    parser.add_argument("--report-only", action="store_true", help="train nothing; write the report of what is there")
+    parser.set_defaults(run=reproduce)
+
+
+def reproduce(arguments: argparse.Namespace) -> None:
+    """Train everything of the thesis, and write the report."""
+    _, failed = thesis.reproduce(profile.current(), train=not arguments.report_only)
+    processes.end()
+    if failed:
+        raise IsicError(
+            f"{len(failed)} of the steps could not be done; the report says why. The first: {[*failed][0]}."
+        )
+
+
 def add_doctor(commands: argparse._SubParsersAction) -> None:
     """The command ``doctor``, which is answered above; here it is listed, and does the same for `main`."""
     parser = commands.add_parser("doctor", help=doctor.HELP, add_help=False)
@@ -205,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="python -m isic_utils COMMAND --help explains a command.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_download, add_prepare, add_train, add_evaluate, add_runs, add_doctor):
+    for add in (add_download, add_prepare, add_train, add_thesis, add_evaluate, add_runs, add_doctor):
         add(commands)
     chosen = parser.parse_args(arguments)
     try:

@@ -1,6 +1,8 @@
 """The thesis's protocols by name, each as the notebooks train it, so that the notebooks find finished what a shell has
 trained overnight (``python -m isic_utils train``)."""
 
+import dataclasses
+
 import pandas as pd
 
 from isic_utils import models, pictures, runs, sample, splits, tables, training
@@ -63,22 +65,50 @@ def train(
     for a stage that is not from 1 to 5, for ``by="lesion"`` with masks, whose pictures have no lesion_id, and as
     `training.fit` does.
     """
+    return training.fit(*arranged(protocol, model, table, photos, settings, by, seed, stage, loss))
+
+
+def find(
+    protocol: str,
+    model: str,
+    table: pd.DataFrame,
+    photos: Pictures,
+    settings: Profile,
+    by: str = "picture",
+    seed: int = 0,
+    stage: int = 1,
+    loss: str | None = None,
+) -> Run:
+    """The run that `train` returns for the same arguments, as far as it has come: nothing is trained (`Run.finished`).
+
+    Raises IsicError as `train` does for what cannot be trained.
+    """
+    return training.find(*arranged(protocol, model, table, photos, settings, by, seed, stage, loss))
+
+
+def arranged(protocol, model, table, photos, settings, by, seed, stage, loss) -> tuple:
+    """What `training.fit` and `training.find` are given, in their order, for a protocol's arguments (see `train`)."""
     check_model(protocol, model)
     if stage not in STAGES or (stage != 1 and protocol != "cross-validation"):
         raise IsicError(f"There is no stage {stage} of {protocol}: cross-validation has the stages 1 to 5.")
+    if protocol == "segmentation" and by != "picture":
+        raise IsicError("The pictures with masks have no lesion_id: segmentation goes by picture.")
+    number = None
     if protocol == "segmentation":
-        if by != "picture":
-            raise IsicError("The pictures with masks have no lesion_id: segmentation goes by picture.")
         parts = splits.segmentation(table, seed)
-        return training.fit(model, table, parts, photos, settings, protocol, seed=seed, loss=loss)
-    if protocol == "balanced":
+    elif protocol == "balanced":
         table = splits.balanced(table, by, seed)
-        return training.fit(model, table, table["part"], photos, settings, protocol, by, seed, loss=loss)
-    if stage == 1:
-        parts = splits.standard(table, by, seed)
-        return training.fit(model, table, parts, photos, settings, "standard", by, seed, loss=loss)
-    parts = splits.cross_validation(table, by, seed)[stage]
-    return training.fit(model, table, parts, photos, settings, protocol, by, seed, stage, loss=loss)
+        parts, settings = table["part"], balanced_settings(settings)
+    elif stage == 1:
+        parts, protocol = splits.standard(table, by, seed), "standard"
+    else:
+        parts, number = splits.cross_validation(table, by, seed)[stage], stage
+    return model, table, parts, photos, settings, protocol, by, seed, number, None, loss
+
+
+def balanced_settings(settings: Profile) -> Profile:
+    """The settings of the balanced protocol: in `laptop` four epochs have to do, so that lesson 05 stays short."""
+    return dataclasses.replace(settings, epochs=4) if settings.name == "laptop" else settings
 
 
 def overview(settings: Profile) -> pd.DataFrame:

@@ -28,6 +28,11 @@ MALIGNANT = ["MEL", "BCC", "AK", "SCC"]  # AK may turn into SCC and is treated, 
 PICTURES_2019 = "ISIC_2019_Training_Input"
 GROUND_TRUTH_2019 = "ISIC_2019_Training_GroundTruth.csv"
 METADATA_2019 = "ISIC_2019_Training_Metadata.csv"
+PICTURES_2019_TEST = "ISIC_2019_Test_Input"
+GROUND_TRUTH_2019_TEST = "ISIC_2019_Test_GroundTruth.csv"
+METADATA_2019_TEST = "ISIC_2019_Test_Metadata.csv"
+UNKNOWN = "UNK"  # none of the eight: only the official test set has it
+NOT_SCORED = "ISIC_0035068"  # the official scorer gives it no weight (isic_challenge_scoring/load_csv.py)
 PICTURES_2018 = "ISIC2018_Task1-2_Training_Input"
 MASKS_2018 = "ISIC2018_Task1_Training_GroundTruth"
 MASK_ENDING = "_segmentation"
@@ -68,25 +73,52 @@ def isic2019(folder: Path | str) -> pd.DataFrame:
     return table[["image", "path", "label", "lesion_id", "age_approx", "anatom_site_general", "sex"]]
 
 
-def isic2018(folder: Path | str) -> pd.DataFrame:
+def isic2019_test(folder: Path | str) -> pd.DataFrame:
+    """The official test set of ISIC 2019, one row per picture that is there.
+
+    folder: holds ``ISIC_2019_Test_GroundTruth.csv`` and the folder ``ISIC_2019_Test_Input``
+        (``python -m isic_utils download 2019 --part test``). The metadata are not needed: they name no lesions.
+
+    Returns the columns image (str), path (str), label (ordered categorical with the 8 codes and UNK) and weight (float
+    from 0, how much the picture counts in the official score).
+
+    Raises IsicError as `isic2019` does, and if a weight is no number from 0 up or there are no pictures.
+    """
+    file = Path(folder) / GROUND_TRUTH_2019_TEST
+    truth = read_csv(file, ["image", *CODES, UNKNOWN])
+    table = pd.DataFrame({"image": truth["image"], "label": one_label_each(truth, file, [*CODES, UNKNOWN])})
+    weight = pd.to_numeric(truth.get("score_weight", pd.Series("1", truth.index)), errors="coerce")
+    wrong = ~(weight >= 0) | (weight == float("inf"))
+    if wrong.any():
+        raise IsicError(f"{file}, line {line_of(wrong)}: score_weight is no number from 0 up: correct it.")
+    table["weight"] = weight.mask(truth["image"] == NOT_SCORED, 0.0).astype(float)
+    files_by_name(Path(folder) / PICTURES_2019_TEST)  # says so if there is no such folder
+    table = keep_pictures_that_are_there(table.assign(path=None), Path(folder) / PICTURES_2019_TEST)
+    return table[["image", "path", "label", "weight"]]
+
+
+def isic2018(folder: Path | str, part: str = "training") -> pd.DataFrame:
     """The segmentation table of ISIC 2018 Task 1: one row per picture and mask that belong together by name.
 
     folder: holds ``ISIC2018_Task1-2_Training_Input`` (``<image>.jpg``) and ``ISIC2018_Task1_Training_GroundTruth``
-        (``<image>_segmentation.png``).
+        (``<image>_segmentation.png``), or of another official part the folders named so.
+    part: training, validation or test.
 
     Returns a DataFrame with the columns image, path, mask_path (all str), sorted by image. Pictures without a mask and
     masks without a picture are left out, and a printed line says how many, and which is the first.
 
-    Raises IsicError if a folder is missing or no picture has a mask.
+    Raises IsicError if a folder is missing, no picture has a mask, or there is no such part.
     """
-    folder = Path(folder)
-    pictures = files_by_name(folder / PICTURES_2018)
-    masks = files_by_name(folder / MASKS_2018)
+    if part not in ("training", "validation", "test"):
+        raise IsicError(f"ISIC 2018 has no part {part!r}: choose training, validation or test.")
+    place, mask_place = (Path(folder) / name.replace("Training", part.title()) for name in (PICTURES_2018, MASKS_2018))
+    pictures = files_by_name(place)
+    masks = files_by_name(mask_place)
     masks = {name.removesuffix(MASK_ENDING): path for name, path in masks.items() if name.endswith(MASK_ENDING)}
     pairs = sorted(set(pictures) & set(masks))
     if not pairs:
         raise IsicError(
-            f"No picture in {folder / PICTURES_2018} has a mask in {folder / MASKS_2018}: "
+            f"No picture in {place} has a mask in {mask_place}: "
             f"the mask of <image>.jpg must be named <image>{MASK_ENDING}.png."
         )
     alone = {
@@ -199,15 +231,15 @@ def checked_names(names: pd.Series, file: Path) -> pd.Series:
     return names
 
 
-def one_label_each(truth: pd.DataFrame, file: Path) -> pd.Series:
-    """The one-hot columns of the ground truth as one ordered categorical."""
-    known = {"image", *CODES, "UNK", "score_weight", "validation_weight"}
+def one_label_each(truth: pd.DataFrame, file: Path, codes: list[str] = CODES) -> pd.Series:
+    """The one-hot columns of the ground truth as one ordered categorical. codes: the labels that may occur."""
+    known = {"image", *CODES, UNKNOWN, "score_weight", "validation_weight"}
     unknown = [column for column in truth.columns if column not in known]
     if unknown:
         raise IsicError(
             f"{file} has the column {unknown[0]!r}, which is none of the eight classes: remove it or correct its name."
         )
-    classes = CODES + (["UNK"] if "UNK" in truth.columns else [])
+    classes = CODES + ([UNKNOWN] if UNKNOWN in truth.columns else [])
     values = truth[classes].apply(lambda column: pd.to_numeric(column.str.replace(",", "."), errors="coerce"))
     wrong = ~values.isin([0, 1]).all(axis=1)
     if wrong.any():
@@ -223,14 +255,14 @@ def one_label_each(truth: pd.DataFrame, file: Path) -> pd.Series:
             f"{file}, line {line_of(wrong)}: {truth['image'][wrong].iloc[0]} must have exactly one label "
             f"and has {found}: correct or delete the row."
         )
-    if "UNK" in classes and values["UNK"].any():
-        wrong = values["UNK"] == 1
+    if UNKNOWN in classes and UNKNOWN not in codes and values[UNKNOWN].any():
+        wrong = values[UNKNOWN] == 1
         raise IsicError(
             f"{file}, line {line_of(wrong)}: {truth['image'][wrong].iloc[0]} is labelled UNK, which only the official "
             "test set has: delete the row."
         )
-    labels = values[CODES].to_numpy().argmax(axis=1)
-    return pd.Series(pd.Categorical.from_codes(labels, CODES, ordered=True), index=truth.index)
+    labels = values[codes].to_numpy().argmax(axis=1)
+    return pd.Series(pd.Categorical.from_codes(labels, codes, ordered=True), index=truth.index)
 
 
 def ages(column: pd.Series, file: Path) -> pd.Series:

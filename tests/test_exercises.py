@@ -84,6 +84,17 @@ TYPICAL_MISTAKES = [
     ("07.4", 0.5, "picture by picture"),
     ("07.5", "Test", "test no longer"),
     ("07.5", "train", "these very masks"),
+    ("11.1", 2.3026, "that is the sum"),
+    ("11.1", 0.1, "probability of the sentence"),
+    ("11.1", 0.7675, "full stop is a word too"),
+    ("11.2", 0.24, "greedy search"),
+    ("11.2", 0.9, "second word alone"),
+    ("11.3", 1, "at most as often"),
+    ("11.3", 5 / 9, "nine"),
+    ("11.4", 0.75, "Is it the accuracy"),
+    ("11.4", 1 / 8, "one class always"),
+    ("11.5", "Site", "would fall"),
+    ("11.5", "picture", "Which one"),
 ]
 
 
@@ -123,6 +134,7 @@ HANDED_OVER = {
     "05.3": pd.DataFrame({"label": pd.Categorical(tables.CODES * 2 + ["NV"] * 24, tables.CODES)}),
     "05.5": pd.Series({"NV": 263, "MEL": 200, "DF": 137}),
     "07.4": (np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool), np.array([[[0.9, 0.4, 0.2, 0]], [[0.4, 0.4, 0.2, 0]]])),
+    "11.4": (pd.DataFrame({"class": ["NV", "NV", "NV", "MEL"]}), pd.DataFrame({"class": ["NV", "NV", "NV", "NV"]})),
     "06.5": pd.DataFrame(
         {
             "label": ["NV", "NV", "MEL", "NV", "NV", "MEL"],
@@ -166,6 +178,7 @@ RIGHT_BY_HAND = {
     "05.3": 1 - 8 * 2 / 40,  # the smallest class has 2
     "05.5": 263 / 600,
     "07.4": (1 + 1 / 2) / 2,  # two pixels of two; two of which one is right
+    "11.4": 1 / 2,  # NV 1, MEL 0; the accuracy is 3/4
     "06.5": 1 / 2 - 1 / 4,  # seen: NV 1, MEL 0; not seen: NV a half, MEL 0
 }
 

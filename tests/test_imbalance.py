@@ -32,9 +32,10 @@ def folder(tmp_path_factory) -> Path:
         return sample.draw(place, **imbalance.pool_options(imbalance.OVERLAP), progress=False)
 
 
-def write_empty(folder: Path, planned: PlannedLesion) -> None:
+def write_empty(folder: Path, planned: PlannedLesion) -> dict[str, set[str]]:
     for picture in planned.pictures:
         (folder / tables.PICTURES_2019 / f"{picture.image}.jpg").touch()
+    return {picture.image: set() for picture in planned.pictures}
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from isic_utils import sample, tables
 from isic_utils.errors import IsicError
-from isic_utils.sample import masks, planning
+from isic_utils.sample import lesions, masks, photograph, planning
 
 SMALL = dict(pictures=30, pairs=9, least_pictures=3, least_lesions=2)
 DEFAULT = planning.Options()
@@ -363,3 +363,48 @@ def test_two_processes_draw_once(tmp_path, monkeypatch):
     with ThreadPoolExecutor(2) as pool:
         folders = list(pool.map(lambda _: sample.ensure(tmp_path / "sample", progress=False), range(2)))
     assert folders == [tmp_path / "sample"] * 2 and drawn == [tmp_path / "sample"]
+
+
+# What was drawn
+
+
+def test_structures_name_what_the_recipes_drew(small):
+    table = tables.isic2019(small).set_index("image")
+    drawn = sample.structures(small)
+    assert list(drawn.columns) == list(sample.STRUCTURES) and drawn.to_numpy().dtype == bool
+    assert set(drawn.index) == set(table.index)
+    always = {"MEL": "network", "BCC": "vessels", "AK": "follicles", "DF": "scar", "VASC": "lacunae", "SCC": "scale"}
+    for code, name in always.items():
+        assert drawn.loc[table.index[table["label"] == code], name].all(), code
+    assert not drawn.loc[table.index[table["label"] == "AK"], ["lacunae", "streaks"]].any(axis=None)
+    assert 0.02 < drawn["hair"].mean() < 0.7
+    lesions = table["lesion_id"].dropna()
+    in_lesion = list(sample.STRUCTURES[: sample.STRUCTURES.index("hair")])
+    assert (drawn.loc[lesions.index, in_lesion].groupby(lesions).nunique() == 1).all(axis=None)
+
+
+def test_structures_know_the_ruler_from_the_plan(small):
+    plan = planning.plan(replace(DEFAULT, **SMALL), seed=3)
+    ruler = {picture.image for lesion in plan for picture in lesion.pictures if picture.ruler and picture.care is None}
+    drawn = sample.structures(small)
+    assert ruler and set(drawn.index[drawn["ruler"]]) == ruler
+
+
+def test_hair_is_named_where_it_is_drawn():
+    lesion = lesions.draw_lesion(np.random.default_rng(0), "NV", "MEL", 0.0, 1.0, photograph.REFERENCE_HEIGHT)
+    named, unlike = [], []
+    for seed in range(12):
+        hairy = photograph.draw_person(np.random.default_rng(1), 40)
+        taken = [
+            photograph.take(np.random.default_rng(seed), lesion, replace(hairy, hairs=hairs), (64, 48), ruler=False)
+            for hairs in (0.0, 8.0)
+        ]
+        assert "hair" not in taken[0][2]
+        named.append("hair" in taken[1][2])
+        unlike.append(not np.array_equal(taken[0][0], taken[1][0]))
+    assert all(named) and all(unlike)
+
+
+def test_structures_are_refused_where_nothing_was_drawn(tmp_path):
+    with pytest.raises(IsicError, match="only drawn pictures"):
+        sample.structures(tmp_path)

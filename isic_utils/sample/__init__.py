@@ -37,8 +37,13 @@ from . import masks, photograph, planning
 from .lesions import draw_lesion
 from .planning import Options, PlannedLesion, PlannedPicture
 
-VERSION = 2  # raise it with every change that changes a drawn picture or table, and samples are drawn anew
+VERSION = 3  # raise it with every change that changes a drawn picture or table, and samples are drawn anew
 MARKER = "SYNTHETIC.json"
+STRUCTURES_FILE = "SYNTHETIC_structures.csv"
+STRUCTURES = (  # what recipes draw into a lesion, then what lies on the skin
+    "network", "globules", "streaks", "veil", "scar", "vessels", "nests", "ulcer", "follicles", "scale", "crust",
+    "ridges", "openings", "cysts", "grains", "lacunae", "hair", "bubbles", "glints", "pen", "ruler",
+)  # fmt: skip
 STATEMENT = (
     "Every picture, mask and table row in this folder is synthetic: drawn by isic_utils.sample, it shows no person "
     "and no real lesion. Nothing learnt from it is medical."
@@ -143,10 +148,12 @@ def _draw_whole(folder: Path, options: Options, seed: int, workers: int, progres
     unfinished.mkdir()
     try:
         lesions = planning.plan(options, seed)
-        _draw_all_pictures(unfinished, lesions, seed, workers, progress)
+        drawn = _draw_all_pictures(unfinished, lesions, seed, workers, progress)
         ground_truth, metadata = _tables(lesions)
         ground_truth.to_csv(unfinished / GROUND_TRUTH_2019, index=False, lineterminator="\n")
         metadata.to_csv(unfinished / METADATA_2019, index=False, lineterminator="\n")
+        names = pd.Series({image: " ".join(sorted(drawn[image])) for image in metadata["image"]}, name="structures")
+        names.to_csv(unfinished / STRUCTURES_FILE, index_label="image", lineterminator="\n")
         marker = json.dumps(_marker(options, seed), indent=2)
         (unfinished / MARKER).write_text(marker + "\n", encoding="utf-8", newline="\n")
         if folder.exists():
@@ -156,7 +163,30 @@ def _draw_whole(folder: Path, options: Options, seed: int, workers: int, progres
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _draw_all_pictures(folder: Path, lesions: list[PlannedLesion], seed: int, workers: int, progress: bool) -> None:
+def structures(folder: Path | str) -> pd.DataFrame:
+    """What was drawn into each classification picture of a synthetic archive, however faint.
+
+    Returns booleans with a row per picture, indexed by image, and the columns `STRUCTURES`. The ruler stands in no
+    file and is taken from the plan. Raises IsicError if the folder holds no sample of this version.
+    """
+    folder = Path(folder)
+    marker = _marker_in(folder) or {}
+    if marker.get("version") != VERSION or not (folder / STRUCTURES_FILE).exists():
+        raise IsicError(
+            f"{folder} holds no synthetic sample of this version: only drawn pictures have a list of what is drawn."
+        )
+    names = pd.read_csv(folder / STRUCTURES_FILE, index_col="image", keep_default_na=False)["structures"].str.split()
+    options = Options(**{**marker["options"], "size": tuple(marker["options"]["size"])})
+    planned = planning.plan(options, marker["seed"])
+    ruler = {picture.image: picture.ruler for lesion in planned for picture in lesion.pictures}
+    table = pd.DataFrame({name: names.map(lambda found, name=name: name in found) for name in STRUCTURES})
+    return table.assign(ruler=[ruler[image] for image in table.index])
+
+
+def _draw_all_pictures(
+    folder: Path, lesions: list[PlannedLesion], seed: int, workers: int, progress: bool
+) -> dict[str, set[str]]:
+    """Draw and write all pictures. Returns the structures in each, by the picture's name."""
     for name in {_picture_folder(picture) for lesion in lesions for picture in lesion.pictures}:
         (folder / name).mkdir()
     if any(picture.care for lesion in lesions for picture in lesion.pictures):
@@ -166,21 +196,24 @@ def _draw_all_pictures(folder: Path, lesions: list[PlannedLesion], seed: int, wo
     )
     with ThreadPoolExecutor(workers) as pool, bar:
         tasks = [pool.submit(_draw_pictures, folder, lesion, seed) for lesion in lesions]
+        drawn = {}
         try:
             for task in tasks:
-                task.result()  # raises what went wrong in the thread
+                drawn |= task.result()  # raises what went wrong in the thread
                 bar.update()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    return drawn
 
 
 def _picture_folder(picture: PlannedPicture) -> str:
     return PICTURES_2019 if picture.care is None else PICTURES_2018
 
 
-def _draw_pictures(folder: Path, planned: PlannedLesion, seed: int) -> None:
-    """Draw one lesion and write all its photographs."""
+def _draw_pictures(folder: Path, planned: PlannedLesion, seed: int) -> dict[str, set[str]]:
+    """Draw one lesion and write all its photographs. Returns the structures in each, by the picture's name."""
+    drawn = {}
     rng = np.random.default_rng([seed, 1, planned.index])
     person = photograph.draw_person(rng, planned.years)
     lesion = draw_lesion(
@@ -193,12 +226,14 @@ def _draw_pictures(folder: Path, planned: PlannedLesion, seed: int) -> None:
     )
     for picture in planned.pictures:
         rng = np.random.default_rng([seed, 2, picture.index])
-        pixels, mask = photograph.take(rng, lesion, person, picture.size, picture.ruler)
+        pixels, mask, on_the_skin = photograph.take(rng, lesion, person, picture.size, picture.ruler)
+        drawn[picture.image] = lesion.structures | on_the_skin
         _write_jpeg(folder / _picture_folder(picture) / f"{picture.image}.jpg", pixels)
         if picture.care is not None:
             mask = masks.with_care(rng, mask, pixels, picture.care)
             target = folder / MASKS_2018 / f"{picture.image}{MASK_ENDING}.png"
             Image.fromarray(mask.astype(np.uint8) * 255).save(target)
+    return drawn
 
 
 def _write_jpeg(path: Path, pixels: np.ndarray) -> None:

@@ -22,6 +22,7 @@ from .textures import blobs, fractal, lattice, lines, soft_step, spots, wander
 
 LAYERS = ("melanin", "blood", "veil", "white", "crust")
 MARGIN = 1.75  # half the canvas, in lesion radii
+BORROWED_SHOWS = 1 / 3  # from this share on, the structures of the class that a lesion borrows from count as drawn
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,12 @@ class Outline:
 @dataclass(frozen=True)
 class Lesion:
     """A drawn lesion. `radius` in pixels; `layers` float32 [5, size, size], in the order of LAYERS; `mask` bool
-    [size, size], exact."""
+    [size, size], exact; `structures`: the names of what was drawn into it, however faint."""
 
     radius: float
     layers: np.ndarray
     mask: np.ndarray
+    structures: frozenset[str] = frozenset()
 
 
 def draw_outline(rng: np.random.Generator, form: Form, radius: float) -> Outline:
@@ -124,15 +126,20 @@ def draw_lesion(
     radius = height * float(np.clip(typical * np.exp(rng.normal(0, spread)), 0.10, 0.52))
     outline = draw_outline(rng, form, radius)
     own, other = rng.spawn(2)
-    layers = np.stack(RECIPES[code](own, outline, clearness))
+    of_class, structures = RECIPES[code](own, outline, clearness)
+    layers = np.stack(of_class)
     if borrowed_share > 0:
+        of_other, structures_of_other = RECIPES[borrowed](other, outline, clearness)
         layers *= 1 - borrowed_share
-        layers += borrowed_share * np.stack(RECIPES[borrowed](other, outline, clearness))
-    return Lesion(radius, layers.astype(np.float32), outline.depth > 0)
+        layers += borrowed_share * np.stack(of_other)
+        if borrowed_share >= BORROWED_SHOWS:
+            structures = structures | structures_of_other
+    return Lesion(radius, layers.astype(np.float32), outline.depth > 0, frozenset(structures))
 
 
-# One recipe per class: (generator, outline, clearness) -> the five layers.
+# One recipe per class: (generator, outline, clearness) -> the five layers, and the names of the structures in them.
 Layers = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Drawn = tuple[Layers, set[str]]
 
 
 def _nothing(outline: Outline) -> np.ndarray:
@@ -166,7 +173,7 @@ def _off_centre(rng: np.random.Generator, outline: Outline, away: float, size: f
     return np.exp(-(x * x + y * y) / (size * size))
 
 
-def _melanoma(rng: np.random.Generator, outline: Outline, clearness: float) -> Layers:
+def _melanoma(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
     density = np.exp(rng.normal(np.log(1.05), 0.42))
     zones = _patches(rng, outline, 1.2, rng.uniform(-0.6, 0.8))  # tan here, dark brown or black there
     melanin = density * outline.soft * _uneven(rng, outline, 0.25)
@@ -176,7 +183,9 @@ def _melanoma(rng: np.random.Generator, outline: Outline, clearness: float) -> L
     melanin *= 1 + clearness * 0.9 * where * (network - 1)
     blotch = _off_centre(rng, outline, rng.uniform(0.2, 0.6), rng.uniform(0.3, 0.6))
     melanin *= 1 + rng.uniform(0.2, 1.3) * clearness * blotch
+    structures = {"network"}
     if rng.random() < 0.35:  # streaks: radial fingers along a part of the border
+        structures.add("streaks")
         angle = np.arctan2(outline.y, outline.x)
         waves = np.sin(angle * rng.integers(18, 30) + 4 * blobs(rng, outline.shape, 0.6 * outline.radius))
         fingers = np.clip(waves * (0.6 + 0.6 * blobs(rng, outline.shape, 0.4 * outline.radius)), 0, 1)
@@ -185,53 +194,61 @@ def _melanoma(rng: np.random.Generator, outline: Outline, clearness: float) -> L
     blood = rng.choice([0.0, 0.05, 0.25]) * outline.soft * _uneven(rng, outline, 0.5)
     veil, white = _nothing(outline), _nothing(outline)
     if rng.random() < 0.6:  # blue-white veil
+        structures.add("veil")
         haze = outline.soft * _patches(rng, outline, 1.0, rng.uniform(0.3, 0.9))
         veil = clearness * rng.uniform(0.3, 0.65) * haze
     if rng.random() < 0.35:  # regression: scar-like white with grey-blue grains
+        structures.add("scar")
         gone = outline.soft * _off_centre(rng, outline, rng.uniform(0.1, 0.6), rng.uniform(0.25, 0.5))
         melanin *= 1 - 0.8 * clearness * gone
         white += 0.45 * clearness * gone
         veil += 0.5 * clearness * gone * np.clip(blobs(rng, outline.shape, 2.5), 0, 1)
     if rng.random() < 0.4:  # irregular dots and globules
+        structures.add("globules")
         dots = spots(rng, outline.band(0.1, 0.25), int(rng.integers(5, 20)), (1.0, 2.4))
         melanin += 0.9 * clearness * dots
-    return melanin, blood, veil, white, _nothing(outline)
+    return (melanin, blood, veil, white, _nothing(outline)), structures
 
 
-def _nevus(rng: np.random.Generator, outline: Outline, clearness: float) -> Layers:
+def _nevus(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
     density = np.exp(rng.normal(np.log(0.68), 0.50))
     melanin = density * outline.soft * _uneven(rng, outline, 0.15)
-    kind = rng.random()
+    structures, kind = set(), rng.random()
     if kind < 0.5:  # regular network, fading towards the border
+        structures.add("network")
         melanin *= 1 + clearness * 0.65 * (_network(rng, outline, rng.uniform(4.0, 6.0), 0.35) - 1)
     elif kind < 0.8:  # regular globules
+        structures.add("globules")
         cells = lattice(rng, outline.shape, rng.uniform(4.5, 6.5), 0.45)
         melanin *= 1 + clearness * 1.1 * (soft_step((cells - 0.55) / 0.12) - 0.35)
     middle = _off_centre(rng, outline, 0.0, 0.6)
     melanin *= 1 + rng.uniform(-0.25, 0.7) * middle  # lighter or darker
     blood = rng.choice([0.0, 0.0, 0.30]) * outline.soft * _uneven(rng, outline, 0.2)
     veil = rng.choice([0, 0, 0.25]) * rng.random() * outline.soft
-    return melanin, blood, veil, _nothing(outline), _nothing(outline)
+    return (melanin, blood, veil, _nothing(outline), _nothing(outline)), structures
 
 
-def _basal_cell_carcinoma(rng: np.random.Generator, outline: Outline, clearness: float) -> Layers:
+def _basal_cell_carcinoma(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
     melanin = rng.uniform(0.0, 0.10) * outline.soft * _uneven(rng, outline, 0.6)
     blood = rng.uniform(0.04, 0.34) * outline.soft * _uneven(rng, outline, 0.35)
     veil, crust = _nothing(outline), _nothing(outline)
     white = rng.uniform(0.0, 0.3) * outline.soft * _patches(rng, outline, 0.7, 0.3)
     vessels = _arborising_vessels(rng, outline) * (0.3 + 0.7 * outline.soft)
     blood += clearness * rng.uniform(0.6, 1.3) * vessels
+    structures = {"vessels"}
     if rng.random() < 0.55:  # leaf-like areas and blue-grey nests
+        structures.add("nests")
         widest = 0.16 * outline.radius + 1.6
         leaves = spots(rng, outline.band(0.25, 0.25), int(rng.integers(3, 12)), (1.2, widest), 1.2)
         leaves *= outline.soft * np.clip(1 + 0.7 * blobs(rng, outline.shape, 4), 0, 1)
         veil += clearness * rng.uniform(0.3, 0.75) * leaves
         melanin += clearness * rng.uniform(0.3, 1.0) * leaves
     if rng.random() < 0.35:  # ulceration
+        structures.add("ulcer")
         sore = outline.soft * _patches(rng, outline, 0.5, 1.1) * _off_centre(rng, outline, 0.2, 0.8)
         blood += clearness * rng.uniform(0.7, 1.6) * sore
         crust += clearness * 0.6 * sore * np.clip(blobs(rng, outline.shape, 4), 0, 1)
-    return melanin, blood, veil, white, crust
+    return (melanin, blood, veil, white, crust), structures
 
 
 def _arborising_vessels(rng: np.random.Generator, outline: Outline) -> np.ndarray:
@@ -254,7 +271,7 @@ def _arborising_vessels(rng: np.random.Generator, outline: Outline) -> np.ndarra
     return lines(outline.shape, strokes)
 
 
-def _actinic_keratosis(rng: np.random.Generator, outline: Outline, clearness: float) -> Layers:
+def _actinic_keratosis(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
     blood = rng.uniform(0.20, 0.45) * outline.soft * _uneven(rng, outline, 0.35, 0.6)
     melanin = rng.choice([0.14, 0.22, 0.36]) * outline.soft * _uneven(rng, outline, 0.45, 0.6)
     follicles = lattice(rng, outline.shape, rng.uniform(5, 7), 0.4)
@@ -264,7 +281,7 @@ def _actinic_keratosis(rng: np.random.Generator, outline: Outline, clearness: fl
     white = 0.4 * clearness * holes * outline.soft
     white += clearness * _scale(rng, outline, rng.uniform(0.5, 1.5))
     crust = clearness * rng.uniform(0.05, 0.35) * outline.soft * _patches(rng, outline, 0.5, 0.4)
-    return melanin, blood, _nothing(outline), white, crust
+    return (melanin, blood, _nothing(outline), white, crust), {"follicles", "scale"}
 
 
 def _scale(rng: np.random.Generator, outline: Outline, threshold: float) -> np.ndarray:
@@ -273,28 +290,32 @@ def _scale(rng: np.random.Generator, outline: Outline, threshold: float) -> np.n
     return 0.75 * flakes * outline.soft * _patches(rng, outline, 0.6, threshold)
 
 
-def _benign_keratosis(rng: np.random.Generator, outline: Outline, clearness: float) -> Layers:
+def _benign_keratosis(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
     density = np.exp(rng.normal(np.log(0.48), 0.50))
     melanin = density * outline.soft * _uneven(rng, outline, 0.3, 0.5)
     veil = rng.choice([0.0, 0.08, 0.25]) * outline.soft * _uneven(rng, outline, 0.4, 0.5)
     blood = rng.choice([0.0, 0.05, 0.2]) * outline.soft
-    white, inner = _nothing(outline), np.clip(outline.depth, 0, 1)
+    white, inner, structures = _nothing(outline), np.clip(outline.depth, 0, 1), set()
     if rng.random() < 0.4:  # fissures and ridges
+        structures.add("ridges")
         ridges = np.exp(-((blobs(rng, outline.shape, rng.uniform(6, 9)) / 0.3) ** 2))
         melanin *= 1 + clearness * (0.9 * ridges - 0.3)
     if rng.random() < 0.75:  # comedo-like openings
+        structures.add("openings")
         openings = spots(rng, inner, int(rng.integers(2, 14)), (1.0, 2.8), 0.8)
         melanin += clearness * rng.uniform(0.8, 1.8) * openings
     if rng.random() < 0.75:  # milia-like cysts
+        structures.add("cysts")
         cysts = spots(rng, inner, int(rng.integers(5, 28)), (0.8, 2.0), 0.7)
         white += clearness * rng.uniform(0.5, 0.8) * cysts
     if rng.random() < 0.3:  # grey grains, as in a regressing lichenoid keratosis
+        structures.add("grains")
         grains = np.clip(blobs(rng, outline.shape, 2.2) - 0.3, 0, 1)
         veil += 0.8 * clearness * outline.soft * grains
-    return melanin, blood, veil, white, _nothing(outline)
+    return (melanin, blood, veil, white, _nothing(outline)), structures
 
 
-def _dermatofibroma(rng: np.random.Generator, outline: Outline, clearness: float) -> Layers:
+def _dermatofibroma(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
     middle = np.exp(-(((outline.x**2 + outline.y**2) / rng.uniform(0.14, 0.32)) ** 1.3))
     middle = np.clip(middle * _uneven(rng, outline, 0.25, 0.4), 0, 1)
     melanin = rng.uniform(0.30, 0.6) * outline.soft * _uneven(rng, outline, 0.25)
@@ -302,10 +323,10 @@ def _dermatofibroma(rng: np.random.Generator, outline: Outline, clearness: float
     melanin *= 1 - 0.8 * clearness * middle
     blood = rng.uniform(0.05, 0.4) * outline.soft * _uneven(rng, outline, 0.25)
     white = clearness * rng.uniform(0.45, 0.75) * middle
-    return melanin, blood, _nothing(outline), white, _nothing(outline)
+    return (melanin, blood, _nothing(outline), white, _nothing(outline)), {"network", "scar"}
 
 
-def _vascular_lesion(rng: np.random.Generator, outline: Outline, clearness: float) -> Layers:
+def _vascular_lesion(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
     density = np.exp(rng.normal(np.log(1.8), 0.35))
     widest = rng.uniform(0.16, 0.36) * outline.radius + 1.5
     where = np.clip(outline.depth - 0.05, 0, 0.4)
@@ -317,10 +338,10 @@ def _vascular_lesion(rng: np.random.Generator, outline: Outline, clearness: floa
     blue = rng.choice([0.0, 0.2, 0.35, 0.5])
     veil = clearness * blue * (0.6 * outline.soft + 0.4 * lacunae)
     white = clearness * rng.uniform(0.0, 0.35) * outline.soft * (1 - lacunae)
-    return melanin, blood, veil, white, _nothing(outline)
+    return (melanin, blood, veil, white, _nothing(outline)), {"lacunae"}
 
 
-def _squamous_cell_carcinoma(rng: np.random.Generator, outline: Outline, clearness: float) -> Layers:
+def _squamous_cell_carcinoma(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
     blood = rng.uniform(0.12, 0.42) * outline.soft * _uneven(rng, outline, 0.4, 0.6)
     melanin = rng.choice([0.04, 0.12, 0.32]) * outline.soft * _uneven(rng, outline, 0.45, 0.6)
     outer = outline.band(0.25, 0.3)
@@ -339,13 +360,16 @@ def _squamous_cell_carcinoma(rng: np.random.Generator, outline: Outline, clearne
     rng.bit_generator.state = state
     white += 0.5 * clearness * np.clip(wide - spots(rng, outer, count, (1.1, 1.5), 0.5), 0, 1)
     core = outline.soft * _off_centre(rng, outline, rng.uniform(0, 0.3), rng.uniform(0.3, 0.55))
-    core = np.clip(core * _uneven(rng, outline, 0.5, 0.3), 0, 1) * (rng.random() < 0.85)
+    core = np.clip(core * _uneven(rng, outline, 0.5, 0.3), 0, 1)
+    crusted = rng.random() < 0.85
+    core *= crusted
     crust = clearness * rng.uniform(0.5, 0.9) * core
     blood += clearness * rng.choice([0, 1.0]) * core * _patches(rng, outline, 0.3, 0.6)
-    return melanin, blood, _nothing(outline), white, crust
+    structures = {"vessels", "scale"} | ({"crust"} if crusted else set())
+    return (melanin, blood, _nothing(outline), white, crust), structures
 
 
-RECIPES: dict[str, Callable[[np.random.Generator, Outline, float], Layers]] = {
+RECIPES: dict[str, Callable[[np.random.Generator, Outline, float], Drawn]] = {
     "MEL": _melanoma,
     "NV": _nevus,
     "BCC": _basal_cell_carcinoma,

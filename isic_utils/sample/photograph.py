@@ -52,15 +52,16 @@ def draw_person(rng: np.random.Generator, years: int) -> Person:
 
 def take(
     rng: np.random.Generator, lesion: Lesion, person: Person, size: tuple[int, int], ruler: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Photograph a lesion. Returns the picture, uint8 [height, width, 3], and the exact mask, bool [height, width]."""
+) -> tuple[np.ndarray, np.ndarray, set[str]]:
+    """Photograph a lesion. Returns the picture, uint8 [height, width, 3], the exact mask, bool [height, width], and the
+    names of what lies on the skin (but for a ruler, which the caller knows of)."""
     width, height = size
     enlarge = max(1.0, REFERENCE_HEIGHT / height)
     shape = (round(height * enlarge), round(width * enlarge))
     layers, inside = _view(rng, lesion, shape)
     picture = _skin_and_lesion(rng, person, layers)
     picture = _light(rng, person, picture)
-    picture = _on_the_skin(rng, person, picture, ruler)
+    picture, on_the_skin = _on_the_skin(rng, person, picture, ruler)
     picture = _corners(rng, person, picture)
     focus = rng.uniform(0.25, 0.75)  # blur, in pixels
     picture = ndimage.gaussian_filter(picture, (focus, focus, 0))
@@ -69,7 +70,7 @@ def take(
     mask = Image.fromarray(inside.astype(np.float32))
     if enlarge > 1:
         image, mask = image.resize(size, Image.Resampling.LANCZOS), mask.resize(size, Image.Resampling.BOX)
-    return np.asarray(image), np.asarray(mask) > 0.5
+    return np.asarray(image), np.asarray(mask) > 0.5, on_the_skin
 
 
 def _view(rng: np.random.Generator, lesion: Lesion, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -134,26 +135,33 @@ def _blend(picture: np.ndarray, share: np.ndarray, colour: tuple[float, float, f
     return picture + share[..., None] * (np.array(colour, np.float32) - picture)
 
 
-def _on_the_skin(rng: np.random.Generator, person: Person, picture: np.ndarray, ruler: bool) -> np.ndarray:
-    shape = picture.shape[:2]
+def _on_the_skin(
+    rng: np.random.Generator, person: Person, picture: np.ndarray, ruler: bool
+) -> tuple[np.ndarray, set[str]]:
+    """The picture with what lies on the skin, and the names of it."""
+    shape, names = picture.shape[:2], set()
     hairs = rng.poisson(person.hairs)
     if hairs:
+        names.add("hair")
         brown = rng.uniform(0.08, 0.35)
         share = 0.85 * lines(shape, _hairs(rng, shape, hairs))
         picture = _blend(picture, share, (brown, 0.75 * brown, 0.6 * brown))
     if rng.random() < 0.15:
+        names.add("bubbles")
         picture = _bubbles(rng, picture)
     if rng.random() < 0.20:  # glints of the gel
+        names.add("glints")
         where = np.clip(fractal(rng, shape, 50, 2.0) - 0.6, 0, None)
         glints = spots(rng, where, int(rng.integers(4, 25)), (0.4, 1.1), 0.4)
         picture = _blend(picture, 0.8 * glints, (1.0, 0.98, 1.0))
     if rng.random() < 0.02:  # a surgeon's violet pen
+        names.add("pen")
         start = (rng.uniform(0.1, 0.9) * shape[1], rng.uniform(0.05, 0.2) * shape[0])
         line = wander(rng, start, rng.uniform(0, 2 * np.pi), 14, 2.5, 0.35)
         picture = _blend(picture, 0.7 * lines(shape, [(line, 3.0, 0.8)]), (0.36, 0.22, 0.62))
     if ruler:
         picture = _blend(picture, 0.85 * lines(shape, _ruler(rng, shape)), (0.12, 0.10, 0.12))
-    return picture
+    return picture, names
 
 
 def _hairs(rng: np.random.Generator, shape: tuple[int, int], count: int) -> list[Stroke]:
