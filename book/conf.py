@@ -22,6 +22,7 @@ html_theme_options = {
     "use_download_button": False,  # it would need the notebooks' folder beside the pages
     "use_fullscreen_button": False,
     "show_toc_level": 2,
+    "navbar_persistent": [],  # the search is in the sidebar
 }
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
