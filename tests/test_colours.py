@@ -44,14 +44,14 @@ def closest(colours: list[str], vision: str) -> tuple[float, str]:
 @pytest.mark.parametrize("vision", VISIONS)
 def test_colours_can_be_told_apart(vision):
     distance, pair = closest(figures.COLOURS, vision)
-    assert distance > 8, (distance, pair)
+    assert distance > 10, (distance, pair)
     distance, pair = closest([figures.BLUE, figures.RED], vision)
     assert distance > 25, "the two that stand for yes and no"
 
 
 def test_the_simulation_shows_what_goes_wrong_with_red_and_green():
-    assert closest(["#d62728", "#2ca02c"], "usual")[0] > 40
-    assert closest(["#b5651d", "#6b8e23"], "deuteranopia")[0] < 8
+    red_and_green = ["#d62728", "#2ca02c"]  # matplotlib's own
+    assert closest(red_and_green, "usual")[0] > 60 and closest(red_and_green, "deuteranopia")[0] < 6
 
 
 @pytest.mark.parametrize("vision", VISIONS)
