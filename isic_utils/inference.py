@@ -20,6 +20,7 @@ from isic_utils.profile import Profile, current
 from isic_utils.regions import one_region
 from isic_utils.runs import Run
 from isic_utils.scope import Scope
+from isic_utils.tables import PICTURE_TYPES
 
 STATEMENT = "For learning only: this is not a medical device, and nothing it says is medical advice."
 SYNTHETIC = "It has learnt from synthetic pictures, drawn by code: about real skin it knows nothing."
@@ -169,6 +170,27 @@ def best_run(settings: Profile, task: str = "classification") -> Run:
     return max(found, key=lambda one: one[0])[1]
 
 
+def best_mask_run(settings: Profile) -> Run | None:
+    """The U-Net of `best_run`, or None if none is trained."""
+    try:
+        return best_run(settings, "segmentation")
+    except IsicError:
+        return None
+
+
+def files_of(places: Sequence[Path]) -> list[Path]:
+    """Files as they are, and for a folder the pictures in it, by name. Raises IsicError for a folder without any."""
+    files = []
+    for place in places:
+        inside = [place]
+        if place.is_dir():
+            inside = sorted(file for file in place.iterdir() if file.suffix.lower() in PICTURE_TYPES)
+            if not inside:
+                raise IsicError(f"{place} holds no JPEG or PNG picture: name a folder with pictures, or a picture.")
+        files += inside
+    return files
+
+
 def answer(opinion: SecondOpinion, picture: Picture, explain: bool = True) -> Answer:
     """What the networks say of one picture.
 
@@ -247,8 +269,8 @@ def outline(outliner: Network, picture: Image.Image) -> np.ndarray:
 
 
 def answers(opinion: SecondOpinion, chosen: Sequence[Picture], explain: bool = True) -> pd.DataFrame:
-    """A row per picture: picture (its name), likeliest, malignant, ask_expert, reason, refused, a column per class, and
-    lesion_share, the share of the picture inside the contour. What cannot be read has its fault under refused.
+    """A row per picture: picture (its name), likeliest, malignant, ask_expert, reason, refused, lesion_share (the share
+    of the picture inside the contour), and a probability per class. What cannot be read has its fault under refused.
 
     explain: with the contour; without it, large batches take half the time.
     """
@@ -258,9 +280,8 @@ def answers(opinion: SecondOpinion, chosen: Sequence[Picture], explain: bool = T
         try:
             rows.append(row_of(name, answer(opinion, picture, explain)))
         except IsicError as error:
-            rows.append({"picture": name, "ask_expert": True, "reason": "no answer", "refused": str(error)})
-    first = ["picture", "likeliest", "malignant", "ask_expert", "reason", "refused", "lesion_share"]
-    return pd.DataFrame(rows, columns=[*first, *opinion.classes])
+            rows.append(unreadable_row(name, error))
+    return table_of(rows, opinion)
 
 
 def row_of(name: str, said: Answer) -> dict:
@@ -268,3 +289,28 @@ def row_of(name: str, said: Answer) -> dict:
     row = {"picture": name, "likeliest": said.likeliest, "malignant": said.malignant, "ask_expert": said.ask_expert}
     row |= {"reason": said.reason, "refused": said.refused, **said.probabilities}
     return row | {"lesion_share": None if said.contour is None else said.contour.mean()}
+
+
+def unreadable_row(name: str, error: IsicError) -> dict:
+    """The row of a picture that cannot be read."""
+    return {"picture": name, "ask_expert": True, "reason": "no answer, since it cannot be read", "refused": str(error)}
+
+
+def table_of(rows: list[dict], opinion: SecondOpinion) -> pd.DataFrame:
+    """Rows of `row_of` as a table, the columns in order."""
+    first = ["picture", "likeliest", "malignant", "ask_expert", "reason", "refused", "lesion_share"]
+    return pd.DataFrame(rows, columns=[*first, *opinion.classes])
+
+
+def write_csv(file: Path, table: pd.DataFrame) -> None:
+    """Write a table of answers, whole or not at all. Raises IsicError if it cannot be written."""
+    remedy = "free disk space or choose another file for the table"
+    runs.write(Path(file), lambda partial: table.to_csv(partial, index=False, lineterminator="\n"), remedy)
+
+
+def summary(said: Answer) -> str:
+    """An answer in a sentence: the three likeliest classes, and whether to ask an expert."""
+    if said.refused:
+        return said.reason
+    largest = said.probabilities.sort_values(ascending=False).head(3)
+    return f"{', '.join(f'{code} {value:.0%}' for code, value in largest.items())}; {said.reason}"
