@@ -13,7 +13,7 @@ from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches
 from isic_utils.runs import Run
 
-SMALLEST = 1e-12  # a probability of 0 has no logarithm
+SMALLEST = 1e-38  # a probability of 0 has no logarithm; this is about the smallest of 32 bits
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def validation_weights(networks: list[np.ndarray], true: np.ndarray) -> np.ndarr
 
     networks: probabilities [n, classes] of each network; true: classes as integers [n].
     """
-    of_true = np.stack([answers[np.arange(len(true)), true] for answers in networks], axis=1) + SMALLEST
+    of_true = np.stack([answers[np.arange(len(true)), true] for answers in networks], axis=1).astype(float) + SMALLEST
     weights = np.full(len(networks), 1 / len(networks))
     for _ in range(500):
         shares = weights * of_true
@@ -80,6 +80,6 @@ def temperature(answers: np.ndarray, true: np.ndarray) -> float:
 
 def cooled(answers: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities after their logits have been divided by a temperature: p^(1/T), made to add up to 1 again."""
-    logits = np.log(answers + SMALLEST) / temperature
+    logits = np.log(np.maximum(answers.astype(float), SMALLEST)) / temperature
     scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
     return scaled / scaled.sum(axis=1, keepdims=True)
