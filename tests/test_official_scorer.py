@@ -19,7 +19,7 @@ from filelock import FileLock
 from official_archive import KINDS, draw_2019_test, softmax
 from PIL import Image
 
-from isic_utils import masks, metrics, official, pictures, profile, submission, tables
+from isic_utils import calibration, masks, metrics, official, pictures, profile, submission, tables
 
 PLACE = profile.PROJECT / "build" / "official-scorer"
 PYTHON = PLACE / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -115,7 +115,7 @@ def made_up_answers(folder: Path) -> pd.DataFrame:
     calibrated[:6] = 0.25 * (np.arange(8) < 4)  # four columns are equally large
     answered = table[["image", "label", "weight"]].astype({"label": str})
     answered = answered.join(pd.DataFrame(calibrated, columns=tables.CODES))
-    return answered.assign(UNK=official.unknown_score(calibrated)).sample(frac=1, random_state=0)
+    return answered.assign(UNK=calibration.unknown_score(calibrated)).sample(frac=1, random_state=0)
 
 
 def test_nine_classes_are_scored_as_by_us(scorer, tmp_path):
