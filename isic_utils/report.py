@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 import isic_utils
-from isic_utils import figures, masks, metrics, pictures, processes, protocols, published, results, runs, tables
+from isic_utils import figures, masks, metrics, pictures, processes, protocols, published, results, runs, splits, tables
 from isic_utils.models import TITLES
 from isic_utils.results import Found, Step
 
@@ -25,7 +25,8 @@ h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 div.wide { overflow-x: auto; } img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: 0.85rem; } caption { text-align: left; }
 th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
-tbody th { text-align: left; } thead th { background: #f3f3f3; border-left: 1px solid #fff; }
+thead th { background: #f3f3f3; border-left: 1px solid #fff; } thead th[colspan] { text-align: left; }
+tbody th { text-align: left; position: sticky; left: 0; background: #fff; }
 p.warning { border-left: 0.3rem solid #D55E00; padding: 0.4rem 0.8rem; background: #fbf1ec; }
 p.note, dl { color: #444; } dt { font-weight: bold; }
 """
@@ -37,8 +38,8 @@ NOTES = {  # what a reader must know to compare the two halves
     results.intervals: "VGG16's published accuracy is its BMA by mistake. low and high: normal formula, as if pictures "
     "were independent; lesions: a bootstrap of whole lesions (lesson 06).",
     results.cross_validation: "Stage 1 is the run of the standard protocol, there and here.",
-    results.leaderboard_2019: "The published BMA of the thesis's models is a cross-validation on training pictures; "
-    "the leaderboard's is that of a hidden test set with a ninth class. Compare it with the last column only.",
+    results.leaderboard_2019: "The published BMA of the thesis's models is a cross-validation on training pictures, "
+    "the leaderboard's that of a hidden test set with a ninth class. Compare it with the column of nine classes only.",
     results.segmentation: "The thesis gives the plain mean, the leaderboard the one that counts an index below 0.65 as "
     f"0. Two experts agree with {published.EXPERTS_JACCARD} (arXiv:1902.03368).",
 }
@@ -99,7 +100,7 @@ def facts(found: Found) -> list[str]:
     rows = {
         "Data": data,
         "Profile": f"{settings.name}: {sizes}; {networks}",
-        "Split": "by picture, as in the thesis: pictures of one lesion may lie on both sides, and flatter (lesson 06)",
+        "Split": "by picture, as in the thesis; pictures of a lesion may lie on both sides, which flatters (lesson 06)",
         "Checkpoint": "the one with the best validation BMA, or Jaccard index; the thesis does not say which it took",
         "Trained on": ", ".join(devices) or "nothing yet",
         "Versions": f"{versions}, pandas {pd.__version__}",
@@ -167,8 +168,9 @@ def recalls(found: Found) -> tuple[Figure, str]:
         TITLES[name]: metrics.per_class_recall(*run.true_and_predicted(), len(tables.CODES))
         for name, run in found.standard().items()
     }
-    figure = figures.recall_dots(pd.DataFrame(recall, index=tables.CODES), found.table["label"].value_counts())
-    return figure, "Recall of each class for each network of the standard protocol, with the number of pictures."
+    trains = splits.standard(found.table) == "train"
+    figure = figures.recall_dots(pd.DataFrame(recall, index=tables.CODES), found.table["label"][trains].value_counts())
+    return figure, "Recall of each class for each network, with the number of pictures that it learnt from."
 
 
 def stages(found: Found) -> tuple[Figure, str]:
