@@ -7,6 +7,8 @@ All take pictures as float [n, 3, height, width] from 0 to 1. A classifier retur
 import contextlib
 import io
 import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torchvision
@@ -16,39 +18,43 @@ from torch import nn
 
 from isic_utils.errors import IsicError
 
-TITLES = {
-    "vgg16": "VGG16",
-    "alexnet": "AlexNet",
-    "residual": "Residual net",
-    "resnet101": "ResNet101",
-    "wide_resnet": "Wide ResNet",
-    "efficientnet_lite0": "EfficientNet-Lite0",
-    "unet": "U-Net",
-    "unet_lite0": "U-Net, Lite0 encoder",
+
+@dataclass(frozen=True)
+class Entry:
+    """What the course knows of a model.
+
+    title: its name in tables and figures; pretrained: whether it starts from ImageNet weights unless it is told;
+    of_torchvision: torchvision's constructor and the weights that it offers; None: it is built in this module.
+    has_weights: False if nobody has trained it on ImageNet; small: the same when slim; draws_masks: a U-Net.
+    """
+
+    title: str
+    pretrained: bool
+    of_torchvision: tuple[Callable, torchvision.models.WeightsEnum] | None = None
+    has_weights: bool = True
+    small: bool = False
+    draws_masks: bool = False
+
+
+offered = torchvision.models
+# This table is the one place where a model is added. One of torchvision's needs nothing else, if its last layer is `fc`
+# or the last of `classifier` and its convolutions have no groups; one of ours also a branch where the others are built,
+# in `classifier` or `segmenter`.
+MODELS = {
+    "vgg16": Entry("VGG16", False, (offered.vgg16, offered.VGG16_Weights.IMAGENET1K_V1)),
+    "alexnet": Entry("AlexNet", False, (offered.alexnet, offered.AlexNet_Weights.IMAGENET1K_V1)),
+    "residual": Entry("Residual net", False, has_weights=False),
+    "resnet101": Entry("ResNet101", True, (offered.resnet101, offered.ResNet101_Weights.IMAGENET1K_V2)),
+    "wide_resnet": Entry("Wide ResNet", True, (offered.wide_resnet50_2, offered.Wide_ResNet50_2_Weights.IMAGENET1K_V2)),
+    "efficientnet_lite0": Entry("EfficientNet-Lite0", True, small=True),
+    "unet": Entry("U-Net", False, has_weights=False, draws_masks=True),
+    "unet_lite0": Entry("U-Net, Lite0 encoder", True, small=True, draws_masks=True),
 }
-SEGMENTERS = ["unet", "unet_lite0"]
-NAMES = [name for name in TITLES if name not in SEGMENTERS]
-PRETRAINED_BY_DEFAULT = {
-    "vgg16": False,
-    "alexnet": False,
-    "residual": False,
-    "resnet101": True,
-    "wide_resnet": True,
-    "efficientnet_lite0": True,
-    "unet": False,
-    "unet_lite0": True,
-}
-WITHOUT_WEIGHTS = ["residual", "unet"]  # nobody has trained them on ImageNet
-SAME_WHEN_SLIM = ["efficientnet_lite0", "unet_lite0"]  # small as they are
+TITLES = {name: entry.title for name, entry in MODELS.items()}
+NAMES = [name for name, entry in MODELS.items() if not entry.draws_masks]
+SEGMENTERS = [name for name, entry in MODELS.items() if entry.draws_masks]
 LITE0_MEAN, LITE0_STD = 0.498, 0.502  # it was trained on (byte - 127) / 128
 SLIM = {"torchvision": 8, "ours": 4}  # by how much the channels of every layer are divided in a slim network
-
-TORCHVISION = {
-    "vgg16": (torchvision.models.vgg16, torchvision.models.VGG16_Weights.IMAGENET1K_V1),
-    "alexnet": (torchvision.models.alexnet, torchvision.models.AlexNet_Weights.IMAGENET1K_V1),
-    "resnet101": (torchvision.models.resnet101, torchvision.models.ResNet101_Weights.IMAGENET1K_V2),
-    "wide_resnet": (torchvision.models.wide_resnet50_2, torchvision.models.Wide_ResNet50_2_Weights.IMAGENET1K_V2),
-}
 
 
 class Classifier(nn.Module):
@@ -73,7 +79,7 @@ def classifier(name: str, classes: int = 8, pretrained: bool | None = None, slim
     name: vgg16, alexnet, residual (the thesis's own net, §3.2.1), resnet101, wide_resnet (torchvision's
     wide_resnet50_2) or
         efficientnet_lite0 (ours).
-    pretrained: start from ImageNet weights; None: the model's own default (`PRETRAINED_BY_DEFAULT`). If torchvision's
+    pretrained: start from ImageNet weights; None: the model's own default (`MODELS`). If torchvision's
     weights
         cannot be downloaded, a line says so, the network starts from random weights and `.pretrained` tells it.
     slim: the same layers with an eighth of the channels (the residual net: a quarter), for a laptop. ImageNet weights
@@ -102,12 +108,18 @@ def starts_from(name: str, pretrained: bool | None = None, slim: bool = False) -
     reason."""
     if name not in TITLES:
         raise IsicError(f"There is no model {name!r}: choose one of {', '.join(TITLES)}.")
-    wanted = PRETRAINED_BY_DEFAULT[name] if pretrained is None else pretrained
-    if name in WITHOUT_WEIGHTS and wanted:
+    wanted = MODELS[name].pretrained if pretrained is None else pretrained
+    if wanted and not MODELS[name].has_weights:
         raise IsicError(f"{TITLES[name]} has no ImageNet weights: use pretrained=False or None.")
-    if wanted and slim and name not in SAME_WHEN_SLIM:
+    if wanted and slim and not MODELS[name].small:
         return "no (slim)"
     return "ImageNet" if wanted else "no"
+
+
+def if_it_has_weights(name: str, pretrained: bool | None) -> bool | None:
+    """What a profile asks for (`Profile.pretrained`) if the model has ImageNet weights; else None, which asks for
+    nothing."""
+    return None if name in MODELS and not MODELS[name].has_weights else pretrained
 
 
 class ResidualBlock(nn.Module):
@@ -161,7 +173,7 @@ class ResidualNet(nn.Module):
 
 def torchvision_network(name: str, classes: int, pretrained: bool) -> tuple[nn.Module, str]:
     """torchvision's own network with a new last layer, and whether it starts from ImageNet weights."""
-    build, weights = TORCHVISION[name]
+    build, weights = MODELS[name].of_torchvision
     if not pretrained:
         return build(num_classes=classes), "no"
     try:
@@ -178,7 +190,7 @@ def torchvision_network(name: str, classes: int, pretrained: bool) -> tuple[nn.M
 
 def slim_network(name: str, classes: int) -> nn.Module:
     """torchvision's network, layer by layer, with an eighth of the channels and random weights."""
-    build, _ = TORCHVISION[name]
+    build, _ = MODELS[name].of_torchvision
     with torch.device("meta"):  # the layers' shapes without their memory
         network = build(num_classes=classes)
     make_slim(network, classes)

@@ -31,7 +31,7 @@ class Profile:
     segmentation_epochs, segmentation_batch_size: the same for U-Net; segmentation_at_once: how many pictures of a batch
     are in memory at a time (their slopes are added up).
     slim: whether the networks are built with a fraction of their channels (`models.classifier`).
-    pretrained: True, False, or None for each model's own default (`models.PRETRAINED_BY_DEFAULT`).
+    pretrained: True, False, or None for each model's own default (`models.MODELS`).
     data, cache, runs: the folders with the data, the decoded pictures and the trained runs.
     """
 
@@ -59,11 +59,6 @@ class Profile:
     def synthetic(self) -> bool:
         """Whether the data are drawn by code rather than photographed."""
         return (self.data / "SYNTHETIC.json").exists()
-
-    def pretrained_for(self, model: str) -> bool | None:
-        """Whether a model starts from ImageNet weights in this profile; None: its own default. The residual net and the
-        classic U-Net have none."""
-        return None if model in ("residual", "unet") else self.pretrained
 
 
 SIZES = {

@@ -27,7 +27,9 @@ class Classification:
 
     def build(self, name: str, settings: Profile) -> nn.Module:
         """A new model."""
-        return models.classifier(name, len(self.classes), settings.pretrained_for(name), settings.slim)
+        return models.classifier(
+            name, len(self.classes), models.if_it_has_weights(name, settings.pretrained), settings.slim
+        )
 
     def configuration(self, settings: Profile) -> dict:
         """What this task adds to a run's config."""
@@ -86,7 +88,7 @@ class Segmentation:
 
     def build(self, name: str, settings: Profile) -> nn.Module:
         """A new model."""
-        return models.segmenter(name, settings.pretrained_for(name), settings.slim)
+        return models.segmenter(name, models.if_it_has_weights(name, settings.pretrained), settings.slim)
 
     def configuration(self, settings: Profile) -> dict:
         """What this task adds to a run's config."""

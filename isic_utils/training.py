@@ -389,7 +389,7 @@ def select(
 def configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss) -> dict:
     """Everything that determines a run's result, as plain values."""
     task = tasks.of(name, table, loss)
-    pretrained = models.starts_from(name, settings.pretrained_for(name), settings.slim)
+    pretrained = models.starts_from(name, models.if_it_has_weights(name, settings.pretrained), settings.slim)
     split = table[[column for column in ("image", "label") if column in table]].assign(part=parts)
     return {
         "model": name,

