@@ -32,7 +32,7 @@ def answer_2019(run: Run, settings: Profile) -> pd.DataFrame:
     calibrated = calibration.soften(answers.probabilities(run, photos, table["image"]), temperature)
     result = table[["image", "label", "weight"]].astype({"label": str}).reset_index(drop=True)
     result = result.join(
-        pd.DataFrame(calibrated, columns=CODES).assign(**{UNKNOWN: calibration.unknown_score(calibrated)})
+        pd.DataFrame(calibrated.astype(float), columns=CODES).assign(**{UNKNOWN: calibration.unknown_score(calibrated)})
     )
     runs.write_csv(run.folder / "official_2019.csv", result)
     return result
