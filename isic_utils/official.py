@@ -29,10 +29,11 @@ def answer_2019(run: Run, settings: Profile) -> pd.DataFrame:
     validation = run.predictions("validation")
     true, _ = runs.class_numbers(validation, CODES)
     temperature = calibration.fit_temperature(validation[CODES].to_numpy(), true)
-    calibrated = calibration.soften(answers.probabilities(run, photos, table["image"]), temperature)
+    answered = answers.probabilities(run, photos, table["image"]).astype(float)  # as they are read back
+    calibrated = calibration.soften(answered, temperature)
     result = table[["image", "label", "weight"]].astype({"label": str}).reset_index(drop=True)
     result = result.join(
-        pd.DataFrame(calibrated.astype(float), columns=CODES).assign(**{UNKNOWN: calibration.unknown_score(calibrated)})
+        pd.DataFrame(calibrated, columns=CODES).assign(**{UNKNOWN: calibration.unknown_score(calibrated)})
     )
     runs.write_csv(run.folder / "official_2019.csv", result)
     return result
