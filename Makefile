@@ -14,7 +14,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help notebooks thesis test lab tensorboard execute handout clean
+.PHONY: help notebooks thesis test lab tensorboard execute handout book clean
 
 help:
 	@echo "make notebooks    set up .venv, draw the synthetic sample, execute every notebook; results in build/"
@@ -24,6 +24,7 @@ help:
 	@echo "make tensorboard  watch the runs in TensorBoard"
 	@echo "make execute      re-execute the notebooks in place on the sample, for committing their outputs"
 	@echo "make handout      write the notebooks for a class, without solutions and outputs, and with both; in build/"
+	@echo "make book         the notebooks and documents as pages for a browser, in build/book"
 	@echo "make clean        remove build/ and the caches of the tools; data, runs and .venv stay"
 	@echo "make help         this list"
 	@echo
@@ -76,6 +77,13 @@ execute: $(INSTALLED)
 
 handout: $(INSTALLED)
 	@$(IN_VENV) tools/handout.py
+
+.venv/.book: $(INSTALLED)
+	$(IN_VENV) -m pip install --editable '.[book]'
+	@touch $@
+
+book: .venv/.book
+	@$(IN_VENV) tools/book.py
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,141 @@
+"""Make the course a book: the notebooks as they are committed, executed, and the documents, as pages in build/book.
+
+    python tools/book.py          then open build/book/index.html in a browser
+
+The pages need no server and no network. Packages: the extra "book" of pyproject.toml.
+"""
+
+import argparse
+import html
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+PROJECT = Path(__file__).resolve().parent.parent
+DOCUMENTS = ["docs/*.md", "data/README.md", "benchmarks/README.md", "CONTRIBUTING.md"]
+LINKED = ["docs/*.png", "docs/*.svg", "benchmarks/*.png", "isic_utils/**/*.py", "LICENSE"]
+EMBEDDED = re.compile(r'<img src="data:image/(png|jpeg);base64,([A-Za-z0-9+/=]+)" alt="([^"]*)"')
+ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
+SOLUTION = {"tags": ["solution", "hide-cell"], "mystnb": {"code_prompt_show": "Show the solution",
+                                                          "code_prompt_hide": "Hide the solution"}}  # fmt: skip
+
+
+FLOW = """Every lesson goes this way, or a part of it:
+
+![The way through the course: archive, table, parts, pictures, model, run, metrics, figures](docs/flow.svg)
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a lesson. source: its pixels, as the source of an <img>; text: its alternative text, escaped."""
+
+    source: str
+    text: str
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make the notebooks and documents a book, in build/book.")
+    parser.add_argument("--project", type=Path, default=PROJECT, help="folder with notebooks/ and README.md")
+    parser.add_argument("--build", type=Path, default=PROJECT / "build", help="folder to write to")
+    arguments = parser.parse_args()
+    source, pages = arguments.build / "book-source", arguments.build / "book"
+    for folder in (source, pages):
+        shutil.rmtree(folder, ignore_errors=True)
+    write_source(arguments.project, source)
+
+    from sphinx.cmd.build import build_main  # here, so that a test of the source needs no Sphinx
+
+    doctrees = arguments.build / "book-doctrees"
+    options = ["-b", "html", "-E", "-q", "-W", "--keep-going", "-d", str(doctrees), "-c", str(PROJECT / "book")]
+    status = build_main([*options, str(source), str(pages)])
+    if status == 0:
+        print(f"Open {pages / 'index.html'} in a browser.")
+    return status
+
+
+def write_source(project: Path, source: Path) -> None:
+    """Write what Sphinx reads: the notebooks, the documents and the first page, in the folders that they have here."""
+    paths = sorted((project / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        sys.exit(f"There is no notebook in {project / 'notebooks'}: expected files like 01_data_analysis.ipynb.")
+    for pattern in LINKED:
+        for file in project.glob(pattern):
+            target = source / file.relative_to(project)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+    documents = [file for pattern in DOCUMENTS for file in sorted(project.glob(pattern))]
+    for file in documents:
+        target = source / file.relative_to(project)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(document(file.read_text(encoding="utf-8")), encoding="utf-8")
+    (source / "notebooks").mkdir(exist_ok=True)
+    cards = []
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        cards += [card(path, notebook)]
+        lesson(notebook)
+        nbformat.write(notebook, source / "notebooks" / path.name)
+    front = document((project / "README.md").read_text(encoding="utf-8"))
+    names = [str(path.relative_to(project).with_suffix("").as_posix()) for path in (*paths, *documents)]
+    (source / "index.md").write_text(first_page(front, cards, names), encoding="utf-8")
+
+
+def document(text: str) -> str:
+    """A document's Markdown as Sphinx understands it: README.md is the first page, a folder of code its first file, and
+    anchors are MyST's."""
+    text = re.sub(r"\]\((\.\./)?README\.md", r"](\1index.md", text)
+    text = re.sub(r"\]\(isic_utils/?\)", "](isic_utils/__init__.py)", text)
+    return ANCHOR.sub(r"[]{#\1}", text)
+
+
+def lesson(notebook: NotebookNode) -> None:
+    """Make a notebook a page: solutions are closed until one opens them, and nbval's marks are gone."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = document(cell.source)
+        elif "solution" in cell.metadata.get("tags", []):
+            cell.metadata = NotebookNode(SOLUTION)
+        if cell.cell_type == "code":
+            cell.source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
+
+
+def figures(notebook: NotebookNode) -> list[Figure]:
+    """Every figure that a notebook shows, outside its solutions."""
+    found = []
+    for cell in notebook.cells:
+        if "solution" not in cell.metadata.get("tags", []):
+            for output in cell.get("outputs", []):
+                for kind, pixels, text in EMBEDDED.findall(output.get("data", {}).get("text/html", "")):
+                    found.append(Figure(f"data:image/{kind};base64,{pixels}", text))
+    return found
+
+
+def card(path: Path, notebook: NotebookNode) -> str:
+    """A lesson in the gallery of the first page: its richest figure, the one with the most bytes, and its title."""
+    title = html.escape(notebook.cells[0].source.splitlines()[0].removeprefix("# "))
+    page = f"notebooks/{path.stem}.html"
+    shown = max(figures(notebook), key=lambda figure: len(figure.source), default=None)
+    picture = f'<img src="{shown.source}" alt="{shown.text}">' if shown else ""
+    return f'<figure><a href="{page}">{picture}</a><figcaption><a href="{page}">{title}</a></figcaption></figure>'
+
+
+def first_page(readme: str, cards: list[str], names: list[str]) -> str:
+    """README.md with the gallery after its introduction, and the table of contents, which Sphinx shows at the side."""
+    introduction, start, rest = readme.partition("\n## Start\n")
+    gallery = "\n".join(['<div class="gallery">', *cards, "</div>", "", FLOW])
+    lessons, others = ([name for name in names if name.startswith("notebooks/") == wanted] for wanted in (True, False))
+    contents = [
+        f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(listed) + "\n```\n"
+        for title, listed in (("Lessons", lessons), ("Around the lessons", others))
+    ]
+    return "\n".join([introduction, "\n## From the lessons\n", gallery, start + rest, *contents])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
