@@ -84,6 +84,14 @@ TYPICAL_MISTAKES = [
     ("07.4", 0.5, "picture by picture"),
     ("07.5", "Test", "test no longer"),
     ("07.5", "train", "these very masks"),
+    ("10.1", 0.63, "leaves the ninth recall out"),
+    ("10.1", 0.70875, "other way round"),
+    ("10.2", 0.2475, "least loss of the published accuracy"),
+    ("10.2", 0.935, "for one picture"),
+    ("10.2", 0.0967, "share of the others"),
+    ("10.3", 0.5, "mean of the logarithms"),
+    ("10.4", 0.75, "more than any choice"),
+    ("10.4", 1 / 3, "at least one of the five"),
 ]
 
 
@@ -115,6 +123,13 @@ def make_run() -> SimpleNamespace:
     return SimpleNamespace(config={"classes": ["MEL", "NV", "BCC"]}, predictions=lambda: predictions)
 
 
+def make_answers() -> tuple[list[np.ndarray], np.ndarray]:
+    """Two networks' probabilities of three classes for four pictures, and the truth."""
+    first = [[0.6, 0.3, 0.1], [0.60, 0.39, 0.01], [0.2, 0.7, 0.1], [0.7, 0.2, 0.1]]
+    second = [[0.5, 0.3, 0.2], [0.001, 0.3, 0.699], [0.1, 0.2, 0.7], [0.8, 0.1, 0.1]]
+    return [np.array(first), np.array(second)], np.array([0, 1, 1, 2])
+
+
 TABLE = make_table()
 HANDED_OVER = {
     "01.4": pd.DataFrame({"share": [0.1, 0.2, 0.6]}),
@@ -123,6 +138,8 @@ HANDED_OVER = {
     "05.3": pd.DataFrame({"label": pd.Categorical(tables.CODES * 2 + ["NV"] * 24, tables.CODES)}),
     "05.5": pd.Series({"NV": 263, "MEL": 200, "DF": 137}),
     "07.4": (np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool), np.array([[[0.9, 0.4, 0.2, 0]], [[0.4, 0.4, 0.2, 0]]])),
+    "10.3": make_answers(),
+    "10.4": make_answers(),
     "06.5": pd.DataFrame(
         {
             "label": ["NV", "NV", "MEL", "NV", "NV", "MEL"],
@@ -167,6 +184,8 @@ RIGHT_BY_HAND = {
     "05.5": 263 / 600,
     "07.4": (1 + 1 / 2) / 2,  # two pixels of two; two of which one is right
     "06.5": 1 / 2 - 1 / 4,  # seen: NV 1, MEL 0; not seen: NV a half, MEL 0
+    "10.3": 2 / 3,  # classes 0 and 1 whole; with the plain mean one half, for class 1 loses a picture
+    "10.4": 1 / 2,  # class 0 whole, of class 1 one of two, of class 2 none
 }
 
 
