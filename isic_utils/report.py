@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 import isic_utils
 from isic_utils import figures, masks, metrics, pictures, protocols, published, results, runs, splits, tables
 from isic_utils.models import TITLES
+from isic_utils.profile import Profile
 from isic_utils.results import Found, Step
 
 NAME = "thesis.html"
@@ -50,8 +51,7 @@ def write(found: Found, plan: list[Step], failed: dict[str, str]) -> Path:
 
     plan: the trainings that belong to it; failed: what could not be done, in words -> why.
     """
-    settings = found.settings
-    file = settings.runs / f"{settings.data_name}-{settings.name}" / NAME
+    file = place(found.settings)
     text = page(found, plan, failed)
     runs.write(
         file,
@@ -59,6 +59,11 @@ def write(found: Found, plan: list[Step], failed: dict[str, str]) -> Path:
         remedy="free disk space or choose another folder with ISIC_RUNS, then start again",
     )
     return file
+
+
+def place(settings: Profile) -> Path:
+    """The report's file."""
+    return settings.runs / f"{settings.data_name}-{settings.name}" / NAME
 
 
 def page(found: Found, plan: list[Step], failed: dict[str, str]) -> str:
@@ -71,7 +76,7 @@ def page(found: Found, plan: list[Step], failed: dict[str, str]) -> str:
         rows = results.shown(table(found), found)
         parts += [f"<h2>{html.escape(title)}</h2>", as_html(rows), f'<p class="note">{html.escape(NOTES[table])}</p>']
         for figure, alt in figures_of(table, found):
-            parts.append(image(figure, alt))
+            parts.append(image(figure, alt, found.settings.synthetic))
     parts += ["<h2>The trainings</h2>", as_html(trainings(found, plan))]
     title = f"Thesis, {found.settings.data_name}, {found.settings.name}"
     return (
@@ -208,8 +213,10 @@ def two_masks(found: Found) -> list[tuple[Figure, str]]:
     return [(figure, f"Test pictures with the true outline and the U-Net's: {', '.join(titles)}.")]
 
 
-def image(figure: Figure, alt: str) -> str:
-    """A figure as an HTML image that carries its pixels with it; the figure is closed."""
+def image(figure: Figure, alt: str, synthetic: bool) -> str:
+    """A figure as an HTML image that carries its pixels with it; the figure is closed. synthetic: says so below."""
+    if synthetic:
+        figure.supxlabel("synthetic sample, drawn by code", fontsize=7, color="0.45", x=0.995, ha="right")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)

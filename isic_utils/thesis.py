@@ -5,10 +5,11 @@ balanced protocol, then the cross-validation stage by stage, and at last the off
 Stopped at any moment, it goes on from there: finished runs are found, half-trained ones continue.
 """
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 
-from isic_utils import official, protocols, report, results, tables
+from isic_utils import official, protocols, report, results, tables, training
 from isic_utils.errors import IsicError
 from isic_utils.profile import Profile
 from isic_utils.results import Found, Step
@@ -34,31 +35,34 @@ def reproduce(settings: Profile, train: bool = True) -> tuple[Path, dict[str, st
     """
     found = results.find(settings, [*plan(), *BESIDES])
     failed: dict[str, str] = {}
-    file = report.write(found, plan(), failed)
+    file = write_report(found, failed)
     print(f"The report: {file}", flush=True)
     if not train:
         return file, {}
+    prepare = functools.cache(lambda protocol: protocols.prepare(protocol, settings))
     for number, step in enumerate(plan(), start=1):
         if step in found.runs:
             continue
         print(f"[{number}/{len(plan())}] {step}", flush=True)
         try:
-            run = protocols.train(
-                step.protocol,
-                step.model,
-                *protocols.prepare(step.protocol, settings),
-                settings,
-                stage=step.stage,
-            )
+            prepared = prepare(results.pictures_of(step))
+            run = protocols.train(step.protocol, step.model, *prepared, settings, stage=step.stage)
         except IsicError as error:
             failed[str(step)] = str(error)
             print(f"  not done: {error}", flush=True)
         else:
             found = replace(found, runs=found.runs | {step: run})
-        report.write(found, plan(), failed)
-    failed |= answer_official(found)
-    report.write(found, plan(), failed)
-    return file, failed
+        write_report(found, failed)
+    if training.accelerator().is_main_process:
+        failed |= answer_official(found)
+    return write_report(found, failed), failed
+
+
+def write_report(found: Found, failed: dict[str, str]) -> Path:
+    """Write the report; where several processes train together, only the main one does."""
+    if training.accelerator().is_main_process:
+        return report.write(found, plan(), failed)
+    return report.place(found.settings)
 
 
 def answer_official(found: Found) -> dict[str, str]:
