@@ -31,6 +31,8 @@ def probabilities(run: Run, photos: Pictures, images: pd.Series, views: int = 1)
     if views not in (1, 8):
         raise IsicError(f"A square picture has 1 or 8 views, not {views}.")
     model, mixed, device = training.load(run)
+    if device.type != "mps":
+        model.to(memory_format=torch.channels_last)  # as in training: faster
     found = []
     labels = np.zeros(len(images), dtype=np.int64)  # not used: `batches` wants labels or masks
     for x, _ in batches(photos, photos.rows(images), labels, run.config["batch_size"], device):
@@ -43,7 +45,7 @@ def probabilities(run: Run, photos: Pictures, images: pd.Series, views: int = 1)
                 logits = model(laid)
             answer = answer + logits.float().softmax(dim=1) / views
         found.append(answer.cpu().numpy())
-    return np.concatenate(found)
+    return np.concatenate(found).astype(float)
 
 
 def validation_weights(networks: list[np.ndarray], true: np.ndarray) -> np.ndarray:

@@ -13,8 +13,9 @@ import torch
 from matplotlib.figure import Figure
 
 import isic_utils
-from isic_utils import figures, masks, metrics, pictures, processes, protocols, published, results, runs, splits, tables
+from isic_utils import figures, masks, metrics, pictures, protocols, published, results, runs, splits, tables
 from isic_utils.models import TITLES
+from isic_utils.profile import Profile
 from isic_utils.results import Found, Step
 
 NAME = "thesis.html"
@@ -50,16 +51,19 @@ def write(found: Found, plan: list[Step], failed: dict[str, str]) -> Path:
 
     plan: the trainings that belong to it; failed: what could not be done, in words -> why.
     """
-    settings = found.settings
-    file = settings.runs / f"{settings.data_name}-{settings.name}" / NAME
-    if processes.is_main():
-        text = page(found, plan, failed)
-        runs.write(
-            file,
-            lambda partial: partial.write_text(text, encoding="utf-8"),
-            remedy="free disk space or choose another folder with ISIC_RUNS, then start again",
-        )
+    file = place(found.settings)
+    text = page(found, plan, failed)
+    runs.write(
+        file,
+        lambda partial: partial.write_text(text, encoding="utf-8"),
+        remedy="free disk space or choose another folder with ISIC_RUNS, then start again",
+    )
     return file
+
+
+def place(settings: Profile) -> Path:
+    """The report's file."""
+    return settings.runs / f"{settings.data_name}-{settings.name}" / NAME
 
 
 def page(found: Found, plan: list[Step], failed: dict[str, str]) -> str:
@@ -72,7 +76,7 @@ def page(found: Found, plan: list[Step], failed: dict[str, str]) -> str:
         rows = results.shown(table(found), found)
         parts += [f"<h2>{html.escape(title)}</h2>", as_html(rows), f'<p class="note">{html.escape(NOTES[table])}</p>']
         for figure, alt in figures_of(table, found):
-            parts.append(image(figure, alt))
+            parts.append(image(figure, alt, found.settings.synthetic))
     parts += ["<h2>The trainings</h2>", as_html(trainings(found, plan))]
     title = f"Thesis, {found.settings.data_name}, {found.settings.name}"
     return (
@@ -183,7 +187,8 @@ def stages(found: Found) -> tuple[Figure, str]:
                 style = dict(color=figures.COLOURS[number - 1], label=f"stage {number}" if place == 0 else None)
                 axis.plot(place + (number - 3) / 12, row[number], figures.MARKERS[number - 1], **style)
             axis.plot([place - 0.3, place + 0.3], [row["mean"]] * 2, "k-", linewidth=2)
-        axis.set_xticks(range(len(table)), [name.replace(" ", "\n", 1) for name in table.index], fontsize=8)
+        axis.set_xticks(range(len(table)), [name.replace(" ", "\n", 1).replace("-", "-\n") for name in table.index])
+        axis.tick_params(axis="x", labelsize=8)
         axis.set(title=half, ylim=(0, 1))
     axes[0].set_ylabel("BMA")
     axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -208,8 +213,10 @@ def two_masks(found: Found) -> list[tuple[Figure, str]]:
     return [(figure, f"Test pictures with the true outline and the U-Net's: {', '.join(titles)}.")]
 
 
-def image(figure: Figure, alt: str) -> str:
-    """A figure as an HTML image that carries its pixels with it; the figure is closed."""
+def image(figure: Figure, alt: str, synthetic: bool) -> str:
+    """A figure as an HTML image that carries its pixels with it; the figure is closed. synthetic: says so below."""
+    if synthetic:
+        figure.supxlabel("synthetic sample, drawn by code", fontsize=7, color="0.45", x=0.995, ha="right")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)

@@ -84,6 +84,14 @@ TYPICAL_MISTAKES = [
     ("07.4", 0.5, "picture by picture"),
     ("07.5", "Test", "test no longer"),
     ("07.5", "train", "these very masks"),
+    ("10.1", 0.63, "leaves the ninth recall out"),
+    ("10.1", 0.70875, "other way round"),
+    ("10.2", 0.2475, "least loss of the published accuracy"),
+    ("10.2", 0.935, "for one picture"),
+    ("10.2", 0.0967, "share of the others"),
+    ("10.3", 0.5, "mean of the logarithms"),
+    ("10.4", 0.75, "more than any choice"),
+    ("10.4", 1 / 3, "at least one of the five"),
     ("11.1", 2.3026, "that is the sum"),
     ("11.1", 0.1, "probability of the sentence"),
     ("11.1", 0.7675, "full stop is a word too"),
@@ -126,6 +134,13 @@ def make_run() -> SimpleNamespace:
     return SimpleNamespace(config={"classes": ["MEL", "NV", "BCC"]}, predictions=lambda: predictions)
 
 
+def make_answers() -> tuple[list[np.ndarray], np.ndarray]:
+    """Two networks' probabilities of three classes for four pictures, and the truth."""
+    first = [[0.6, 0.3, 0.1], [0.60, 0.39, 0.01], [0.2, 0.7, 0.1], [0.7, 0.2, 0.1]]
+    second = [[0.5, 0.3, 0.2], [0.001, 0.3, 0.699], [0.1, 0.2, 0.7], [0.8, 0.1, 0.1]]
+    return [np.array(first), np.array(second)], np.array([0, 1, 1, 2])
+
+
 TABLE = make_table()
 HANDED_OVER = {
     "01.4": pd.DataFrame({"share": [0.1, 0.2, 0.6]}),
@@ -134,6 +149,8 @@ HANDED_OVER = {
     "05.3": pd.DataFrame({"label": pd.Categorical(tables.CODES * 2 + ["NV"] * 24, tables.CODES)}),
     "05.5": pd.Series({"NV": 263, "MEL": 200, "DF": 137}),
     "07.4": (np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool), np.array([[[0.9, 0.4, 0.2, 0]], [[0.4, 0.4, 0.2, 0]]])),
+    "10.3": make_answers(),
+    "10.4": make_answers(),
     "11.4": (pd.DataFrame({"class": ["NV", "NV", "NV", "MEL"]}), pd.DataFrame({"class": ["NV", "NV", "NV", "NV"]})),
     "06.5": pd.DataFrame(
         {
@@ -180,6 +197,8 @@ RIGHT_BY_HAND = {
     "07.4": (1 + 1 / 2) / 2,  # two pixels of two; two of which one is right
     "11.4": 1 / 2,  # NV 1, MEL 0; the accuracy is 3/4
     "06.5": 1 / 2 - 1 / 4,  # seen: NV 1, MEL 0; not seen: NV a half, MEL 0
+    "10.3": 2 / 3,  # classes 0 and 1 whole; with the plain mean one half, for class 1 loses a picture
+    "10.4": 1 / 2,  # class 0 whole, of class 1 one of two, of class 2 none
 }
 
 
