@@ -15,7 +15,7 @@ FALSE_REFUSALS = 0.01  # the share of pictures in scope that each measure may re
 
 @dataclass(frozen=True)
 class Scope:
-    """What is usual among some pictures. mean [9], inverse [9, 9] (of the covariance): of their `look`; farthest: the
+    """What is usual among some pictures. mean [10], inverse [10, 10] (of covariance): of their `look`; farthest: the
     largest usual distance from it; sharpness: the least and the greatest usual one."""
 
     mean: np.ndarray
@@ -40,7 +40,7 @@ def fit(training: np.ndarray, validation: np.ndarray) -> Scope:
 
 def measures(scope: Scope, pictures: np.ndarray) -> pd.DataFrame:
     """A row per picture: distance, the Mahalanobis distance of its `look` from the usual one, which counts in standard
-    deviations and knows which figures go together (Mahalanobis 1936); and its `sharpness`."""
+    deviations and knows which figures go together (Mahalanobis 1936); and sharpness, the last figure of the look."""
     looks = look(pictures)
     apart = looks - scope.mean
     squares = np.einsum("ni,ij,nj->n", apart, scope.inverse, apart)
@@ -48,19 +48,19 @@ def measures(scope: Scope, pictures: np.ndarray) -> pd.DataFrame:
 
 
 def look(pictures: np.ndarray) -> np.ndarray:
-    """Nine figures about each picture, float [n, 9]: the means of red, green and blue, their standard deviations, those
-    of red - green and green - blue, and the `sharpness`. pictures: uint8 [n, height, width, 3]."""
+    """Ten figures about each picture, float [n, 10]: the means of red, green and blue, their standard deviations, those
+    of red - green and green - blue, and the logarithms of contrast and sharpness.
+
+    Contrast is the standard deviation of the grey picture; sharpness that of its Laplacian, which is large where pixels
+    differ from their neighbours (Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548). pictures: uint8
+    [n, height, width, 3].
+    """
     pixels = pictures.reshape(len(pictures), -1, 3).astype(np.float32)
     differences = pixels[..., :2] - pixels[..., 1:]
+    contrast = pixels.mean(axis=-1).std(axis=1)
+    sharpness = [ndimage.laplace(picture.mean(axis=-1, dtype=np.float32)).std() for picture in pictures]
     colours = [pixels.mean(axis=1), pixels.std(axis=1), differences.std(axis=1)]
-    return np.column_stack([*colours, sharpness(pictures)]).astype(float)
-
-
-def sharpness(pictures: np.ndarray) -> np.ndarray:
-    """The logarithm of how strongly pixels differ from their neighbours, float [n]: the standard deviation of the
-    Laplacian of the grey picture (Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548)."""
-    edges = [ndimage.laplace(picture.mean(axis=-1, dtype=np.float32)).std() for picture in pictures]
-    return np.log(np.array(edges, dtype=float) + 0.1)
+    return np.column_stack([*colours, np.log(contrast + 0.1), np.log(np.array(sharpness) + 0.1)]).astype(float)
 
 
 def reasons(scope: Scope, pictures: np.ndarray) -> list[str | None]:
