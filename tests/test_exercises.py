@@ -84,6 +84,18 @@ TYPICAL_MISTAKES = [
     ("07.4", 0.5, "picture by picture"),
     ("07.5", "Test", "test no longer"),
     ("07.5", "train", "these very masks"),
+    ("09.1", 0.8808, "without temperature"),
+    ("09.1", 0.982, "divides them"),
+    ("09.1", 0.4404, "not the probability"),
+    ("09.2", 0.0, "too sure in one bin"),
+    ("09.2", 0.125, "different numbers"),
+    ("09.2", 0.25, "not a sum"),
+    ("09.3", 0.95, "that is found"),
+    ("09.3", 0.0095, "with an alarm"),
+    ("09.3", 0.655, "half of all lesions"),
+    ("09.4", 0.5, "validation"),
+    ("09.5", 1.0, "no width"),
+    ("09.5", 0.49, "*missed*"),
 ]
 
 
@@ -123,6 +135,7 @@ HANDED_OVER = {
     "05.3": pd.DataFrame({"label": pd.Categorical(tables.CODES * 2 + ["NV"] * 24, tables.CODES)}),
     "05.5": pd.Series({"NV": 263, "MEL": 200, "DF": 137}),
     "07.4": (np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool), np.array([[[0.9, 0.4, 0.2, 0]], [[0.4, 0.4, 0.2, 0]]])),
+    "09.4": (np.arange(1, 11) / 10, np.arange(10) >= 5, np.array([0.6, 0.7, 0.71, 0.1, 0.9])),
     "06.5": pd.DataFrame(
         {
             "label": ["NV", "NV", "MEL", "NV", "NV", "MEL"],
@@ -166,6 +179,7 @@ RIGHT_BY_HAND = {
     "05.3": 1 - 8 * 2 / 40,  # the smallest class has 2
     "05.5": 263 / 600,
     "07.4": (1 + 1 / 2) / 2,  # two pixels of two; two of which one is right
+    "09.4": 3 / 5,  # four of the five malignant ones are at 0.7 or above, as are three of five test pictures
     "06.5": 1 / 2 - 1 / 4,  # seen: NV 1, MEL 0; not seen: NV a half, MEL 0
 }
 
