@@ -84,6 +84,18 @@ TYPICAL_MISTAKES = [
     ("07.4", 0.5, "picture by picture"),
     ("07.5", "Test", "test no longer"),
     ("07.5", "train", "these very masks"),
+    ("09.1", 0.8808, "without temperature"),
+    ("09.1", 0.982, "divides them"),
+    ("09.1", 0.4404, "not the probability"),
+    ("09.2", 0.0, "too sure in one bin"),
+    ("09.2", 0.125, "different numbers"),
+    ("09.2", 0.25, "not a sum"),
+    ("09.3", 0.95, "that is found"),
+    ("09.3", 0.0095, "with an alarm"),
+    ("09.3", 0.655, "half of all lesions"),
+    ("09.4", 0.5, "validation"),
+    ("09.5", 1.0, "no width"),
+    ("09.5", 0.49, "*missed*"),
     ("10.1", 0.63, "leaves the ninth recall out"),
     ("10.1", 0.70875, "other way round"),
     ("10.2", 0.2475, "least loss of the published accuracy"),
@@ -149,6 +161,7 @@ HANDED_OVER = {
     "05.3": pd.DataFrame({"label": pd.Categorical(tables.CODES * 2 + ["NV"] * 24, tables.CODES)}),
     "05.5": pd.Series({"NV": 263, "MEL": 200, "DF": 137}),
     "07.4": (np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool), np.array([[[0.9, 0.4, 0.2, 0]], [[0.4, 0.4, 0.2, 0]]])),
+    "09.4": (np.arange(1, 11) / 10, np.arange(10) >= 5, np.array([0.6, 0.7, 0.71, 0.1, 0.9])),
     "10.3": make_answers(),
     "10.4": make_answers(),
     "11.4": (pd.DataFrame({"class": ["NV", "NV", "NV", "MEL"]}), pd.DataFrame({"class": ["NV", "NV", "NV", "NV"]})),
@@ -195,6 +208,7 @@ RIGHT_BY_HAND = {
     "05.3": 1 - 8 * 2 / 40,  # the smallest class has 2
     "05.5": 263 / 600,
     "07.4": (1 + 1 / 2) / 2,  # two pixels of two; two of which one is right
+    "09.4": 3 / 5,  # four of the five malignant ones are at 0.7 or above, as are three of five test pictures
     "11.4": 1 / 2,  # NV 1, MEL 0; the accuracy is 3/4
     "06.5": 1 / 2 - 1 / 4,  # seen: NV 1, MEL 0; not seen: NV a half, MEL 0
     "10.3": 2 / 3,  # classes 0 and 1 whole; with the plain mean one half, for class 1 loses a picture
