@@ -1,8 +1,8 @@
 """What the notebooks draw. Each function returns a matplotlib Figure; `show` displays it with a text for those who
 cannot see it.
 
-The colours are Okabe and Ito's, which the colour-blind can tell apart; lines and bars also differ in dash, marker or
-hatch, so a grey print can be read.
+The colours are Okabe and Ito's with a darker grey, which the colour-blind can tell apart (a test simulates it); lines
+and bars also differ in dash, marker or hatch, so a grey print can be read.
 """
 
 import base64
@@ -26,7 +26,7 @@ from isic_utils.runs import Run, best_epoch
 from isic_utils.tables import MALIGNANT
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#999999",
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#666666",
 )  # fmt: skip
 COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY]
 DASHES = ["-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (8, 2))]

@@ -29,7 +29,7 @@ def project(tmp_path) -> Path:
     for name in ("notebooks", "docs", "isic_utils"):
         (tmp_path / name).mkdir()
     cells = [
-        new_markdown_cell("# 01 · A & B\n\nA [word](../docs/words.md#mask)."),
+        new_markdown_cell("# 01 · A & B\n\nA [word](../docs/words.md#mask), [start](../README.md)."),
         new_code_cell("# NBVAL_CHECK_OUTPUT\ntable", outputs=[shown("AAAA", "few"), shown("AAAAAAAA", "many")]),
         new_code_cell("answer = 1", outputs=[shown("A" * 40, "the answer")], metadata={"tags": ["solution"]}),
     ]
@@ -45,6 +45,7 @@ def test_the_source_has_every_lesson_with_its_solutions_closed(project, tmp_path
     before = nbformat.read(project / "notebooks" / "01_ab.ipynb", as_version=4)
     cells = nbformat.read(source / "notebooks" / "01_ab.ipynb", as_version=4).cells
     assert [cell.get("outputs") for cell in cells] == [cell.get("outputs") for cell in before.cells]
+    assert "[start](../index.md)" in cells[0].source
     assert cells[1].source == "table" and "hide-cell" not in cells[1].metadata.get("tags", [])
     assert cells[2].metadata.tags == ["solution", "hide-cell"]
     assert (source / "docs" / "words.md").read_text() == "# Words\n\n[]{#mask}**Mask**, see [there](../index.md)."

@@ -5,7 +5,7 @@ A stub, ``answer = ...``, runs and says that it waits. Where the right answer de
 notebook hands it over, ``check("04.2", answer, expected)``, or hands over what it is worked out from, here, so that
 the stub does not give it away: ``check("01.1", answer, table)``.
 
-Each lesson has a module; `answers` compares.
+Each lesson has a module; `answers` compares. `order` says which cell is to run first, when a name is missing.
 """
 
 from isic_utils.exercises import (
@@ -21,6 +21,9 @@ from isic_utils.exercises import (
     lesson_11,
 )
 from isic_utils.exercises.answers import verdict
+from isic_utils.exercises.order import explain_missing_names
+
+explain_missing_names()  # every lesson imports `check` in its first cell
 
 LESSONS = (lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06, lesson_07, lesson_09, lesson_10, lesson_11)
 EXERCISES = {number: exercise for lesson in LESSONS for number, exercise in lesson.EXERCISES.items()}
