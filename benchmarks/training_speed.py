@@ -1,103 +1,227 @@
-"""How fast the course's training loop is beside a bare one, and what each choice of the loop is worth.
+"""How fast the course's training loop is: beside a bare loop, fastai's Learner and Lightning's Trainer.
 
-    python benchmarks/training_speed.py                      the six networks at the laptop profile's sizes
-    python benchmarks/training_speed.py alexnet --rounds 9   one network, more rounds
+    python benchmarks/training_speed.py                  the residual net at 64×64 and 128×128
+    python benchmarks/training_speed.py --quick          few pictures, one round, nothing saved
+    python benchmarks/training_speed.py --choices        what each choice of the loop is worth, for all six networks
 
-For each network the loops train turn by turn in one process. The *bare* one is forward, backward, step on tensors that
-are ready in memory. The course's, `training.train_one_epoch`, runs on these tensors (*loop*), and on batches that are
-read from the store on disk, shuffled and augmented (*loop and data*). Ratios are to the bare loop, medians over rounds.
+All train an epoch of the slim residual net, turn by turn in one process, on the same batches of 32, which are ready in
+memory, with fused AdamW and cross-entropy. The *bare* loop is forward, backward, step. The course's is
+`training.train_one_epoch`. It multiplies in 16 bits where the processor is faster with them, and so does the bare loop;
+fastai and Lightning run as they come, in 32 bits, and once more in 16 bits, so that the loops alone are compared.
+Progress bars, logging, checkpoints and validation are off in all of them, and only the epoch itself is timed, not what
+Learner and Trainer set up before.
 """
 
 import argparse
-import statistics
+import logging
 import tempfile
 import time
-from collections.abc import Iterable
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import side_by_side
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from isic_utils import models, pictures, profile, training
 
+BATCH = 32
+RATE = 1e-4
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The course's training loop beside a bare one.")
-    parser.add_argument("names", nargs="*", default=models.NAMES, help="networks; none means all six")
-    parser.add_argument("--pictures", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--sides", type=int, nargs="+", default=[64, 128], help="of the pictures, in pixels")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--quick", action="store_true", help="few pictures, one round, nothing saved")
+    parser.add_argument("--choices", action="store_true", help="other settings of the loop instead, nothing saved")
     arguments = parser.parse_args()
-    settings = profile.current()
-    device = training.accelerator().device
-    print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}, {settings.picture_size} pixels")
+    counts, rounds = ([64], 1) if arguments.quick else (arguments.pictures, arguments.rounds)
+    packages = ["torch", "fastai", "lightning"]
+    table = []
+    if arguments.choices:
+        packages = ["torch"]
+        for name in models.NAMES:
+            table += rows_of_choices(name, profile.SIZES["laptop"]["picture_size"], max(counts), rounds)
+    else:
+        for side in arguments.sides:
+            for count in counts:
+                table += rows_beside_rivals(side, count, rounds)
+    side_by_side.report("training_speed", table, packages, save=not (arguments.quick or arguments.choices))
+
+
+class Mixed(nn.Module):
+    """A network whose forward pass multiplies in 16 bits where the course's does: the same work for every loop."""
+
+    def __init__(self, network: nn.Module, mixed: torch.autocast):
+        super().__init__()
+        self.network = network
+        self.mixed = mixed
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with self.mixed:
+            return self.network(x).float()
+
+
+def new_model(name: str = "residual") -> tuple[nn.Module, torch.autocast]:
+    """A slim network and the context of its forward pass, as `training.fit` sets them up."""
+    model = models.classifier(name, slim=True).to(memory_format=torch.channels_last)
+    return model, training.mixed_precision(torch.device("cpu"), model)
+
+
+def new_optimizer(parameters, lr: float = RATE, **options) -> torch.optim.AdamW:
+    """The course's optimiser."""
+    return torch.optim.AdamW(parameters, lr, weight_decay=training.WEIGHT_DECAY, **({"fused": True} | options))
+
+
+def rows_beside_rivals(side: int, count: int, rounds: int) -> list[dict]:
+    """The rows of all loops on pictures of one size."""
     with tempfile.TemporaryDirectory() as folder:
-        photos = random_pictures(Path(folder), arguments.pictures, settings.picture_size)
-        rows = [measure(name, photos, settings, device, arguments.rounds) for name in arguments.names]
-    print(pd.DataFrame(rows).set_index("model").to_string())
+        store = noise(Path(folder), count, side)
+        ready = list(pictures.batches(store, np.arange(count), np.arange(count) % 8, BATCH))
+    contenders = {
+        side_by_side.COURSE: course_loop(ready, *new_model()),
+        "bare loop": bare_loop(ready, *new_model()),
+        "fastai": fastai_loop(ready, new_model()[0]),
+        "fastai, 16 bits": fastai_loop(ready, Mixed(*new_model())),
+        "Lightning": lightning_loop(ready, new_model()[0]),
+        "Lightning, 16 bits": lightning_loop(ready, Mixed(*new_model())),
+    }
+    required = dict.fromkeys(contenders, 1.0) | {side_by_side.COURSE: None, "bare loop": 0.95}
+    return side_by_side.rows(f"training, {side}×{side}", count, side_by_side.measure(contenders, rounds), required)
 
 
-def random_pictures(folder: Path, count: int, size: int) -> pictures.Pictures:
+def rows_of_choices(name: str, side: int, count: int, rounds: int) -> list[dict]:
+    """The rows of the loop with other settings: precision, optimiser, and with the data's reading and augmentation."""
+    rows = np.arange(count)
+    off, on = torch.autocast("cpu", enabled=False), torch.autocast("cpu", torch.bfloat16)
+    with tempfile.TemporaryDirectory() as folder:
+        store = noise(Path(folder), count, side)
+        ready = list(pictures.batches(store, rows, rows % 8, BATCH))
+        model, mixed = new_model(name)
+        optimizer = new_optimizer(model.parameters())
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+
+        def with_data() -> None:
+            part = pictures.batches(store, rows, rows % 8, BATCH, seed=0)
+            training.train_one_epoch(model, optimizer, scaler, mixed, part, [RATE] * len(ready))
+
+        contenders = {
+            side_by_side.COURSE: course_loop(ready, model, mixed),
+            "course, reading and augmenting": with_data,
+            "bare loop": bare_loop(ready, model, mixed),
+            "bare loop, 32 bits": bare_loop(ready, model, off),
+            "bare loop, 16 bits": bare_loop(ready, model, on),
+            "bare loop, optimizer not fused": bare_loop(ready, model, mixed, fused=False, foreach=False),
+        }
+        seconds = side_by_side.measure(contenders, rounds)
+    return side_by_side.rows(f"{models.TITLES[name]}, {side}×{side}", count, seconds, {})
+
+
+def noise(folder: Path, count: int, side: int) -> pictures.Pictures:
     """Pictures of noise, mapped from disk as the course's are."""
-    shape = (count, size, size, 3)
+    shape = (count, side, side, 3)
     np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8).tofile(folder / "pixels.bin")
     pixels = np.memmap(folder / "pixels.bin", np.uint8, mode="r", shape=shape)
     return pictures.Pictures(pd.Index([str(i) for i in range(count)]), pixels, pd.DataFrame(), "noise")
 
 
-def measure(name: str, photos: pictures.Pictures, settings: profile.Profile, device: torch.device, rounds: int) -> dict:
-    """Pictures per second of both loops, and of the bare one with other settings."""
-    labels = np.random.default_rng(1).integers(0, 8, len(photos.images))
-    rows = np.arange(len(labels))
-    size = settings.batch_size
-    steps = pictures.number_of_batches(len(rows), size)
-    model = models.classifier(name, slim=settings.slim).to(device, memory_format=torch.channels_last)
-    mixed = training.mixed_precision(device, model)
-    off = torch.autocast(device.type, enabled=False)
-    on = torch.autocast(device.type, torch.bfloat16)
-    fused = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
-    plain = torch.optim.AdamW(model.parameters(), 1e-4, fused=False, foreach=False)
-    scaler = torch.amp.GradScaler(device.type, enabled=False)
-    ready = list(pictures.batches(photos, rows, labels, size, device))
+def course_loop(ready: list, model: nn.Module, mixed: torch.autocast):
+    """An epoch of the course."""
+    optimizer = new_optimizer(model.parameters())
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
 
-    def course(batches: Iterable) -> None:
-        training.train_one_epoch(model, fused, scaler, mixed, batches, [1e-4] * steps)
+    def epoch() -> None:
+        training.train_one_epoch(model, optimizer, scaler, mixed, ready, [RATE] * len(ready))
 
-    loops = {
-        "bare": lambda: bare(model, fused, mixed, ready),
-        "loop": lambda: course(ready),
-        "loop and data": lambda: course(pictures.batches(photos, rows, labels, size, device, seed=0)),
-        "32 bits": lambda: bare(model, fused, off, ready),
-        "16 bits": lambda: bare(model, fused, on, ready),
-        "optimizer not fused": lambda: bare(model, plain, mixed, ready),
-    }
-    seconds = {title: [] for title in loops}
-    for turn in range(rounds + 1):
-        for title, loop in loops.items():
-            start = time.perf_counter()
-            loop()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if turn:  # the first turn warms up
-                seconds[title].append(time.perf_counter() - start)
-    speed = {title: round(len(rows) / statistics.median(values)) for title, values in seconds.items()}
-    for title in ("loop", "loop and data"):
-        ratios = [bare / other for bare, other in zip(seconds["bare"], seconds[title], strict=True)]
-        speed[f"{title} / bare"] = round(statistics.median(ratios), 3)
-    return {"model": name, **speed}
+    return epoch
 
 
-def bare(model: nn.Module, optimizer: torch.optim.Optimizer, mixed: torch.autocast, batches: list) -> None:
-    """The least that training can be: forward, backward, step."""
-    model.train()
-    for x, y in batches:
-        with mixed:
-            logits = model(x)
-        loss = nn.functional.cross_entropy(logits.float(), y)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+def bare_loop(ready: list, model: nn.Module, mixed: torch.autocast, **options):
+    """The least that an epoch can be: forward, backward, step."""
+    optimizer = new_optimizer(model.parameters(), **options)
+
+    def epoch() -> None:
+        model.train()
+        for x, y in ready:
+            with mixed:
+                logits = model(x)
+            nn.functional.cross_entropy(logits.float(), y).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return epoch
+
+
+def fastai_loop(ready: list, model: nn.Module):
+    """An epoch of fastai's Learner, without the progress bar and the recorder."""
+    from fastai.callback.core import Callback, CancelValidException
+    from fastai.callback.progress import ProgressCallback
+    from fastai.data.core import DataLoaders
+    from fastai.data.load import DataLoader as FastaiLoader
+    from fastai.learner import Learner, Recorder
+    from fastai.optimizer import OptimWrapper
+
+    class Clock(Callback):
+        def before_train(self):
+            self.start = time.perf_counter()
+
+        def after_train(self):
+            self.seconds = time.perf_counter() - self.start
+
+        def before_validate(self):
+            raise CancelValidException
+
+    def optimizer(parameters, lr):
+        return OptimWrapper(parameters, new_optimizer, lr=lr)
+
+    clock = Clock()
+    loaders = DataLoaders(FastaiLoader(ready, bs=None), FastaiLoader([], bs=None), device=torch.device("cpu"))
+    learner = Learner(loaders, model, nn.functional.cross_entropy, optimizer, lr=RATE, cbs=[clock])
+    learner.remove_cbs([ProgressCallback, Recorder])
+
+    def epoch() -> float:
+        learner.fit(1)
+        return clock.seconds
+
+    return epoch
+
+
+def lightning_loop(ready: list, model: nn.Module):
+    """An epoch of Lightning's Trainer, without progress bar, model summary, logger, checkpoints and sanity check."""
+    import lightning
+
+    class Task(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def training_step(self, batch, number):
+            x, y = batch
+            return nn.functional.cross_entropy(self.model(x), y)
+
+        def configure_optimizers(self):
+            return new_optimizer(self.parameters())
+
+        def on_train_epoch_start(self):
+            self.start = time.perf_counter()
+
+        def on_train_epoch_end(self):
+            self.seconds = time.perf_counter() - self.start
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")  # that a list is no DataLoader with workers, on purpose
+    task, loader = Task(), DataLoader(ready, batch_size=None)
+
+    def epoch() -> float:
+        lightning.Trainer(max_epochs=1, accelerator="cpu", barebones=True).fit(task, loader)
+        return task.seconds
+
+    return epoch
 
 
 if __name__ == "__main__":

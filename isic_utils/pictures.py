@@ -8,6 +8,7 @@ for a whole batch at a time on the device that trains. No worker processes are n
 import hashlib
 import json
 import math
+import mmap
 import os
 import shutil
 import warnings
@@ -21,11 +22,12 @@ import pandas as pd
 import torch
 from filelock import FileLock
 from PIL import Image, ImageOps
+from torch import nn
 from tqdm.auto import tqdm
 
 from isic_utils.errors import IsicError
 
-VERSION = 1  # of the file format and of the way a picture is decoded: a change makes older caches unused
+VERSION = 2  # of the file format and of the way a picture is decoded: a change makes older caches unused
 MAX_PIXELS = 80_000_000  # no dermatoscope takes more; a file that claims more is broken or hostile
 MAX_LEFT_OUT = 0.01  # up to this share of unusable pictures is left out and listed; more stops
 CHUNK = 256  # pictures decoded at a time, which bounds the memory in use
@@ -56,6 +58,17 @@ class Pictures:
                 "or load the pictures of this table."
             )
         return rows
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """A copy of some rows of `pixels`, uint8 [n, height, width, channels].
+
+        The mapped pages are let go of at once (they stay in the system's file cache): those of a whole epoch would
+        otherwise count as memory of this process.
+        """
+        taken = self.pixels[rows]
+        if isinstance(self.pixels.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # Windows has none
+            self.pixels.base.madvise(mmap.MADV_DONTNEED)
+        return taken
 
 
 def load(table: pd.DataFrame, size: int, cache: Path, progress: bool = True) -> Pictures:
@@ -149,8 +162,9 @@ def decode_all(
                     if isinstance(pixels, str):
                         left_out.append((table["image"].iloc[row], paths[row], pixels))
                     else:
-                        file.write(pixels.tobytes())
-                        digest.update(pixels.tobytes())
+                        content = pixels.tobytes()
+                        file.write(content)
+                        digest.update(content)
                         kept.append(table["image"].iloc[row])
                 bar.update(len(chunk))
         if len(left_out) > MAX_LEFT_OUT * len(paths):
@@ -203,7 +217,7 @@ def decode(path: str, size: int) -> np.ndarray | str:
     The whole picture is squeezed into the square, as the thesis does (§4.1.2), so nothing at its edge is lost.
     """
     try:
-        return np.asarray(read_picture(path, at_least=size).resize((size, size), Image.Resampling.BILINEAR))
+        return resize(read_picture(path, at_least=size), (size, size))
     except IsicError as error:
         return str(error)
 
@@ -231,7 +245,18 @@ def decode_pair(path: str, mask_path: str, size: tuple[int, int]) -> np.ndarray 
         return str(error)
     resized = Image.fromarray(mask).convert("L").resize((width, height), Image.Resampling.BILINEAR)
     binary = np.where(np.asarray(resized) > 127, 255, 0).astype(np.uint8)
-    return np.dstack([np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)), binary])
+    return np.dstack([resize(picture, size), binary])
+
+
+def resize(picture: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """An RGB picture as uint8 [height, width, 3]. size: (height, width) in pixels.
+
+    PyTorch's bilinear filter gives Pillow's numbers, but for a difference of 1 here and there, in a quarter of the time
+    (``benchmarks/preparing.py``).
+    """
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]  # [1, 3, h, w], the colours last in memory
+    small = nn.functional.interpolate(pixels, size, mode="bilinear", antialias=True)[0]
+    return small.permute(1, 2, 0).contiguous().numpy()
 
 
 def read_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
@@ -343,7 +368,7 @@ def batches(
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     order = np.arange(len(rows)) if seed is None else torch.randperm(len(rows), generator=generator).numpy()
     for chosen in np.array_split(order, number_of_batches(len(rows), batch_size)):
-        pixels = torch.from_numpy(pictures.pixels[rows[chosen]]).to(device).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(pictures.take(rows[chosen])).to(device).permute(0, 3, 1, 2)
         x = augment(pixels, generator) if generator else pixels[:, :3].float().div_(255)
         yield x, (pixels[:, 3:] > 127).float() if labels is None else torch.from_numpy(labels[chosen]).to(device)
 

@@ -418,6 +418,16 @@ def test_large_jpegs_are_read_faster_and_as_well(tmp_path):
     assert np.abs(pictures.decode(str(tmp_path / "large.jpg"), 32) - wanted).max() <= 12
 
 
+@pytest.mark.parametrize("shape", [(120, 160), (41, 300), (64, 64), (20, 10), (1, 1)])
+@pytest.mark.parametrize("size", [(64, 64), (9, 64), (1, 1)])
+def test_resizing_gives_the_numbers_of_pillow(shape, size):
+    picture = Image.fromarray(noise(0, *shape))
+    wanted = np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR)).astype(int)
+    resized = pictures.resize(picture, size)
+    assert resized.dtype == np.uint8 and resized.flags["C_CONTIGUOUS"]
+    assert np.abs(resized - wanted).max() <= 1
+
+
 # Pictures that cannot be read
 
 
@@ -631,6 +641,21 @@ def test_values_layout_and_sizes_of_batches(decoded, seed):
     for x, _ in batches:
         assert x.dtype == torch.float32 and x.shape[1:] == (3, 8, 8) and x.min() >= 0 and x.max() <= 1
         assert x.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is mapped")
+def test_batches_let_go_of_what_they_have_read(table, cache):
+    loaded = load(table, cache)
+    loaded.pixels.sum()
+    assert mapped_kilobytes(loaded.pixels.filename) > 0
+    assert len(list(pictures.batches(loaded, np.arange(8), np.arange(8), batch_size=3))) == 3
+    assert mapped_kilobytes(loaded.pixels.filename) == 0
+
+
+def mapped_kilobytes(file: str) -> int:
+    """How much of a mapped file is counted as this process's memory."""
+    lines = Path("/proc/self/smaps").read_text(encoding="utf-8").split(str(file), 1)[1].splitlines()
+    return int(next(line for line in lines if line.startswith("Rss:")).split()[1])
 
 
 def test_batches_leave_the_store_as_it_is(decoded):
