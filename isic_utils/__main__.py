@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from isic_utils import archive, losses, models, processes, profile, protocols, runs, selection
+from isic_utils import archive, losses, models, processes, profile, protocols, remedies, runs, selection
 from isic_utils.errors import IsicError
 
 # A command is two functions: `add_…` says what it understands, the other does it. `main` calls each `add_…`.
@@ -110,6 +110,8 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         help="stages of the cross-validation, default all five",
     )
     parser.add_argument("--loss", choices=list(losses.OF_MASKS), help="for segmentation; default: both")
+    trained = [name for name, remedy in remedies.REMEDIES.items() if not remedy.afterwards]
+    parser.add_argument("--remedy", choices=trained, help="against skewed classes (lesson 08); default: none")
     parser.set_defaults(run=train)
 
 
@@ -127,8 +129,9 @@ def train(arguments: argparse.Namespace) -> None:
         for stage in (arguments.stages or protocols.STAGES) if crossed else [1]:
             for name in names:
                 run = protocols.train(
-                    arguments.protocol, name, table, photos, settings, arguments.by, seed, stage, arguments.loss
-                )
+                    arguments.protocol, name, table, photos, settings, arguments.by, seed, stage, arguments.loss,
+                    arguments.remedy,
+                )  # fmt: skip
                 if processes.is_main():
                     scores = runs.scores(run).loc[run.headline].drop(["epoch", "loss"])
                     told = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in scores.items())

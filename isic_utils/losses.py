@@ -15,9 +15,7 @@ def class_cross_entropy(logits: torch.Tensor, label: torch.Tensor) -> torch.Tens
 # Remedies for skewed classes. counts: float [classes], the training pictures of each class, at least one.
 
 
-def class_weighted(
-    logits: torch.Tensor, label: torch.Tensor, counts: torch.Tensor, power: float = 1.0
-) -> torch.Tensor:
+def class_weighted(logits: torch.Tensor, label: torch.Tensor, counts: torch.Tensor, power: float = 1.0) -> torch.Tensor:
     """Cross-entropy, times a weight that is large for a small class: w_c ∝ (1 / n_c)^power.
 
     power: 1 gives every class the same say in sum, 0 is plain cross-entropy, and what lies between is milder. An old

@@ -55,13 +55,14 @@ def train(
     seed: int = 0,
     stage: int = 1,
     loss: str | None = None,
+    remedy: str | None = None,
 ) -> Run:
     """Train a model by a protocol, or find it trained.
 
     table, photos: as `prepare` returns them; by: "picture" or "lesion"; stage: of the cross-validation, whose first is
-    the run of the standard protocol; loss: of a U-Net. Raises IsicError for a model that the protocol does not train,
-    for a stage that is not from 1 to 5, for ``by="lesion"`` with masks, whose pictures have no lesion_id, and as
-    `training.fit` does.
+    the run of the standard protocol; loss: of a U-Net; remedy: of a classifier (`remedies.REMEDIES`). Raises
+    IsicError for a model that the protocol does not train, for a stage that is not from 1 to 5, for ``by="lesion"``
+    with masks, whose pictures have no lesion_id, and as `training.fit` does.
     """
     check_model(protocol, model)
     if stage not in STAGES or (stage != 1 and protocol != "cross-validation"):
@@ -70,15 +71,15 @@ def train(
         if by != "picture":
             raise IsicError("The pictures with masks have no lesion_id: segmentation goes by picture.")
         parts = splits.segmentation(table, seed)
-        return training.fit(model, table, parts, photos, settings, protocol, seed=seed, loss=loss)
+        return training.fit(model, table, parts, photos, settings, protocol, seed=seed, loss=loss, remedy=remedy)
     if protocol == "balanced":
         table = splits.balanced(table, by, seed)
-        return training.fit(model, table, table["part"], photos, settings, protocol, by, seed, loss=loss)
+        return training.fit(model, table, table["part"], photos, settings, protocol, by, seed, loss=loss, remedy=remedy)
     if stage == 1:
         parts = splits.standard(table, by, seed)
-        return training.fit(model, table, parts, photos, settings, "standard", by, seed, loss=loss)
+        return training.fit(model, table, parts, photos, settings, "standard", by, seed, loss=loss, remedy=remedy)
     parts = splits.cross_validation(table, by, seed)[stage]
-    return training.fit(model, table, parts, photos, settings, protocol, by, seed, stage, loss=loss)
+    return training.fit(model, table, parts, photos, settings, protocol, by, seed, stage, loss=loss, remedy=remedy)
 
 
 def overview(settings: Profile) -> pd.DataFrame:
