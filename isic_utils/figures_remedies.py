@@ -10,7 +10,7 @@ from isic_utils import calibration, figures, losses
 
 
 def plane(scores: pd.DataFrame) -> Figure:
-    """Accuracy to the right, BMA upwards: every remedy as the mean of its seeds, with a bar of a standard deviation each
+    """Accuracy to the right, BMA upwards: every remedy as the mean of its seeds, with bars of a standard deviation each
     way. scores: the columns accuracy and BMA, a row per remedy and seed."""
     figure, axis = plt.subplots(figsize=(9, 4.6))
     groups = scores.groupby(level="remedy", sort=False)[["accuracy", "BMA"]]

@@ -4,7 +4,7 @@ EfficientNet-Lite0 as ImageNet has made it looks at each picture once, and what 
 the last layer is trained: from these numbers to the classes. That takes a second where fine-tuning takes minutes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from isic_utils import metrics, models, remedies, runs, splits
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches
 from isic_utils.profile import Profile
-from isic_utils.remedies import Remedy
+from isic_utils.remedies import REMEDIES, Remedy
 
 SIDE = 128  # pixels; the network was trained on 224, and sees little at the 64 of the profile laptop
 EPOCHS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 20, 64, 1e-3, 1.0  # of every head, whatever the remedy
@@ -36,19 +36,21 @@ def features(pictures: Pictures, settings: Profile) -> np.ndarray:
     return seen
 
 
-def train_head(seen: np.ndarray, labels: np.ndarray, train: np.ndarray, remedy: Remedy, seed: int) -> np.ndarray:
+def train_head(
+    seen: np.ndarray, labels: np.ndarray, train: np.ndarray, remedy: Remedy, seed: int, classes: int = 8
+) -> np.ndarray:
     """Train the last layer with a remedy, and return what it says of every picture: probabilities [n, classes].
 
     seen: features [n, 1280]; labels: integer [n]; train: positions of the training pictures. Every remedy takes as many
     steps. Raises IsicError if a class has no training picture.
     """
-    counts = np.bincount(labels[train], minlength=labels.max() + 1)
+    counts = np.bincount(labels[train], minlength=classes)
     if not counts.all():
         raise IsicError("A class has no training picture, so no remedy can weight it: choose more pictures.")
     mean, spread = seen[train].mean(axis=0), seen[train].std(axis=0) + 1e-6
     x, y = torch.from_numpy((seen - mean) / spread), torch.from_numpy(labels)
     torch.manual_seed(seed)
-    head = nn.Linear(x.shape[1], len(counts))
+    head = nn.Linear(x.shape[1], classes)
     optimizer = torch.optim.AdamW(head.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     steps = -(-len(train) // BATCH_SIZE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS * steps)
@@ -57,7 +59,7 @@ def train_head(seen: np.ndarray, labels: np.ndarray, train: np.ndarray, remedy: 
         drawn = torch.from_numpy(np.random.default_rng([seed, epoch, 1]).permutation(drawn))
         part = ((x[rows], y[rows]) for rows in drawn.split(BATCH_SIZE))
         if remedy.mixup:
-            part = remedies.mixup(part, remedy.mixup, len(counts), epoch)
+            part = remedies.mixup(part, remedy.mixup, classes, epoch)
         loss = remedies.loss_at(remedy, epoch, EPOCHS, counts)
         for some, truth in part:
             loss(head(some), truth).mean().backward()
@@ -70,11 +72,11 @@ def train_head(seen: np.ndarray, labels: np.ndarray, train: np.ndarray, remedy: 
 
 
 def grid(
-    table: pd.DataFrame, seen: np.ndarray, seeds: Sequence[int], names: Sequence[str] | None = None
+    table: pd.DataFrame, seen: np.ndarray, seeds: Sequence[int], candidates: Mapping[str, Remedy] = REMEDIES
 ) -> pd.DataFrame:
     """Every remedy with every seed, each seed with a lesion-wise split of its own: a row per remedy, seed and picture.
 
-    table: image, label, lesion_id; seen: their features, in the same order; names: of `remedies.REMEDIES`, None: all.
+    table: image, label, lesion_id; seen: their features, in the same order; candidates: remedies by name.
     Columns: remedy, seed, image, lesion_id, part, label, predicted, and the probability of each class.
     """
     codes = table["label"].cat.categories
@@ -83,9 +85,9 @@ def grid(
     for seed in seeds:
         part = splits.standard(table, by="lesion", seed=seed)
         told = table[["image", "lesion_id"]].assign(seed=seed, part=part, label=codes[labels])
-        for name in remedies.REMEDIES if names is None else names:
-            train = np.flatnonzero(part == "train")
-            probabilities = train_head(seen, labels, train, remedies.named(name), seed)
+        train = np.flatnonzero(part == "train")
+        for name, remedy in candidates.items():
+            probabilities = train_head(seen, labels, train, remedy, seed, len(codes))
             said = pd.DataFrame(probabilities, columns=codes, index=table.index)
             predicted = codes[probabilities.argmax(axis=1)]
             answers.append(pd.concat([told.assign(remedy=name, predicted=predicted), said], axis=1))

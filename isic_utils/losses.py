@@ -42,7 +42,7 @@ def weighted(logits: torch.Tensor, label: torch.Tensor, counts: torch.Tensor, we
     """Cross-entropy times the weight of the right class. weights: float [classes], scaled so that the mean over the
     training pictures is 1: else a remedy would also change the size of the steps."""
     weights = weights * counts.sum() / (weights * counts).sum()
-    return nn.functional.cross_entropy(logits.float(), label, weights, reduction="none")
+    return nn.functional.cross_entropy(logits.float(), label, weights.float(), reduction="none")
 
 
 def focal(logits: torch.Tensor, label: torch.Tensor, counts: torch.Tensor, gamma: float = 2.0) -> torch.Tensor:

@@ -250,7 +250,7 @@ def training_loss(config: dict, task, data: tuple, epoch: int) -> Callable:
 
 def mean_of_weights(model: nn.Module, config: dict) -> AveragedModel | None:
     """The moving mean of a model's weights over the steps, if the config asks for it: mean ← d · mean + (1 - d) ·
-    weights, with d as ``averaging`` (Polyak and Juditsky 1992, doi:10.1137/0330046)."""
+    weights, with d as ``averaging``. The idea of a mean is that of Polyak and Juditsky 1992, doi:10.1137/0330046."""
     if "averaging" not in config:
         return None
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config["averaging"]), use_buffers=True)
