@@ -9,7 +9,19 @@ from isic_utils import doctor
 if __name__ == "__main__" and sys.argv[1:2] == ["doctor"]:  # at once, since the imports below may be what is broken
     sys.exit(doctor.main(sys.argv[2:]))
 
-from isic_utils import archive, inference, losses, models, processes, profile, protocols, runs, selection, thesis
+from isic_utils import (
+    archive,
+    inference,
+    losses,
+    models,
+    processes,
+    profile,
+    protocols,
+    remedies,
+    runs,
+    selection,
+    thesis,
+)
 from isic_utils.errors import IsicError
 
 # A command is two functions: `add_…` says what it understands, the other does it. `main` calls each `add_…`.
@@ -115,6 +127,8 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         help="stages of the cross-validation, default all five",
     )
     parser.add_argument("--loss", choices=list(losses.OF_MASKS), help="for segmentation; default: both")
+    trained = [name for name, remedy in remedies.REMEDIES.items() if not remedy.afterwards]
+    parser.add_argument("--remedy", choices=trained, help="against skewed classes (lesson 08); default: none")
     parser.set_defaults(run=train)
 
 
@@ -132,8 +146,9 @@ def train(arguments: argparse.Namespace) -> None:
         for stage in (arguments.stages or protocols.STAGES) if crossed else [1]:
             for name in names:
                 run = protocols.train(
-                    arguments.protocol, name, table, photos, settings, arguments.by, seed, stage, arguments.loss
-                )
+                    arguments.protocol, name, table, photos, settings, arguments.by, seed, stage, arguments.loss,
+                    arguments.remedy,
+                )  # fmt: skip
                 if processes.is_main():
                     scores = runs.scores(run).loc[run.headline].drop(["epoch", "loss"])
                     told = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in scores.items())

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from archives import names
 
-from isic_utils import exercises, splits, tables
+from isic_utils import exercises, heads, losses, remedies, splits, tables
 from isic_utils.exercises import answers
 
 FIXED = [
@@ -84,6 +84,16 @@ TYPICAL_MISTAKES = [
     ("07.4", 0.5, "picture by picture"),
     ("07.5", "Test", "test no longer"),
     ("07.5", "train", "these very masks"),
+    ("08.1", 20, "share the say"),
+    ("08.1", 0.02, "has to be scaled"),
+    ("08.1", 2.149, "mean over the classes"),
+    ("08.1", 16, "how much more"),
+    ("08.2", 92.45, "per cent"),
+    ("08.2", 10, "add up to 1"),
+    ("08.2", 0.0755, "NV's"),
+    ("08.2", 0.0051, "multiplying favours"),
+    ("08.3", (1000, 993.3), "other way round"),
+    ("08.3", [0.9933, 1000], "divided by 1 - β"),
     ("09.1", 0.8808, "without temperature"),
     ("09.1", 0.982, "divides them"),
     ("09.1", 0.4404, "not the probability"),
@@ -146,6 +156,14 @@ def make_run() -> SimpleNamespace:
     return SimpleNamespace(config={"classes": ["MEL", "NV", "BCC"]}, predictions=lambda: predictions)
 
 
+def make_race() -> tuple:
+    """96 pictures of eight classes with five features each, and one seed."""
+    table = make_table().iloc[:0].reindex(range(96)).assign(image=names(96), lesion_id=names(96))
+    table["label"] = pd.Categorical(tables.CODES * 12, tables.CODES, ordered=True)
+    seen = np.random.default_rng(0).normal(size=(96, 5)) + table["label"].cat.codes.to_numpy()[:, np.newaxis]
+    return table, seen.astype(np.float32), [0]
+
+
 def make_answers() -> tuple[list[np.ndarray], np.ndarray]:
     """Two networks' probabilities of three classes for four pictures, and the truth."""
     first = [[0.6, 0.3, 0.1], [0.60, 0.39, 0.01], [0.2, 0.7, 0.1], [0.7, 0.2, 0.1]]
@@ -161,6 +179,7 @@ HANDED_OVER = {
     "05.3": pd.DataFrame({"label": pd.Categorical(tables.CODES * 2 + ["NV"] * 24, tables.CODES)}),
     "05.5": pd.Series({"NV": 263, "MEL": 200, "DF": 137}),
     "07.4": (np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool), np.array([[[0.9, 0.4, 0.2, 0]], [[0.4, 0.4, 0.2, 0]]])),
+    "08.4": make_race(),
     "09.4": (np.arange(1, 11) / 10, np.arange(10) >= 5, np.array([0.6, 0.7, 0.71, 0.1, 0.9])),
     "10.3": make_answers(),
     "10.4": make_answers(),
@@ -222,6 +241,15 @@ def test_an_answer_that_is_worked_out_from_the_data(number, right, capsys):
     assert "not yet" in said(capsys, number, right + 0.02, *handed_over(number))
     if right < 1:
         assert "per cent" in said(capsys, number, 100 * right, *handed_over(number))
+
+
+def test_the_grid_extended_by_a_line(capsys):
+    race = HANDED_OVER["08.4"]
+    root = {"mine": remedies.Remedy(loss=lambda z, y, n: losses.weighted(z, y, n, n.rsqrt()))}
+    right = heads.scores(heads.grid(*race, root), "validation")["BMA"].mean()
+    assert "right!" in said(capsys, "08.4", right, race)
+    assert "that is another value" in said(capsys, "08.4", right - 0.01, race)
+    assert "per cent" in said(capsys, "08.4", 100 * right, race)
 
 
 def test_the_share_seen_in_training(capsys):
