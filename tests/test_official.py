@@ -160,12 +160,12 @@ def test_the_score_is_a_mean_of_weighted_recalls():
     table = answered(
         ["MEL", "MEL", "NV", "UNK"],
         {"MEL": [0.9, 0.2, 0.1, 0.1], "NV": [0.1, 0.8, 0.9, 0.1], "UNK": [0, 0, 0, 0.8]},
-        [1.0, 0.5, 1.0, 1.0],
+        [0.5, 1.0, 1.0, 1.0],
     )
-    assert official.weighted_bma(table, KINDS) == pytest.approx((1 / 1.5 + 1 + 1) / 3)
-    assert official.weighted_bma(table[:3], tables.CODES) == pytest.approx((1 / 1.5 + 1) / 2)
-    tied = table.assign(MEL=[0.9, 0.2, 0.9, 0.1])
-    assert official.weighted_bma(tied, KINDS) == pytest.approx((1 / 1.5 + 0 + 1) / 3), "a tie counts as wrong"
+    assert official.weighted_bma(table, KINDS) == pytest.approx((0.5 / 1.5 + 1 + 1) / 3)
+    assert official.weighted_bma(table[:3], tables.CODES) == pytest.approx((0.5 / 1.5 + 1) / 2)
+    tied = table.assign(NV=[0.9, 0.8, 0.9, 0.1])
+    assert official.weighted_bma(tied, KINDS) == pytest.approx((0 + 1 + 1) / 3), "a tie counts as wrong"
 
 
 def test_a_run_answers_the_2019_test_set_once(settings, classifier, monkeypatch):
@@ -186,6 +186,7 @@ def test_a_run_answers_the_2019_test_set_once(settings, classifier, monkeypatch)
 
 
 def test_more_test_pictures_are_answered_anew(settings, classifier, tmp_path):
+    assert len(official.answer_2019(classifier, settings)) == 45
     more = dataclasses.replace(settings, data=draw_2019_test(tmp_path, count=50))
     assert len(official.answer_2019(classifier, more)) == 50
     (classifier.folder / "official_2019.csv").unlink()

@@ -47,6 +47,7 @@ def done(settings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(thesis, "CHEAP_FIRST", MODELS)
         patch.setattr(protocols, "STAGES", [1, 2])
+        patch.setattr(report, "figures_of", lambda table, found: [])
         _, failed = thesis.reproduce(settings)
         assert failed == {}
         return results.find(settings, thesis.plan())
@@ -159,6 +160,10 @@ def test_the_exact_bma_counts_three_classes_as_missed():
     drawn = pd.DataFrame({"image": list("abcdefghi"), "label": label, "original_label": codes})
     perfect = pd.DataFrame({"image": drawn["image"], "predicted": label.astype(str)})
     assert results.exact_bma(perfect, drawn) == pytest.approx(5 / 8)
+    only_ak = perfect.assign(predicted=perfect["predicted"].where(~drawn["original_label"].isin(splits.RAREST[1:]), "NV"))
+    assert splits.RAREST[0] == "AK" and results.exact_bma(only_ak, drawn) == pytest.approx(5 / 8)
+    without_ak = perfect.assign(predicted=perfect["predicted"].where(drawn["original_label"] != "AK", "NV"))
+    assert results.exact_bma(without_ak, drawn) == pytest.approx(4 / 8), "AK, the most frequent, stands for the four"
     always_nv = perfect.assign(predicted="NV")
     assert results.exact_bma(always_nv, drawn) == pytest.approx(1 / 8)
 
