@@ -160,7 +160,8 @@ def test_the_exact_bma_counts_three_classes_as_missed():
     drawn = pd.DataFrame({"image": list("abcdefghi"), "label": label, "original_label": codes})
     perfect = pd.DataFrame({"image": drawn["image"], "predicted": label.astype(str)})
     assert results.exact_bma(perfect, drawn) == pytest.approx(5 / 8)
-    only_ak = perfect.assign(predicted=perfect["predicted"].where(~drawn["original_label"].isin(splits.RAREST[1:]), "NV"))
+    of_the_others = drawn["original_label"].isin(splits.RAREST[1:])
+    only_ak = perfect.assign(predicted=perfect["predicted"].where(~of_the_others, "NV"))
     assert splits.RAREST[0] == "AK" and results.exact_bma(only_ak, drawn) == pytest.approx(5 / 8)
     without_ak = perfect.assign(predicted=perfect["predicted"].where(drawn["original_label"] != "AK", "NV"))
     assert results.exact_bma(without_ak, drawn) == pytest.approx(4 / 8), "AK, the most frequent, stands for the four"
