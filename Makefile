@@ -14,12 +14,13 @@ export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help notebooks thesis test lab tensorboard execute handout book clean
+.PHONY: help notebooks thesis test browser lab tensorboard execute handout book clean
 
 help:
 	@echo "make notebooks    set up .venv, draw the synthetic sample, execute every notebook; results in build/"
 	@echo "make thesis       train everything of the thesis (ISIC_PROFILE=full unless set) and report: runs/…/thesis.html"
 	@echo "make test         unit tests, every notebook through nbval, ruff: what CI runs"
+	@echo "make browser      open the book and JupyterLab in a real browser (Chromium), and look at what they show"
 	@echo "make lab          open the notebooks in JupyterLab"
 	@echo "make tensorboard  watch the runs in TensorBoard"
 	@echo "make execute      re-execute the notebooks in place on the sample, for committing their outputs"
@@ -63,6 +64,10 @@ test: $(INSTALLED)
 	  tests notebooks || status=1; \
 	$(IN_VENV) -m ruff check . || status=1; \
 	exit $$status
+
+browser: $(INSTALLED)
+	@$(ON_SAMPLE) $(IN_VENV) -m isic_utils.sample
+	@$(ON_SAMPLE) ISIC_BROWSER=1 $(IN_VENV) -m pytest tests/test_book.py tests/test_lab.py
 
 lab: $(INSTALLED)
 	$(IN_VENV) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks

@@ -301,7 +301,7 @@ def of_lab() -> pd.DataFrame:
 
 def fine_tuned(name: str) -> bool:
     """Whether the network starts from ImageNet weights in `lab`."""
-    return name not in models.WITHOUT_WEIGHTS
+    return models.MODELS[name].has_weights
 
 
 def tables() -> dict[str, str]:

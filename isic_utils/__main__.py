@@ -9,7 +9,19 @@ from isic_utils import doctor
 if __name__ == "__main__" and sys.argv[1:2] == ["doctor"]:  # at once, since the imports below may be what is broken
     sys.exit(doctor.main(sys.argv[2:]))
 
-from isic_utils import archive, losses, models, processes, profile, protocols, runs, selection, thesis
+from isic_utils import (
+    archive,
+    inference,
+    losses,
+    models,
+    processes,
+    profile,
+    protocols,
+    remedies,
+    runs,
+    selection,
+    thesis,
+)
 from isic_utils.errors import IsicError
 
 # A command is two functions: `add_…` says what it understands, the other does it. `main` calls each `add_…`.
@@ -115,6 +127,8 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         help="stages of the cross-validation, default all five",
     )
     parser.add_argument("--loss", choices=list(losses.OF_MASKS), help="for segmentation; default: both")
+    trained = [name for name, remedy in remedies.REMEDIES.items() if not remedy.afterwards]
+    parser.add_argument("--remedy", choices=trained, help="against skewed classes (lesson 08); default: none")
     parser.set_defaults(run=train)
 
 
@@ -132,8 +146,9 @@ def train(arguments: argparse.Namespace) -> None:
         for stage in (arguments.stages or protocols.STAGES) if crossed else [1]:
             for name in names:
                 run = protocols.train(
-                    arguments.protocol, name, table, photos, settings, arguments.by, seed, stage, arguments.loss
-                )
+                    arguments.protocol, name, table, photos, settings, arguments.by, seed, stage, arguments.loss,
+                    arguments.remedy,
+                )  # fmt: skip
                 if processes.is_main():
                     scores = runs.scores(run).loc[run.headline].drop(["epoch", "loss"])
                     told = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in scores.items())
@@ -155,10 +170,15 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Print the scores of a run."""
-    folder = arguments.folder if arguments.folder.is_dir() else profile.current().runs / arguments.folder
+    print(runs.scores(run_in(arguments.folder), arguments.part).round(4).to_string())
+
+
+def run_in(folder: Path) -> runs.Run:
+    """The run in a folder, which may be given as `python -m isic_utils runs` lists it."""
+    folder = folder if folder.is_dir() else profile.current().runs / folder
     if not (folder / "config.json").exists():
         raise IsicError(f"{folder} is no run's folder: `python -m isic_utils runs` lists those that there are.")
-    print(runs.scores(runs.Run(folder), arguments.part).round(4).to_string())
+    return runs.Run(folder)
 
 
 def add_runs(commands: argparse._SubParsersAction) -> None:
@@ -210,6 +230,67 @@ def add_doctor(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=lambda _: doctor.main([]))
 
 
+def add_predict(commands: argparse._SubParsersAction) -> None:
+    """The command ``predict``."""
+    parser = commands.add_parser(
+        "predict",
+        help="what a trained network says of pictures, and when it would rather have an expert asked",
+        description=(
+            "Say of each picture which diagnoses are likely, how likely a malignant one is, and whether to ask an "
+            "expert; or why the picture is refused (lesson 09). " + inference.STATEMENT
+        ),
+        epilog="Example: python -m isic_utils predict my-pictures --csv answers.csv --save answers",
+    )
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="a JPEG or PNG file, or a folder")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="FOLDER",
+        dest="classifier",
+        help="the run of a classifier, as `python -m isic_utils runs` lists it; default: of those of ISIC_DATA and "
+        "ISIC_PROFILE the one with the best BMA on validation (eight classes before five, by lesion before by picture)",
+    )
+    parser.add_argument(
+        "--masks", type=Path, metavar="FOLDER", help="the run of a U-Net, for contours; default: the best, if any"
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write a table with a row per picture")
+    parser.add_argument(
+        "--save", type=Path, metavar="FOLDER", help="also draw each answer, with contour and heat map, into a folder"
+    )
+    parser.set_defaults(run=predict)
+
+
+def predict(arguments: argparse.Namespace) -> None:
+    """Answer each picture; one that cannot be read does not stop the others."""
+    files = inference.files_of(arguments.pictures)  # before anything is loaded
+    if arguments.save:
+        from isic_utils import figures_second_opinion as drawing  # matplotlib, which no other command needs
+    settings = profile.current()
+    run = run_in(arguments.classifier) if arguments.classifier else inference.best_run(settings)
+    mask_run = run_in(arguments.masks) if arguments.masks else inference.best_mask_run(settings)
+    opinion = inference.assemble(run, mask_run, settings)
+    print(f"Classifier: {run.folder}\nContours: {mask_run.folder if mask_run else 'none, no U-Net is trained'}")
+    print(inference.STATEMENT + (f" {inference.SYNTHETIC}" if opinion.synthetic else ""), end="\n\n", flush=True)
+    rows, unreadable = [], 0
+    for number, file in enumerate(files, start=1):
+        try:
+            picture = inference.read(file)
+        except IsicError as error:
+            print(error, file=sys.stderr, flush=True)
+            unreadable += 1
+            rows.append(inference.unreadable_row(str(file), error))
+            continue
+        said = inference.answer(opinion, picture)
+        rows.append(inference.row_of(str(file), said))
+        print(f"{file}: {inference.summary(said)}", flush=True)
+        if arguments.save:
+            drawing.save(opinion, picture, said, arguments.save / f"{number:0{len(str(len(files)))}d}-{file.stem}.png")
+    if arguments.csv:
+        inference.write_csv(arguments.csv, inference.table_of(rows, opinion))
+    if unreadable:
+        raise IsicError(f"{unreadable:,} of {len(files):,} pictures cannot be read (see above).")
+
+
 def describe(names: dict[str, str]) -> list[str]:
     """Names with their explanations, for argparse, which takes a per cent sign for its own."""
     return [f"{name}: {text.replace('%', '%%')}" for name, text in names.items()]
@@ -231,7 +312,16 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="python -m isic_utils COMMAND --help explains a command.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_download, add_prepare, add_train, add_thesis, add_evaluate, add_runs, add_doctor):
+    for add in (
+        add_download,
+        add_prepare,
+        add_train,
+        add_thesis,
+        add_evaluate,
+        add_predict,
+        add_runs,
+        add_doctor,
+    ):
         add(commands)
     chosen = parser.parse_args(arguments)
     try:

@@ -8,24 +8,15 @@ these pictures: they are for the end.
 import numpy as np
 import pandas as pd
 
-from isic_utils import answers, masks, metrics, pictures, runs, tables
+from isic_utils import answers, calibration, masks, metrics, pictures, runs, tables
 from isic_utils.profile import Profile
 from isic_utils.runs import Run
 from isic_utils.tables import CODES, UNKNOWN
 
 
-def unknown_score(calibrated: np.ndarray) -> np.ndarray:
-    """How much speaks for "none of the classes": 1 minus the largest calibrated probability, float [n].
-
-    As the ninth column it wins where no class has at least one half. Hendrycks and Gimpel 2017, arXiv:1610.02136.
-    calibrated: [n, classes] from 0 to 1.
-    """
-    return 1 - calibrated.max(axis=1)
-
-
 def answer_2019(run: Run, settings: Profile) -> pd.DataFrame:
     """What a run of eight classes answers to ISIC 2019's test set: image, label, weight, the calibrated probability of
-    each class, and UNK (`unknown_score`). Kept in the run's folder, and read from there the next time.
+    each class, and UNK (`calibration.unknown_score`). Kept in the run's folder, and read from there the next time.
 
     Raises IsicError if the test set is not in ``settings.data`` (`tables.isic2019_test`).
     """
@@ -37,10 +28,13 @@ def answer_2019(run: Run, settings: Profile) -> pd.DataFrame:
     table = table[table["image"].isin(photos.images)]  # those that can be read
     validation = run.predictions("validation")
     true, _ = runs.class_numbers(validation, CODES)
-    warmth = answers.temperature(validation[CODES].to_numpy(), true)
-    calibrated = answers.cooled(answers.probabilities(run, photos, table["image"]), warmth)
+    temperature = calibration.fit_temperature(validation[CODES].to_numpy(), true)
+    answered = answers.probabilities(run, photos, table["image"]).astype(float)  # as they are read back
+    calibrated = calibration.soften(answered, temperature)
     result = table[["image", "label", "weight"]].astype({"label": str}).reset_index(drop=True)
-    result = result.join(pd.DataFrame(calibrated, columns=CODES).assign(**{UNKNOWN: unknown_score(calibrated)}))
+    result = result.join(
+        pd.DataFrame(calibrated, columns=CODES).assign(**{UNKNOWN: calibration.unknown_score(calibrated)})
+    )
     runs.write_csv(run.folder / "official_2019.csv", result)
     return result
 

@@ -355,6 +355,7 @@ def batches(
     batch_size: int,
     device: torch.device | str = "cpu",
     seed: int | None = None,
+    vary: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batch after batch of pictures, float [n, 3, height, width] from 0 to 1, and what is to be said of them, on the
     device: their labels, integer [n], or without labels their masks, float [n, 1, height, width], 1 on the lesion.
@@ -362,14 +363,16 @@ def batches(
     rows: where the pictures are in `pictures.pixels`; labels: their classes, in the same order; None: the masks of
     `load_pairs`.
     seed: None takes the pictures in order and as they are (validation, test); a number shuffles and augments them
-    (training), and the same number always in the same way. The batches are as equal in size as they can be, at most
-    `batch_size`.
+    (training), and the same number always in the same way.
+    vary: changes augmented pictures once more (`augmentation.strongly`), of which there are no masks. The batches are
+    as equal in size as they can be, at most `batch_size`.
     """
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     order = np.arange(len(rows)) if seed is None else torch.randperm(len(rows), generator=generator).numpy()
     for chosen in np.array_split(order, number_of_batches(len(rows), batch_size)):
         pixels = torch.from_numpy(pictures.take(rows[chosen])).to(device).permute(0, 3, 1, 2)
         x = augment(pixels, generator) if generator else pixels[:, :3].float().div_(255)
+        x = vary(x, generator) if generator and vary else x
         yield x, (pixels[:, 3:] > 127).float() if labels is None else torch.from_numpy(labels[chosen]).to(device)
 
 

@@ -33,6 +33,10 @@ class Profile:
     slim: whether the networks are built with a fraction of their channels (`models.classifier`).
     pretrained: True, False, or None for each model's own default (`models.MODELS`).
     data, cache, runs: the folders with the data, the decoded pictures and the trained runs.
+    strong_augmentation: whether a classifier's training pictures are also turned, zoomed and coloured
+    (`augmentation.strongly`).
+    averaging: how much of the mean of the weights so far a step keeps, e.g. 0.999; that mean is then what validates and
+    is kept. 0: no mean, the last weights count.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Profile:
     data: Path
     cache: Path
     runs: Path
+    strong_augmentation: bool = False
+    averaging: float = 0.0
 
     @property
     def data_name(self) -> str:

@@ -57,15 +57,16 @@ def train(
     seed: int = 0,
     stage: int = 1,
     loss: str | None = None,
+    remedy: str | None = None,
 ) -> Run:
     """Train a model by a protocol, or find it trained.
 
     table, photos: as `prepare` returns them; by: "picture" or "lesion"; stage: of the cross-validation, whose first is
-    the run of the standard protocol; loss: of a U-Net. Raises IsicError for a model that the protocol does not train,
-    for a stage that is not from 1 to 5, for ``by="lesion"`` with masks, whose pictures have no lesion_id, and as
-    `training.fit` does.
+    the run of the standard protocol; loss: of a U-Net; remedy: of a classifier (`remedies.REMEDIES`). Raises
+    IsicError for a model that the protocol does not train, for a stage that is not from 1 to 5, for ``by="lesion"``
+    with masks, whose pictures have no lesion_id, and as `training.fit` does.
     """
-    return training.fit(*arranged(protocol, model, table, photos, settings, by, seed, stage, loss))
+    return training.fit(*arranged(protocol, model, table, photos, settings, by, seed, stage, loss, remedy))
 
 
 def find(
@@ -78,15 +79,16 @@ def find(
     seed: int = 0,
     stage: int = 1,
     loss: str | None = None,
+    remedy: str | None = None,
 ) -> Run:
     """The run that `train` returns for the same arguments, as far as it has come: nothing is trained (`Run.finished`).
 
     Raises IsicError as `train` does for what cannot be trained.
     """
-    return training.find(*arranged(protocol, model, table, photos, settings, by, seed, stage, loss))
+    return training.find(*arranged(protocol, model, table, photos, settings, by, seed, stage, loss, remedy))
 
 
-def arranged(protocol, model, table, photos, settings, by, seed, stage, loss) -> tuple:
+def arranged(protocol, model, table, photos, settings, by, seed, stage, loss, remedy) -> tuple:
     """What `training.fit` and `training.find` are given, in their order, for a protocol's arguments (see `train`)."""
     check_model(protocol, model)
     if stage not in STAGES or (stage != 1 and protocol != "cross-validation"):
@@ -103,7 +105,7 @@ def arranged(protocol, model, table, photos, settings, by, seed, stage, loss) ->
         parts, protocol = splits.standard(table, by, seed), "standard"
     else:
         parts, number = splits.cross_validation(table, by, seed)[stage], stage
-    return model, table, parts, photos, settings, protocol, by, seed, number, None, loss
+    return model, table, parts, photos, settings, protocol, by, seed, number, None, loss, remedy
 
 
 def balanced_settings(settings: Profile) -> Profile:

@@ -13,8 +13,9 @@ import torch
 from matplotlib.figure import Figure
 
 import isic_utils
-from isic_utils import figures, masks, metrics, pictures, processes, protocols, published, results, runs, tables
+from isic_utils import figures, masks, metrics, pictures, protocols, published, results, runs, splits, tables
 from isic_utils.models import TITLES
+from isic_utils.profile import Profile
 from isic_utils.results import Found, Step
 
 NAME = "thesis.html"
@@ -25,7 +26,8 @@ h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 div.wide { overflow-x: auto; } img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: 0.85rem; } caption { text-align: left; }
 th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
-tbody th { text-align: left; } thead th { background: #f3f3f3; border-left: 1px solid #fff; }
+thead th { background: #f3f3f3; border-left: 1px solid #fff; } thead th[colspan] { text-align: left; }
+tbody th { text-align: left; position: sticky; left: 0; background: #fff; }
 p.warning { border-left: 0.3rem solid #D55E00; padding: 0.4rem 0.8rem; background: #fbf1ec; }
 p.note, dl { color: #444; } dt { font-weight: bold; }
 """
@@ -37,8 +39,8 @@ NOTES = {  # what a reader must know to compare the two halves
     results.intervals: "VGG16's published accuracy is its BMA by mistake. low and high: normal formula, as if pictures "
     "were independent; lesions: a bootstrap of whole lesions (lesson 06).",
     results.cross_validation: "Stage 1 is the run of the standard protocol, there and here.",
-    results.leaderboard_2019: "The published BMA of the thesis's models is a cross-validation on training pictures; "
-    "the leaderboard's is that of a hidden test set with a ninth class. Compare it with the last column only.",
+    results.leaderboard_2019: "The published BMA of the thesis's models is a cross-validation on training pictures, "
+    "the leaderboard's that of a hidden test set with a ninth class. Compare it with the column of nine classes only.",
     results.segmentation: "The thesis gives the plain mean, the leaderboard the one that counts an index below 0.65 as "
     f"0. Two experts agree with {published.EXPERTS_JACCARD} (arXiv:1902.03368).",
 }
@@ -49,16 +51,19 @@ def write(found: Found, plan: list[Step], failed: dict[str, str]) -> Path:
 
     plan: the trainings that belong to it; failed: what could not be done, in words -> why.
     """
-    settings = found.settings
-    file = settings.runs / f"{settings.data_name}-{settings.name}" / NAME
-    if processes.is_main():
-        text = page(found, plan, failed)
-        runs.write(
-            file,
-            lambda partial: partial.write_text(text, encoding="utf-8"),
-            remedy="free disk space or choose another folder with ISIC_RUNS, then start again",
-        )
+    file = place(found.settings)
+    text = page(found, plan, failed)
+    runs.write(
+        file,
+        lambda partial: partial.write_text(text, encoding="utf-8"),
+        remedy="free disk space or choose another folder with ISIC_RUNS, then start again",
+    )
     return file
+
+
+def place(settings: Profile) -> Path:
+    """The report's file."""
+    return settings.runs / f"{settings.data_name}-{settings.name}" / NAME
 
 
 def page(found: Found, plan: list[Step], failed: dict[str, str]) -> str:
@@ -71,7 +76,7 @@ def page(found: Found, plan: list[Step], failed: dict[str, str]) -> str:
         rows = results.shown(table(found), found)
         parts += [f"<h2>{html.escape(title)}</h2>", as_html(rows), f'<p class="note">{html.escape(NOTES[table])}</p>']
         for figure, alt in figures_of(table, found):
-            parts.append(image(figure, alt))
+            parts.append(image(figure, alt, found.settings.synthetic))
     parts += ["<h2>The trainings</h2>", as_html(trainings(found, plan))]
     title = f"Thesis, {found.settings.data_name}, {found.settings.name}"
     return (
@@ -99,7 +104,7 @@ def facts(found: Found) -> list[str]:
     rows = {
         "Data": data,
         "Profile": f"{settings.name}: {sizes}; {networks}",
-        "Split": "by picture, as in the thesis: pictures of one lesion may lie on both sides, and flatter (lesson 06)",
+        "Split": "by picture, as in the thesis; pictures of a lesion may lie on both sides, which flatters (lesson 06)",
         "Checkpoint": "the one with the best validation BMA, or Jaccard index; the thesis does not say which it took",
         "Trained on": ", ".join(devices) or "nothing yet",
         "Versions": f"{versions}, pandas {pd.__version__}",
@@ -167,8 +172,9 @@ def recalls(found: Found) -> tuple[Figure, str]:
         TITLES[name]: metrics.per_class_recall(*run.true_and_predicted(), len(tables.CODES))
         for name, run in found.standard().items()
     }
-    figure = figures.recall_dots(pd.DataFrame(recall, index=tables.CODES), found.table["label"].value_counts())
-    return figure, "Recall of each class for each network of the standard protocol, with the number of pictures."
+    trains = splits.standard(found.table) == "train"
+    figure = figures.recall_dots(pd.DataFrame(recall, index=tables.CODES), found.table["label"][trains].value_counts())
+    return figure, "Recall of each class for each network, with the number of pictures that it learnt from."
 
 
 def stages(found: Found) -> tuple[Figure, str]:
@@ -181,7 +187,8 @@ def stages(found: Found) -> tuple[Figure, str]:
                 style = dict(color=figures.COLOURS[number - 1], label=f"stage {number}" if place == 0 else None)
                 axis.plot(place + (number - 3) / 12, row[number], figures.MARKERS[number - 1], **style)
             axis.plot([place - 0.3, place + 0.3], [row["mean"]] * 2, "k-", linewidth=2)
-        axis.set_xticks(range(len(table)), [name.replace(" ", "\n", 1) for name in table.index], fontsize=8)
+        axis.set_xticks(range(len(table)), [name.replace(" ", "\n", 1).replace("-", "-\n") for name in table.index])
+        axis.tick_params(axis="x", labelsize=8)
         axis.set(title=half, ylim=(0, 1))
     axes[0].set_ylabel("BMA")
     axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -206,8 +213,10 @@ def two_masks(found: Found) -> list[tuple[Figure, str]]:
     return [(figure, f"Test pictures with the true outline and the U-Net's: {', '.join(titles)}.")]
 
 
-def image(figure: Figure, alt: str) -> str:
-    """A figure as an HTML image that carries its pixels with it; the figure is closed."""
+def image(figure: Figure, alt: str, synthetic: bool) -> str:
+    """A figure as an HTML image that carries its pixels with it; the figure is closed. synthetic: says so below."""
+    if synthetic:
+        figure.supxlabel("synthetic sample, drawn by code", fontsize=7, color="0.45", x=0.995, ha="right")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)

@@ -73,7 +73,7 @@ def find(settings: Profile, steps: Iterable[Step]) -> Found:
     for step in steps:
         if step.protocol in missing:
             continue
-        kind = "segmentation" if step.protocol == "segmentation" else "standard"  # whose pictures they are
+        kind = pictures_of(step)
         try:
             if kind not in prepared:
                 prepared[kind] = protocols.prepare(kind, settings)
@@ -86,6 +86,11 @@ def find(settings: Profile, steps: Iterable[Step]) -> Found:
     if "standard" in prepared:
         table = prepared["standard"][0]
     return Found(settings, found, table, missing)
+
+
+def pictures_of(step: Step) -> str:
+    """The protocol whose table and pictures a step takes: all of ISIC 2019's have those of the standard one."""
+    return "segmentation" if step.protocol == "segmentation" else "standard"
 
 
 def models_in(found: Found) -> list[str]:

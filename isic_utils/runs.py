@@ -1,6 +1,6 @@
 """A run is a folder: everything that determined the result, and everything from which the course's tables are made.
 
-``runs/<data>-<profile>/<protocol>-<by>/<model>[-<loss>]/seed<k>[/stage<i>]`` holds
+``runs/<data>-<profile>/<protocol>-<by>/<model>[-<loss or remedy>]/seed<k>[/stage<i>]`` holds
 
 - ``config.json``: model, sizes, learning rate, split, data, seed, and the versions and device it was made with;
 - ``history.csv``: a row per epoch; ``seconds.csv``: how long each took; TensorBoard's events;

@@ -5,6 +5,7 @@ balanced protocol, then the cross-validation stage by stage, and at last the off
 Stopped at any moment, it goes on from there: finished runs are found, half-trained ones continue.
 """
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,32 +35,34 @@ def reproduce(settings: Profile, train: bool = True) -> tuple[Path, dict[str, st
     """
     found = results.find(settings, [*plan(), *BESIDES])
     failed: dict[str, str] = {}
-    file = report.write(found, plan(), failed)
+    file = write_report(found, failed)
     say(f"The report: {file}")
     if not train:
         return file, {}
+    prepare = functools.cache(lambda protocol: protocols.prepare(protocol, settings))
     for number, step in enumerate(plan(), start=1):
         if step in found.runs:
             continue
         say(f"[{number}/{len(plan())}] {step}")
         try:
-            run = protocols.train(
-                step.protocol,
-                step.model,
-                *protocols.prepare(step.protocol, settings),
-                settings,
-                stage=step.stage,
-            )
+            prepared = prepare(results.pictures_of(step))
+            run = protocols.train(step.protocol, step.model, *prepared, settings, stage=step.stage)
         except IsicError as error:
             failed[str(step)] = str(error)
             say(f"  not done: {error}")
         else:
             found = replace(found, runs=found.runs | {step: run})
-        report.write(found, plan(), failed)
-    if processes.is_main():  # one card is enough to answer
+        write_report(found, failed)
+    if processes.is_main():
         failed |= answer_official(found)
-    report.write(found, plan(), failed)
-    return file, failed
+    return write_report(found, failed), failed
+
+
+def write_report(found: Found, failed: dict[str, str]) -> Path:
+    """Write the report; where several processes train together, only the main one does."""
+    if processes.is_main():
+        return report.write(found, plan(), failed)
+    return report.place(found.settings)
 
 
 def say(text: str) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import math
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ import pandas as pd
 import torch
 from filelock import FileLock
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
-from isic_utils import losses, models, processes, runs, splits, tasks
+from isic_utils import augmentation, losses, models, processes, remedies, runs, splits, tasks
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches, number_of_batches
 from isic_utils.processes import accelerator
@@ -45,6 +47,7 @@ def fit(
     stage: int | None = None,
     learning_rate: float | None = None,
     loss: str | None = None,
+    remedy: str | None = None,
     progress: bool = True,
 ) -> Run:
     """Train a model by the protocol of thesis §5.2 (a classifier) or §5.5 (a U-Net) and return its run.
@@ -56,6 +59,8 @@ def fit(
     augmentation.
     learning_rate: the peak; None takes `LEARNING_RATE`.
     loss: for a U-Net, one of `losses.OF_MASKS`; None: cross-entropy for classes, "both" for masks.
+    remedy: for a classifier, one of `remedies.REMEDIES`; None: plain cross-entropy. It changes what is trained on, and
+    not how the parts are scored.
 
     A finished run is returned at once, an interrupted one continues to exactly the result it would have had, and one
     with another config gets another folder. Raises IsicError if the loss is no longer finite, memory runs out (both say
@@ -63,8 +68,10 @@ def fit(
     """
     task = tasks.of(name, table, loss)
     data = {part: select(table, parts, pictures, part, task) for part in splits.PARTS}
-    config = configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss)
-    place = runs.place(settings, protocol, by, name, seed, stage, config.get("loss"))
+    config = configuration(
+        name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss, remedy
+    )
+    place = place_of(config, settings)
     run, finished = look(place, config)
     if finished:
         return run
@@ -126,10 +133,20 @@ def find(
     stage: int | None = None,
     learning_rate: float | None = None,
     loss: str | None = None,
+    remedy: str | None = None,
 ) -> Run:
     """The run that `fit` returns for the same arguments, as far as it has come: nothing is trained (`Run.finished`)."""
-    config = configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss)
-    return Run(runs.find(runs.place(settings, protocol, by, name, seed, stage, config.get("loss")), config))
+    config = configuration(
+        name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss, remedy
+    )
+    return Run(runs.find(place_of(config, settings), config))
+
+
+def place_of(config: dict, settings: Profile) -> Path:
+    """Where the run with this config belongs, unless another one lies there (`runs.find`)."""
+    special = config.get("loss") or config.get("remedy", {}).get("name")
+    names = (config[name] for name in ("protocol", "by", "model", "seed", "stage"))
+    return runs.place(settings, *names, special)
 
 
 def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: Pictures, progress: bool) -> None:
@@ -148,6 +165,8 @@ def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: 
     trained = processes.together(model)
     optimizer = torch.optim.AdamW(model.parameters(), config["learning_rate"], weight_decay=WEIGHT_DECAY, fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=mixed.fast_dtype == torch.float16)
+    average = mean_of_weights(model, config)
+    answering = average.module if average else model  # validates, and is kept
 
     state = {"epoch": 0, "history": [], "seconds": []}
     if processes.as_main_says((run.folder / "last.pt").exists):
@@ -155,6 +174,8 @@ def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: 
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
+        if average:
+            average.load_state_dict(state["average"])
 
     title = models.TITLES[config["model"]]
     done, total = state["epoch"] * steps, config["epochs"] * steps
@@ -162,18 +183,18 @@ def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: 
     events = SummaryWriter(run.folder, purge_step=state["epoch"] + 1) if main else contextlib.nullcontext()
     with events as board, bar:
         if main and state["epoch"] == 0:
-            first, _ = next(batches(pictures, *data["train"], size, seed=epoch_seed(config["seed"], 1)))
+            first, _ = next(training_batches(config, data["train"], pictures, "cpu", epoch=1))
             board.add_images("training pictures, augmented", first[:16], 1)
         for epoch in range(state["epoch"] + 1, config["epochs"] + 1):
             start = time.perf_counter()
-            seed = epoch_seed(config["seed"], epoch)
-            torch.manual_seed(seed)  # dropout
+            torch.manual_seed(epoch_seed(config["seed"], epoch))  # dropout
             rates = learning_rates(epoch, config["epochs"], steps, config["learning_rate"])
-            part = batches(pictures, *data["train"], size, device, seed)
+            part = training_batches(config, data["train"], pictures, device, epoch)
+            loss = training_loss(config, task, data["train"], epoch)
             train_loss = train_one_epoch(
-                trained, optimizer, scaler, mixed, part, rates, bar, task.loss, at_once(config)
+                trained, optimizer, scaler, mixed, part, rates, bar, loss, at_once(config), average
             )
-            predictions = predict_part(task, model, mixed, config, data["validation"], pictures)
+            predictions = predict_part(task, answering, mixed, config, data["validation"], pictures)
             validation_loss = float(predictions["loss"].mean())
             if not math.isfinite(train_loss + validation_loss):
                 raise IsicError(
@@ -194,38 +215,71 @@ def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: 
             if main:
                 write_events(board, row)
                 part = batches(pictures, *data["validation"], at_once(config), device)  # read if the task asks for it
-                task.write_events(board, epoch, predictions, model, mixed, part)
+                task.write_events(board, epoch, predictions, answering, mixed, part)
                 state |= {
                     "epoch": epoch,
                     "model": model.state_dict(),
                     "optimizer": optimizer.state_dict(),
                     "scaler": scaler.state_dict(),
                 }
-                write_epoch(run, state)
+                if average:
+                    state["average"] = average.state_dict()
+                write_epoch(run, state, answering.state_dict())
 
 
-def write_epoch(run: Run, state: dict) -> None:
+def training_batches(config: dict, data: tuple, pictures: Pictures, device, epoch: int):
+    """The augmented batches of an epoch, as the run's remedy wants them. data: as `select` returns it."""
+    rows, labels = data
+    seed = epoch_seed(config["seed"], epoch)
+    vary = augmentation.strongly if config.get("strong_augmentation") else None
+    if "remedy" not in config:
+        return batches(pictures, rows, labels, config["batch_size"], device, seed, vary)
+    remedy = remedies.named(config["remedy"]["name"])
+    seen = remedy.draw(labels, config["seed"], epoch)
+    part = batches(pictures, rows[seen], labels[seen], config["batch_size"], device, seed, vary)
+    return remedies.mixup(part, remedy.mixup, len(config["classes"]), seed) if remedy.mixup else part
+
+
+def training_loss(config: dict, task, data: tuple, epoch: int) -> Callable:
+    """The loss of an epoch: the run's remedy's, or the task's own. data: as `select` returns it."""
+    if "remedy" not in config:
+        return task.loss
+    counts = np.bincount(data[1], minlength=len(config["classes"]))
+    return remedies.loss_at(remedies.named(config["remedy"]["name"]), epoch, config["epochs"], counts)
+
+
+def mean_of_weights(model: nn.Module, config: dict) -> AveragedModel | None:
+    """The moving mean of a model's weights over the steps, if the config asks for it: mean ← d · mean + (1 - d) ·
+    weights, with d as ``averaging``. The idea of a mean is that of Polyak and Juditsky 1992, doi:10.1137/0330046."""
+    if "averaging" not in config:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config["averaging"]), use_buffers=True)
+
+
+def write_epoch(run: Run, state: dict, weights: dict) -> None:
     """Keep an epoch: the weights of the checkpoints whose best it is, the history, and what it takes to continue.
 
-    state: history and seconds (a dictionary per epoch), epoch, and the states of model, optimizer and scaler.
+    state: history and seconds (a dictionary per epoch), epoch, and the states of model, optimizer and scaler; weights:
+    of the model that has validated.
     """
     history = pd.DataFrame(state["history"]).set_index("epoch")
     for metric, file in run.checkpoints.items():
         if runs.best_epoch(history, metric) == state["epoch"]:
-            runs.write_weights(file, state["model"])
+            runs.write_weights(file, weights)
     runs.write_csv(run.folder / "history.csv", history.reset_index())
     runs.write_csv(run.folder / "seconds.csv", pd.DataFrame(state["seconds"]))
     runs.write_weights(run.folder / "last.pt", state)  # last: only now does the epoch count as done
 
 
 def train_one_epoch(
-    model, optimizer, scaler, mixed, part, rates, bar=None, loss=losses.class_cross_entropy, at_once=None
+    model, optimizer, scaler, mixed, part, rates, bar=None, loss=losses.class_cross_entropy, at_once=None, average=None
 ) -> float:
     """One pass over the training part: forward, backward, step for each batch.
 
     part: yields (pictures, truth); rates: the learning rate of each step; mixed: the context of the forward pass;
     loss: takes logits and truth and returns a value for each picture.
     at_once: how many pictures of a batch are in memory at a time; their slopes add up to the batch's. None: all.
+    average: the moving mean of the weights, which each step moves; None: there is none.
     Of several processes each works on its share, and backward() gives all of them the mean of their slopes.
     Returns the mean loss over the pictures, each taken when it was seen; it ends early if that is no longer finite.
     """
@@ -244,6 +298,8 @@ def train_one_epoch(
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
+        if average is not None:
+            average.update_parameters(model)
         seen += len(y)
         if bar is not None:
             bar.update()
@@ -386,7 +442,9 @@ def select(
     return pictures.rows(chosen["image"]), labels
 
 
-def configuration(name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss) -> dict:
+def configuration(
+    name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss, remedy
+) -> dict:
     """Everything that determines a run's result, as plain values."""
     task = tasks.of(name, table, loss)
     pretrained = models.starts_from(name, models.if_it_has_weights(name, settings.pretrained), settings.slim)
@@ -407,7 +465,23 @@ def configuration(name, table, parts, pictures, settings, protocol, by, seed, st
         "pictures": pictures.digest,
         "split": runs.digest(split.sort_values("image").to_csv(index=False)),
         "parts": {part: int((parts == part).sum()) for part in splits.PARTS},
+        **extras(name, settings, remedy),
     }
+
+
+def extras(name: str, settings: Profile, remedy: str | None) -> dict:
+    """What a config says of a remedy, strong augmentation and averaging, where a classifier's run has them.
+
+    Raises IsicError for a remedy that training does not know, or of a U-Net.
+    """
+    if name in models.SEGMENTERS:
+        if remedy is not None:
+            raise IsicError(f"{name} draws masks: leave out remedy={remedy!r}, which is for classes.")
+        return {}
+    changes = remedies.description(remedies.for_training(remedy))
+    wanted = {"strong_augmentation": settings.strong_augmentation, "averaging": settings.averaging}
+    extra = {key: value for key, value in wanted.items() if value}
+    return ({"remedy": {"name": remedy, **changes}} if changes else {}) | extra
 
 
 def schedule(task, pretrained: str, settings: Profile, learning_rate: float | None) -> dict:

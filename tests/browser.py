@@ -1,9 +1,10 @@
 """A real browser for tests: the system's Chromium, led by Playwright.
 
-Playwright, and what makes the book, are installed into build/, once. Where they or a Chromium cannot be had, a test
-that needs them is skipped, and says why.
+`make browser` runs the tests that need one; others skip them, since they take minutes. Playwright, and what makes the
+book, are installed into build/, once. Where they or a Chromium cannot be had, a test is skipped, and says why.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from filelock import FileLock
 PROJECT = Path(__file__).resolve().parent.parent
 PLAYWRIGHT = PROJECT / "build" / "playwright"
 BOOK = PROJECT / "build" / "book-packages"
+ASKED_FOR = bool(os.environ.get("ISIC_BROWSER"))
+NOT_ASKED_FOR = "tests in a browser take minutes: make browser runs them"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
@@ -45,6 +48,8 @@ def book_packages() -> Path:
 @pytest.fixture(scope="module")
 def chromium():
     """A running Chromium (playwright.sync_api.Browser)."""
+    if not ASKED_FOR:
+        pytest.skip(NOT_ASKED_FOR)
     if CHROMIUM is None:
         pytest.skip("there is no Chromium or Chrome on this machine")
     place = str(installed(PLAYWRIGHT, ["playwright>=1.50"]))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from archives import names
 
-from isic_utils import exercises, splits, tables
+from isic_utils import exercises, heads, losses, remedies, splits, tables
 from isic_utils.exercises import answers
 
 FIXED = [
@@ -84,6 +84,36 @@ TYPICAL_MISTAKES = [
     ("07.4", 0.5, "picture by picture"),
     ("07.5", "Test", "test no longer"),
     ("07.5", "train", "these very masks"),
+    ("08.1", 20, "share the say"),
+    ("08.1", 0.02, "has to be scaled"),
+    ("08.1", 2.149, "mean over the classes"),
+    ("08.1", 16, "how much more"),
+    ("08.2", 92.45, "per cent"),
+    ("08.2", 10, "add up to 1"),
+    ("08.2", 0.0755, "NV's"),
+    ("08.2", 0.0051, "multiplying favours"),
+    ("08.3", (1000, 993.3), "other way round"),
+    ("08.3", [0.9933, 1000], "divided by 1 - β"),
+    ("09.1", 0.8808, "without temperature"),
+    ("09.1", 0.982, "divides them"),
+    ("09.1", 0.4404, "not the probability"),
+    ("09.2", 0.0, "too sure in one bin"),
+    ("09.2", 0.125, "different numbers"),
+    ("09.2", 0.25, "not a sum"),
+    ("09.3", 0.95, "that is found"),
+    ("09.3", 0.0095, "with an alarm"),
+    ("09.3", 0.655, "half of all lesions"),
+    ("09.4", 0.5, "validation"),
+    ("09.5", 1.0, "no width"),
+    ("09.5", 0.49, "*missed*"),
+    ("10.1", 0.63, "leaves the ninth recall out"),
+    ("10.1", 0.70875, "other way round"),
+    ("10.2", 0.2475, "least loss of the published accuracy"),
+    ("10.2", 0.935, "for one picture"),
+    ("10.2", 0.0967, "share of the others"),
+    ("10.3", 0.5, "mean of the logarithms"),
+    ("10.4", 0.75, "more than any choice"),
+    ("10.4", 1 / 3, "at least one of the five"),
     ("11.1", 2.3026, "that is the sum"),
     ("11.1", 0.1, "probability of the sentence"),
     ("11.1", 0.7675, "full stop is a word too"),
@@ -126,6 +156,21 @@ def make_run() -> SimpleNamespace:
     return SimpleNamespace(config={"classes": ["MEL", "NV", "BCC"]}, predictions=lambda: predictions)
 
 
+def make_race() -> tuple:
+    """96 pictures of eight classes with five features each, and one seed."""
+    table = make_table().iloc[:0].reindex(range(96)).assign(image=names(96), lesion_id=names(96))
+    table["label"] = pd.Categorical(tables.CODES * 12, tables.CODES, ordered=True)
+    seen = np.random.default_rng(0).normal(size=(96, 5)) + table["label"].cat.codes.to_numpy()[:, np.newaxis]
+    return table, seen.astype(np.float32), [0]
+
+
+def make_answers() -> tuple[list[np.ndarray], np.ndarray]:
+    """Two networks' probabilities of three classes for four pictures, and the truth."""
+    first = [[0.6, 0.3, 0.1], [0.60, 0.39, 0.01], [0.2, 0.7, 0.1], [0.7, 0.2, 0.1]]
+    second = [[0.5, 0.3, 0.2], [0.001, 0.3, 0.699], [0.1, 0.2, 0.7], [0.8, 0.1, 0.1]]
+    return [np.array(first), np.array(second)], np.array([0, 1, 1, 2])
+
+
 TABLE = make_table()
 HANDED_OVER = {
     "01.4": pd.DataFrame({"share": [0.1, 0.2, 0.6]}),
@@ -134,6 +179,10 @@ HANDED_OVER = {
     "05.3": pd.DataFrame({"label": pd.Categorical(tables.CODES * 2 + ["NV"] * 24, tables.CODES)}),
     "05.5": pd.Series({"NV": 263, "MEL": 200, "DF": 137}),
     "07.4": (np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool), np.array([[[0.9, 0.4, 0.2, 0]], [[0.4, 0.4, 0.2, 0]]])),
+    "08.4": make_race(),
+    "09.4": (np.arange(1, 11) / 10, np.arange(10) >= 5, np.array([0.6, 0.7, 0.71, 0.1, 0.9])),
+    "10.3": make_answers(),
+    "10.4": make_answers(),
     "11.4": (pd.DataFrame({"class": ["NV", "NV", "NV", "MEL"]}), pd.DataFrame({"class": ["NV", "NV", "NV", "NV"]})),
     "06.5": pd.DataFrame(
         {
@@ -178,8 +227,11 @@ RIGHT_BY_HAND = {
     "05.3": 1 - 8 * 2 / 40,  # the smallest class has 2
     "05.5": 263 / 600,
     "07.4": (1 + 1 / 2) / 2,  # two pixels of two; two of which one is right
+    "09.4": 3 / 5,  # four of the five malignant ones are at 0.7 or above, as are three of five test pictures
     "11.4": 1 / 2,  # NV 1, MEL 0; the accuracy is 3/4
     "06.5": 1 / 2 - 1 / 4,  # seen: NV 1, MEL 0; not seen: NV a half, MEL 0
+    "10.3": 2 / 3,  # classes 0 and 1 whole; with the plain mean one half, for class 1 loses a picture
+    "10.4": 1 / 2,  # class 0 whole, of class 1 one of two, of class 2 none
 }
 
 
@@ -189,6 +241,15 @@ def test_an_answer_that_is_worked_out_from_the_data(number, right, capsys):
     assert "not yet" in said(capsys, number, right + 0.02, *handed_over(number))
     if right < 1:
         assert "per cent" in said(capsys, number, 100 * right, *handed_over(number))
+
+
+def test_the_grid_extended_by_a_line(capsys):
+    race = HANDED_OVER["08.4"]
+    root = {"mine": remedies.Remedy(loss=lambda z, y, n: losses.weighted(z, y, n, n.rsqrt()))}
+    right = heads.scores(heads.grid(*race, root), "validation")["BMA"].mean()
+    assert "right!" in said(capsys, "08.4", right, race)
+    assert "that is another value" in said(capsys, "08.4", right - 0.01, race)
+    assert "per cent" in said(capsys, "08.4", 100 * right, race)
 
 
 def test_the_share_seen_in_training(capsys):

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import PROJECT, chromium  # noqa: F401, a fixture
+from browser import ASKED_FOR, NOT_ASKED_FOR, PROJECT, chromium  # noqa: F401, a fixture
 
 from isic_utils import profile
 
+pytestmark = pytest.mark.skipif(not ASKED_FOR, reason=NOT_ASKED_FOR)
 LESSONS = PROJECT / "notebooks"
 START, RUN, STEP = (
     90,

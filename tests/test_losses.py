@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn import metrics as sklearn_metrics
 from torch import nn
+from torchvision.ops import sigmoid_focal_loss
 
 from isic_utils import losses
 
@@ -142,3 +143,84 @@ def test_there_are_four_and_both_is_the_sum():
     logits = predicted - 0.3
     whole = losses.mask_cross_entropy(logits, mask) + losses.soft_jaccard(logits, mask)
     assert torch.equal(losses.OF_MASKS["both"](logits, mask), whole)
+
+
+# Losses for skewed classes
+
+COUNTS = torch.tensor([100.0, 30.0, 10.0, 2.0])
+CLASSES = st.integers(1, 6).flatmap(
+    lambda n: st.tuples(
+        arrays.arrays(np.float32, (n, 4), elements=st.floats(-20, 20, width=32)),
+        arrays.arrays(np.int64, (n,), elements=st.integers(0, 3)),
+    )
+)
+
+
+def remedy_by_hand(name: str, z: np.ndarray, label: int) -> float:
+    """The formulas for one picture, written out."""
+    n = COUNTS.numpy().astype(float)
+    p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+    if name == "focal":
+        return (1 - p[label]) ** 2 * -math.log(p[label])
+    if name == "logit_adjusted":
+        prior = n / n.sum()
+        return -math.log(prior[label] * p[label] / (prior * p).sum())
+    weight = 1 / n if name == "class_weighted" else (1 - 0.999) / (1 - 0.999**n)
+    return weight[label] / (weight * n).sum() * n.sum() * -math.log(p[label])
+
+
+@pytest.mark.parametrize("name", ["class_weighted", "class_balanced", "focal", "logit_adjusted"])
+@few
+@given(CLASSES)
+def test_every_remedy_is_its_formula(name, pair):
+    logits, label = pair
+    values = getattr(losses, name)(torch.from_numpy(logits), torch.from_numpy(label), COUNTS)
+    expected = [remedy_by_hand(name, z.astype(float), y) for z, y in zip(logits, label, strict=True)]
+    assert values.shape == label.shape and values.tolist() == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "loss, option", [("class_weighted", "power"), ("class_balanced", "beta"), ("focal", "gamma"),
+                     ("logit_adjusted", "strength")],
+)  # fmt: skip
+def test_with_its_option_at_0_a_remedy_is_cross_entropy(loss, option):
+    logits, label = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 3, 3])
+    values = getattr(losses, loss)(logits, label, COUNTS, **{option: 0.0})
+    assert values.tolist() == pytest.approx(losses.class_cross_entropy(logits, label).tolist(), rel=1e-5)
+
+
+def test_focal_is_torchvisions_with_two_classes():
+    """A sigmoid of z is a softmax of (0, z)."""
+    z = torch.linspace(-6, 6, 13)
+    for gamma in (0.0, 1.0, 2.0, 5.0):
+        for label in (0, 1):
+            truth = torch.full((13,), label)
+            theirs = sigmoid_focal_loss(z, truth.float(), alpha=-1, gamma=gamma)
+            ours = losses.focal(torch.stack([torch.zeros(13), z], dim=1), truth, COUNTS[:2], gamma)
+            assert ours.tolist() == pytest.approx(theirs.tolist(), rel=1e-3, abs=1e-6)
+
+
+def test_class_weights_are_scikit_learns():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    label = torch.repeat_interleave(torch.arange(4), COUNTS.long())
+    theirs = compute_class_weight("balanced", classes=np.arange(4), y=label.numpy())
+    logits = torch.randn(len(label), 4, generator=torch.Generator().manual_seed(1))
+    mean = losses.class_weighted(logits, label, COUNTS).mean()
+    weighted = nn.CrossEntropyLoss(torch.tensor(theirs, dtype=torch.float32))(logits, label)  # over the weights' sum
+    assert float(mean) == pytest.approx(float(weighted), rel=1e-4)
+
+
+def test_the_effective_number_lies_between_one_and_the_limit():
+    """Near β = 1 every picture counts, and the loss is the weighted one; with few pictures it is so for any β."""
+    logits, label = torch.randn(4, 4, generator=torch.Generator().manual_seed(2)), torch.arange(4)
+    near = losses.class_balanced(logits, label, COUNTS.double(), beta=1 - 1e-9)
+    assert near.tolist() == pytest.approx(losses.class_weighted(logits, label, COUNTS.double()).tolist(), rel=1e-4)
+
+
+def test_mixed_labels_are_mixed_losses():
+    logits = torch.randn(1, 4, generator=torch.Generator().manual_seed(3))
+    shares = torch.tensor([[0.7, 0.0, 0.0, 0.3]])
+    for loss in (losses.class_weighted, losses.class_balanced, losses.logit_adjusted):
+        one, other = (float(loss(logits, torch.tensor([label]), COUNTS)) for label in (0, 3))
+        assert float(loss(logits, shares, COUNTS)) == pytest.approx(0.7 * one + 0.3 * other, rel=1e-5)

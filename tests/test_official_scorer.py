@@ -1,7 +1,7 @@
-"""Our scores of exported masks beside the official scorer's, isic-challenge-scoring, in an environment of its own.
+"""Our scores of masks and of classes beside those of the official scorer, isic-challenge-scoring.
 
-It wants an older pandas than the course's, so it is installed into build/official-scorer, once; without a network the
-test is skipped.
+It wants an older pandas than the course's, so it has an environment of its own, build/official-scorer, installed once;
+without a network the test is skipped.
 """
 
 import json
@@ -16,9 +16,10 @@ import pandas as pd
 import pytest
 from archives import trained_pairs
 from filelock import FileLock
+from official_archive import KINDS, draw_2019_test, softmax
 from PIL import Image
 
-from isic_utils import masks, metrics, pictures, profile
+from isic_utils import calibration, masks, metrics, official, pictures, profile, submission, tables
 
 PLACE = profile.PROJECT / "build" / "official-scorer"
 PYTHON = PLACE / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -55,13 +56,13 @@ def archive(tmp_path_factory):
     return trained_pairs(tmp_path_factory.mktemp("archive"))
 
 
-def official(truth: Path, predicted: Path) -> dict[str, float]:
-    """The official means over the pictures of a folder of true masks."""
+def scored(kind: str, truth: Path, predicted: Path) -> dict:
+    """What the official scorer says. kind: segmentation or classification."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    command = [str(PYTHON), "-m", "isic_challenge_scoring", "--output", "json", "segmentation", truth, predicted]
+    command = [str(PYTHON), "-m", "isic_challenge_scoring", "--output", "json", kind, truth, predicted]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["macro_average"]
+    return json.loads(done.stdout)
 
 
 def ours(truth: Path, predicted: Path) -> dict[str, float]:
@@ -73,7 +74,7 @@ def ours(truth: Path, predicted: Path) -> dict[str, float]:
 
 
 def assert_same_scores(truth: Path, predicted: Path) -> dict[str, float]:
-    theirs, mine = official(truth, predicted), ours(truth, predicted)
+    theirs, mine = scored("segmentation", truth, predicted)["macro_average"], ours(truth, predicted)
     assert list(mine) == list(NAMES)
     for name, value in mine.items():
         assert value == pytest.approx(theirs[NAMES[name]], abs=1e-6), name
@@ -101,3 +102,39 @@ def test_masks_on_the_edge_of_every_rule_are_scored_as_by_us(scorer, tmp_path):
             file = tmp_path / folder / f"ISIC_{number:07d}_segmentation.png"
             Image.fromarray(mask).convert("L").save(file)
     assert_same_scores(tmp_path / "truth", tmp_path / "predicted")
+
+
+def made_up_answers(folder: Path) -> pd.DataFrame:
+    """A table as `official.answer_2019` returns it, for a made-up test set in the folder: better than guessing, with
+    some ties, in no order."""
+    table = tables.isic2019_test(draw_2019_test(folder, count=90))
+    chance = np.random.default_rng(5)
+    classes = [*tables.CODES, tables.UNKNOWN]
+    truth = table["label"].to_numpy()[:, np.newaxis] == np.array(classes)
+    calibrated = softmax(chance.normal(0, 1, (90, 8)) + 1.5 * truth[:, :8])
+    calibrated[:6] = 0.25 * (np.arange(8) < 4)  # four columns are equally large
+    answered = table[["image", "label", "weight"]].astype({"label": str})
+    answered = answered.join(pd.DataFrame(calibrated, columns=tables.CODES))
+    return answered.assign(UNK=calibration.unknown_score(calibrated)).sample(frac=1, random_state=0)
+
+
+def test_nine_classes_are_scored_as_by_us(scorer, tmp_path):
+    answered = made_up_answers(tmp_path)
+    file = submission.write(answered, tmp_path / "submission.csv")
+    theirs = scored("classification", tmp_path / tables.GROUND_TRUTH_2019_TEST, file)
+    assert official.weighted_bma(answered, KINDS) == pytest.approx(theirs["aggregate"]["balanced_accuracy"], abs=1e-9)
+    assert 0.2 < official.weighted_bma(answered, KINDS) < 0.9
+    unweighted = official.weighted_bma(answered.assign(weight=1.0), KINDS)
+    assert unweighted != pytest.approx(theirs["aggregate"]["balanced_accuracy"], abs=1e-3)
+
+
+def test_eight_classes_are_scored_as_by_us(scorer, tmp_path):
+    """Where no picture is UNK, that column is left out of both files."""
+    answered = made_up_answers(tmp_path)
+    known = answered[answered["label"] != tables.UNKNOWN]
+    file = submission.write(known, tmp_path / "submission.csv", unknown=False)
+    truth = pd.read_csv(tmp_path / tables.GROUND_TRUTH_2019_TEST)
+    truth = truth[truth["image"].isin(known["image"])].drop(columns=tables.UNKNOWN)
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    theirs = scored("classification", tmp_path / "truth.csv", file)["aggregate"]["balanced_accuracy"]
+    assert official.weighted_bma(known, tables.CODES) == pytest.approx(theirs, abs=1e-9)

@@ -16,14 +16,26 @@ from isic_utils.exercises import (
     lesson_05,
     lesson_06,
     lesson_07,
+    lesson_08,
+    lesson_09,
+    lesson_10,
     lesson_11,
 )
 from isic_utils.exercises.answers import verdict
-from isic_utils.exercises.order import explain_missing_names
 
-explain_missing_names()  # every lesson imports `check` in its first cell
-
-LESSONS = (lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06, lesson_07, lesson_11)
+LESSONS = (
+    lesson_01,
+    lesson_02,
+    lesson_03,
+    lesson_04,
+    lesson_05,
+    lesson_06,
+    lesson_07,
+    lesson_08,
+    lesson_09,
+    lesson_10,
+    lesson_11,
+)
 EXERCISES = {number: exercise for lesson in LESSONS for number, exercise in lesson.EXERCISES.items()}
 
 

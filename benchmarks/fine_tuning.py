@@ -1,0 +1,80 @@
+"""How far EfficientNet-Lite0 comes with skewed classes on the data that ISIC_DATA names, step by step.
+
+    ISIC_DATA=<folder> python benchmarks/fine_tuning.py                                seeds 0, 1, 2 of the recipe
+    ISIC_DATA=<folder> python benchmarks/fine_tuning.py --steps all --seeds 0 1 2      every step towards it too
+    ISIC_DATA=<folder> python benchmarks/fine_tuning.py --save                         write results/fine_tuning.csv
+
+A seed draws the lesion-wise split, the weights of the last layer and the order. The scores are those of the checkpoint
+with the best validation BMA. Runs are kept in ISIC_RUNS, so a second call prints the table at once.
+"""
+
+import argparse
+import os
+
+import pandas as pd
+
+from isic_utils import fine_tuning, metrics, protocols, runs, statistics, tables, views
+from isic_utils.fine_tuning import MODEL, STEPS
+
+THE_RECIPE, PLAIN = "eight views: the recipe", "the recipe with cross-entropy"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fine-tuning EfficientNet-Lite0 with skewed classes.")
+    parser.add_argument("--steps", nargs="+", default=[THE_RECIPE], metavar="STEP", help=f"all, or {list(STEPS)}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--save", action="store_true")
+    arguments = parser.parse_args()
+    names = list(STEPS) if arguments.steps == ["all"] else arguments.steps
+    rows, answers = [], {}
+    for seed in arguments.seeds:
+        for name in names:
+            row, answers[name, seed] = measure(name, seed)
+            rows.append(row)
+            print(row, flush=True)
+    table = pd.DataFrame(rows)
+    if arguments.save:
+        table.to_csv(fine_tuning.RESULTS, index=False, float_format="%.4f")
+    scores = ["validation BMA", "test BMA", "test accuracy", "minutes"]
+    print(table.groupby("step", sort=False)[scores].agg(["mean", "std"]).round(3).to_string())
+    if {THE_RECIPE, PLAIN} <= set(names):
+        compare(answers, arguments.seeds)
+
+
+def measure(name: str, seed: int) -> tuple[dict, pd.DataFrame]:
+    """Train a step, unless it is trained, and score it. Returns its row of the table, and its answers for the test
+    part: image, lesion, true and predicted class as numbers."""
+    step = STEPS[name]
+    settings = fine_tuning.settings(step)
+    table, photos = protocols.prepare("standard", settings)
+    before = os.times()
+    run = protocols.train("standard", MODEL, table, photos, settings, "lesion", seed, remedy=step.remedy)
+    after = os.times()
+    row = {"data": settings.data_name, "step": name, "seed": seed, "remedy": step.remedy or "cross-entropy"}
+    row |= {"pixels": settings.picture_size, "epochs": run.config["epochs"], "views": 8 if step.views else 1}
+    for part in ("validation", "test"):
+        predictions = run.predictions(part)
+        true, predicted = runs.class_numbers(predictions, tables.CODES)
+        if step.views:
+            predicted = views.probabilities(run, photos, predictions["image"]).argmax(axis=1)
+        row[f"{part} BMA"] = metrics.balanced_accuracy(true, predicted, len(tables.CODES))
+    row |= {"test accuracy": metrics.accuracy(true, predicted), "best epoch": runs.scores(run).loc["bma", "epoch"]}
+    row |= {"minutes": run.seconds / 60, "cpu minutes": (after.user + after.system - before.user - before.system) / 60}
+    lesion = table.set_index("image")["lesion_id"].loc[predictions["image"]].to_numpy()
+    return row, pd.DataFrame({"image": predictions["image"], "lesion": lesion, "true": true, "predicted": predicted})
+
+
+def compare(answers: dict, seeds: list[int]) -> None:
+    """Print by how much the recipe's test BMA exceeds that of the same training with cross-entropy, over all seeds."""
+    first, second = (pd.concat([answers[name, seed] for seed in seeds]) for name in (THE_RECIPE, PLAIN))
+    true = first["true"].to_numpy()
+    pair = first["predicted"].to_numpy(), second["predicted"].to_numpy()
+    draws = statistics.paired_bootstrap(true, *pair, first["lesion"].to_numpy(), len(tables.CODES))
+    low, high = statistics.percentile_interval(draws["BMA"])
+    gain = [metrics.balanced_accuracy(true, predicted, len(tables.CODES)) for predicted in pair]
+    print(f"test parts of all seeds together: BMA {gain[0]:.3f} against {gain[1]:.3f}, ", end="")
+    print(f"difference {gain[0] - gain[1]:+.3f}, 95 % interval {low:+.3f} to {high:+.3f} (whole lesions drawn)")
+
+
+if __name__ == "__main__":
+    main()

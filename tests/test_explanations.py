@@ -1,0 +1,62 @@
+"""Grad-CAM and occlusion point at what decides, in a network whose reason is known."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from isic_utils import explanations, models
+
+
+class Corner(nn.Module):
+    """Class 1 is the redness of the upper left quarter, class 0 is nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.red = nn.Conv2d(3, 2, kernel_size=1, bias=False)
+        self.red.weight.data = torch.tensor([[1.0, 0, 0], [0, 1, 0]])[..., None, None]
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        maps = self.relu(self.red(x))
+        red = 9 * maps[:, 0, :16, :16].mean(dim=(1, 2))
+        return torch.stack([torch.zeros_like(red), red], dim=1)
+
+
+@pytest.fixture
+def picture() -> torch.Tensor:
+    x = torch.zeros(1, 3, 32, 32)
+    x[:, 0, 4:12, 4:12] = 1  # red where it counts
+    x[:, 1, 20:28, 20:28] = 1  # green where it does not
+    return x
+
+
+def test_grad_cam_points_at_what_speaks_for_the_class(picture):
+    heat = explanations.grad_cam(Corner(), picture, 1)
+    assert heat.shape == (32, 32) and heat.min() == 0 and heat.max() == pytest.approx(1)
+    assert heat[6:10, 6:10].min() > 0.9 and heat[16:].max() == 0
+
+
+def test_grad_cam_is_empty_where_nothing_speaks_for_the_class(picture):
+    assert explanations.grad_cam(Corner(), picture, 0).max() == 0
+
+
+def test_occlusion_finds_the_same(picture):
+    falls = explanations.occlusion(Corner(), picture, 1, cover=8, step=4)
+    assert falls.shape == (7, 7)
+    assert np.unravel_index(falls.argmax(), falls.shape) == (1, 1)
+    assert np.allclose(falls[4:], 0)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_every_classifier_can_be_explained_and_stays_as_it_was(name):
+    torch.manual_seed(0)
+    model = models.classifier(name, pretrained=False, slim=True).eval()
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before = model(x)
+        heat = explanations.grad_cam(model, x, 3)  # turns slopes on by itself
+        assert torch.equal(model(x), before)
+    assert heat.shape == (64, 64) and heat.min() >= 0 and heat.max() <= 1.0001
+    assert not any(layer._forward_hooks for layer in model.modules())
+    assert all(weights.grad is None for weights in model.parameters())
