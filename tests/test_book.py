@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -65,7 +66,7 @@ def test_the_first_page_has_the_richest_figure_of_each_lesson(project, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory) -> list[Path]:
+def pages(tmp_path_factory, chromium) -> Iterator[list[Path]]:  # noqa: F811
     """The book's pages, made now."""
     build = tmp_path_factory.mktemp("book")
     environment = os.environ | {"PYTHONPATH": str(book_packages())}

@@ -20,11 +20,8 @@ from isic_utils import profile
 
 pytestmark = pytest.mark.skipif(not ASKED_FOR, reason=NOT_ASKED_FOR)
 LESSONS = PROJECT / "notebooks"
-START, RUN, STEP = (
-    90,
-    400,
-    60,
-)  # seconds to wait for the server, for a lesson, for a click's effect; loaded machines too
+# seconds to wait for the server, for a lesson, for a click's effect; on loaded machines too
+START, RUN, STEP = 90, 400, 60
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},  # else only the cells near the screen can be looked at
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # nothing from elsewhere
@@ -41,7 +38,7 @@ PICTURES = """() => [...document.querySelectorAll(".jp-OutputArea img")].map(
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> Iterator[tuple[str, Path]]:
+def lab(tmp_path_factory, chromium) -> Iterator[tuple[str, Path]]:  # noqa: F811
     """The address of a running JupyterLab, `{}` in the place of a notebook's name, and the folder that it shows: copies
     of the lessons without outputs. Settings of the one who tests are neither used nor changed."""
     place = tmp_path_factory.mktemp("lab")
@@ -114,7 +111,7 @@ def run_all(tab, address: str, name: str) -> None:
     tab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
     tab.get_by_role("menuitem", name="Run", exact=True).click()
     tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    tab.wait_for_function(ALL_HAVE_RUN, timeout=1000 * RUN)
+    tab.wait_for_function(ALL_HAVE_RUN, timeout=1000 * RUN, polling=500)  # not at each frame, which keeps a core busy
 
 
 def answer(tab, number: str, text: str) -> str:
@@ -131,6 +128,7 @@ def answer(tab, number: str, text: str) -> str:
         r"([cell, before]) => { const now = cell.querySelector('.jp-InputPrompt').textContent;"
         r" return /\[\d+\]/.test(now) && now !== before; }",
         arg=[cell.element_handle(), before],
+        polling=200,
     )
     return said.first.inner_text()
 
@@ -164,5 +162,5 @@ def test_lesson_09_answers_a_picture_that_is_uploaded(lab, tab):
     with tab.expect_file_chooser() as chooser:
         tab.locator("button.widget-upload").first.click()
     chooser.value.set_files(photograph)
-    tab.wait_for_function(f"() => document.querySelectorAll('.jp-OutputArea img').length > {before}")
+    tab.wait_for_function(f"() => document.querySelectorAll('.jp-OutputArea img').length > {before}", polling=500)
     assert all(picture["pixels"] > 0 for picture in tab.evaluate(PICTURES))
