@@ -145,7 +145,7 @@ def test_lesson_01_runs_from_the_menu_shows_its_figures_and_checks_an_answer(lab
     assert len(pictures) == sum("<img" in output.get("data", {}).get("text/html", "") for output in outputs) > 5
     assert all(picture["pixels"] > 100 and picture["text"] for picture in pictures)
     solutions = sum("solution" in cell.metadata.get("tags", []) for cell in committed.cells)
-    assert tab.locator(".jp-Notebook .jp-InputArea .jp-Placeholder").count() == solutions, "solutions lie open"
+    assert tab.locator(".jp-CodeCell .jp-Cell-inputWrapper .jp-Placeholder").count() == solutions, "solutions lie open"
 
     assert "not yet: that is in per cent" in answer(tab, "01.2", "25")
     assert "right!" in answer(tab, "01.2", "0.25")
