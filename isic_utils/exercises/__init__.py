@@ -22,6 +22,9 @@ from isic_utils.exercises import (
     lesson_11,
 )
 from isic_utils.exercises.answers import verdict
+from isic_utils.exercises.order import explain_missing_names
+
+explain_missing_names()  # every lesson imports `check` in its first cell
 
 LESSONS = (
     lesson_01,
