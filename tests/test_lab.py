@@ -76,7 +76,7 @@ def lab(tmp_path_factory, chromium) -> Iterator[tuple[str, Path]]:  # noqa: F811
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_for(f"http://127.0.0.1:{port}/api", server, place / "log")
-        yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}", lessons
+        yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}&reset", lessons
     finally:
         server.terminate()  # and with it its kernels
         try:
@@ -109,7 +109,7 @@ def run_all(tab, address: str, name: str) -> None:
     """Open a lesson and choose Run → Run All Cells in the menu; return when every cell has run without an error."""
     tab.goto(address.format(name))
     tab.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-    tab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    tab.locator("#jp-main-statusbar").get_by_text(re.compile(r"Python 3.* \| Idle$")).wait_for()  # the kernel is there
     tab.get_by_role("menuitem", name="Run", exact=True).click()
     tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     tab.wait_for_function(HAS_RUN, timeout=1000 * RUN, polling=500)  # not at each frame, which keeps a core busy
