@@ -22,6 +22,7 @@ from isic_utils.exercises import (
     lesson_11,
 )
 from isic_utils.exercises.answers import verdict
+from isic_utils.exercises.order import explain_missing_names
 
 LESSONS = (
     lesson_01,
@@ -37,6 +38,8 @@ LESSONS = (
     lesson_11,
 )
 EXERCISES = {number: exercise for lesson in LESSONS for number, exercise in lesson.EXERCISES.items()}
+
+explain_missing_names()
 
 
 def check(number: str, answer: object, expected: object = None) -> None:
