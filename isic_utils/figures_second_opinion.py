@@ -72,7 +72,7 @@ def heat_over(axis: plt.Axes, heat: np.ndarray, shape: tuple[int, int]) -> None:
     """A map of 0 to 1 laid over what an axis shows: transparent where it is 0. shape: (height, width)."""
     grown = Image.fromarray(heat.astype(np.float32)).resize(shape[::-1], Image.Resampling.BILINEAR)
     grown = np.asarray(grown)
-    axis.imshow(grown, cmap="inferno", vmin=0, vmax=1, alpha=0.75 * grown.clip(0, 1))
+    axis.imshow(grown, cmap="cividis", vmin=0, vmax=1, alpha=0.75 * grown.clip(0, 1))
 
 
 def reliability(tables: dict[str, pd.DataFrame]) -> Figure:

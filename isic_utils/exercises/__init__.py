@@ -24,8 +24,6 @@ from isic_utils.exercises import (
 from isic_utils.exercises.answers import verdict
 from isic_utils.exercises.order import explain_missing_names
 
-explain_missing_names()  # every lesson imports `check` in its first cell
-
 LESSONS = (
     lesson_01,
     lesson_02,
@@ -40,6 +38,8 @@ LESSONS = (
     lesson_11,
 )
 EXERCISES = {number: exercise for lesson in LESSONS for number, exercise in lesson.EXERCISES.items()}
+
+explain_missing_names()
 
 
 def check(number: str, answer: object, expected: object = None) -> None:
