@@ -13,7 +13,8 @@ import os
 
 import pandas as pd
 
-from isic_utils import fine_tuning, metrics, protocols, runs, statistics, tables, views
+from isic_utils import answers as answering
+from isic_utils import fine_tuning, metrics, protocols, runs, statistics, tables
 from isic_utils.fine_tuning import MODEL, STEPS
 
 THE_RECIPE, PLAIN = "eight views: the recipe", "the recipe with cross-entropy"
@@ -56,7 +57,7 @@ def measure(name: str, seed: int) -> tuple[dict, pd.DataFrame]:
         predictions = run.predictions(part)
         true, predicted = runs.class_numbers(predictions, tables.CODES)
         if step.views:
-            predicted = views.probabilities(run, photos, predictions["image"]).argmax(axis=1)
+            predicted = answering.probabilities(run, photos, predictions["image"], views=8).argmax(axis=1)
         row[f"{part} BMA"] = metrics.balanced_accuracy(true, predicted, len(tables.CODES))
     row |= {"test accuracy": metrics.accuracy(true, predicted), "best epoch": runs.scores(run).loc["bma", "epoch"]}
     row |= {"minutes": run.seconds / 60, "cpu minutes": (after.user + after.system - before.user - before.system) / 60}

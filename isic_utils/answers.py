@@ -36,16 +36,17 @@ def probabilities(run: Run, photos: Pictures, images: pd.Series, views: int = 1)
     found = []
     labels = np.zeros(len(images), dtype=np.int64)  # not used: `batches` wants labels or masks
     for x, _ in batches(photos, photos.rows(images), labels, run.config["batch_size"], device):
-        answer = 0
-        for view in range(views):
-            laid = x.flip(-1) if view & 1 else x
-            laid = laid.flip(-2) if view & 2 else laid
-            laid = laid.transpose(-1, -2) if view & 4 else laid
-            with mixed:
-                logits = model(laid)
-            answer = answer + logits.float().softmax(dim=1) / views
-        found.append(answer.cpu().numpy())
+        looks = eight(x) if views == 8 else [x]
+        with mixed:
+            logits = [model(look) for look in looks]
+        found.append(torch.stack([one.float().softmax(dim=1) for one in logits]).mean(dim=0).cpu().numpy())
     return np.concatenate(found).astype(float)
+
+
+def eight(x: torch.Tensor) -> list[torch.Tensor]:
+    """The eight ways to lay a square on itself: [n, 3, side, side] -> eight of them, the first as it is."""
+    turned = [x.rot90(quarters, dims=(-2, -1)) for quarters in range(4)]
+    return turned + [view.flip(-1) for view in turned]
 
 
 def validation_weights(networks: list[np.ndarray], true: np.ndarray) -> np.ndarray:

@@ -5,40 +5,15 @@ and what it saw is where a recurrent network begins to speak. Theirs is an LSTM,
 arXiv:1406.1078), which has fewer parts. The sentences are those of `isic_utils.sentences`, as numbers.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from isic_utils import models
-from isic_utils.pictures import Pictures, batches
 from isic_utils.sentences import END, PAD, START
-
-
-def features(photos: Pictures, cache: Path) -> np.ndarray:
-    """What EfficientNet-Lite0, trained on ImageNet and frozen, sees in each picture: float32 [n, 1280].
-
-    These are the means over the picture of its last 1280 filters. Computed once for these pixels and kept in `cache`.
-    """
-    file = cache / f"features-efficientnet_lite0-{photos.digest}.npy"
-    if file.exists():
-        return np.load(file)
-    encoder = models.classifier("efficientnet_lite0", pretrained=True).eval()
-    seen = []
-    with torch.inference_mode():
-        for x, _ in batches(photos, np.arange(len(photos.images)), np.zeros(len(photos.images)), 64):
-            filters = encoder.network.extract_features((x - encoder.mean) / encoder.std)  # [n, 1280, h/32, w/32]
-            seen.append(filters.mean(dim=(2, 3)).numpy())
-    partial = file.with_name(f".{file.name}.partial")
-    with partial.open("wb") as stream:
-        np.save(stream, np.concatenate(seen))
-    os.replace(partial, file)
-    return np.load(file)
 
 
 class Decoder(nn.Module):

@@ -28,7 +28,7 @@ RECIPE = LARGER | dict(name="fine-tuning", fine_tuning_epochs=18, strong_augment
 @dataclass(frozen=True)
 class Step:
     """One step towards the recipe, or beside it. size: the fields of a Profile that it changes; remedy: of `remedies`,
-    None for plain cross-entropy; views: whether the answer is the mean over eight views (`views.probabilities`)."""
+    None for plain cross-entropy; views: whether the answer is the mean over eight views (`answers.probabilities`)."""
 
     size: dict
     remedy: str | None = None

@@ -11,29 +11,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from isic_utils import metrics, models, remedies, runs, splits
+from isic_utils import metrics, remedies, runs, splits
 from isic_utils.errors import IsicError
-from isic_utils.pictures import Pictures, batches
-from isic_utils.profile import Profile
 from isic_utils.remedies import REMEDIES, Remedy
 
 SIDE = 128  # pixels; the network was trained on 224, and sees little at the 64 of the profile laptop
 EPOCHS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 20, 64, 1e-3, 1.0  # of every head, whatever the remedy
-
-
-@torch.no_grad()
-def features(pictures: Pictures, settings: Profile) -> np.ndarray:
-    """What EfficientNet-Lite0, trained on ImageNet, sees in each picture: float32 [n, 1280], in the order of
-    `pictures`; computed once, then read from the cache folder."""
-    file = settings.cache / f"lite0-features-{pictures.digest}.npy"
-    if file.exists():
-        return np.load(file)
-    model = models.classifier("efficientnet_lite0", pretrained=True).eval().to(memory_format=torch.channels_last)
-    model.network._fc = nn.Identity()  # the last layer, whose place the heads take
-    rows = np.arange(len(pictures.images))
-    seen = torch.cat([model(x) for x, _ in batches(pictures, rows, rows, batch_size=16)]).numpy()
-    runs.write(file, lambda partial: np.save(partial.open("wb"), seen))
-    return seen
 
 
 def train_head(

@@ -216,7 +216,7 @@ def read(picture: Picture) -> Image.Image:
 def of_picture(opinion: SecondOpinion, picture: Image.Image, explain: bool) -> Answer:
     """`answer` for an RGB picture."""
     side = opinion.classifier.run.config["picture_size"]
-    pixels = np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR))
+    pixels = pictures.resize(picture, (side, side))
     (refused,) = scope.reasons(opinion.scope, pixels[np.newaxis])
     if refused:
         nothing = pd.Series(np.nan, index=opinion.classes)
@@ -259,7 +259,7 @@ def in_words(opinion: SecondOpinion, malignant: float, ask: bool) -> str:
 def outline(outliner: Network, picture: Image.Image) -> np.ndarray:
     """The lesion as a U-Net draws it, kept to one region: boolean [height, width] of the picture."""
     height, width = outliner.run.config["picture_size"]
-    pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    pixels = pictures.resize(picture, (height, width))
     with outliner.mixed:
         logits = outliner.model(as_batch(pixels, outliner.device))
     sure = logits[0, 0].float().sigmoid().cpu().numpy()

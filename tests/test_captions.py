@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from isic_utils import captions, figures_captions, sentences, tables
+from isic_utils import captions, features, figures_captions, sentences, tables
 from isic_utils.pictures import Pictures
 from isic_utils.sentences import END, PAD, START
 
@@ -244,10 +244,10 @@ def test_same_seed_same_decoder_and_the_callers_chance_untouched():
 def test_features_are_computed_once_for_the_same_pixels(tmp_path, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3), dtype=np.uint8)
     photos = Pictures(pd.Index(list("abc")), pixels, pd.DataFrame(), "first")
-    seen = captions.features(photos, tmp_path)
+    seen = features.lite0(photos, tmp_path)
     assert seen.shape == (3, 1280) and seen.dtype == np.float32 and seen.std(axis=0).max() > 0
-    monkeypatch.setattr(captions.models, "classifier", None)  # a second look would fail
-    assert np.array_equal(captions.features(photos, tmp_path), seen)
+    monkeypatch.setattr(features.models, "classifier", None)  # a second look would fail
+    assert np.array_equal(features.lite0(photos, tmp_path), seen)
     assert [file.name for file in tmp_path.iterdir()] == ["features-efficientnet_lite0-first.npy"]
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from archives import in_memory, refusal, tiny_settings
+from archives import in_memory, refusal
 from torch.utils.data import WeightedRandomSampler
 
-from isic_utils import heads, losses, remedies, splits, tables
+from isic_utils import features, heads, losses, remedies, splits, tables
 from isic_utils.remedies import REMEDIES, Remedy
 
 LABELS = np.repeat([0, 1, 2], [600, 90, 10])
@@ -205,15 +205,14 @@ def test_a_class_without_training_pictures():
 
 def test_features_are_the_networks_and_computed_once(tmp_path, monkeypatch):
     _, decoded = in_memory(["NV", "MEL", "NV"], size=32)
-    settings = tiny_settings(tmp_path)
-    seen = heads.features(decoded, settings)
-    network = heads.models.classifier("efficientnet_lite0", pretrained=True).eval().network
+    seen = features.lite0(decoded, tmp_path)
+    network = features.models.classifier("efficientnet_lite0", pretrained=True).eval().network
     x = (torch.from_numpy(decoded.pixels).permute(0, 3, 1, 2) / 255 - 0.498) / 0.502
     with torch.no_grad():
         expected = network.extract_features(x).mean(dim=(2, 3)).numpy()
     assert seen.shape == (3, 1280) and seen == pytest.approx(expected, abs=1e-3)
-    monkeypatch.setattr(heads.models, "classifier", None)
-    assert np.array_equal(heads.features(decoded, settings), seen)
+    monkeypatch.setattr(features.models, "classifier", None)
+    assert np.array_equal(features.lite0(decoded, tmp_path), seen)
     other = dataclasses.replace(decoded, digest="other pixels")
     with pytest.raises(TypeError):
-        heads.features(other, settings)
+        features.lite0(other, tmp_path)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from archives import assert_same_result, draw_2019, in_memory, interrupt_at, pairs_in_memory, refusal, tiny_settings
 
-from isic_utils import __main__, augmentation, losses, pictures, remedies, runs, splits, tables, training, views
+from isic_utils import __main__, answers, augmentation, losses, pictures, remedies, runs, splits, tables, training
 from isic_utils.remedies import Remedy
 
 CODES = ["NV"] * 48 + [code for code in tables.CODES for _ in range(10)]
@@ -194,29 +194,31 @@ def test_zoom_makes_a_lesion_larger_or_smaller(monkeypatch):
 
 def test_there_are_eight_different_views():
     x = torch.arange(16.0).view(1, 1, 4, 4)
-    seen = views.eight(x)
+    seen = answers.eight(x)
     assert len({tuple(view.flatten().tolist()) for view in seen}) == 8 and torch.equal(seen[0], x)
     assert all(sorted(view.flatten().tolist()) == list(range(16)) for view in seen)
 
 
 def test_the_answer_is_the_mean_over_the_views_and_turning_a_picture_does_not_change_it(reference, data):
     table, _, decoded = data
-    images = table["image"].iloc[:5]
-    told = views.probabilities(reference, decoded, images, batch_size=2)
-    assert told.shape == (5, 8) and told.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    images = table["image"].iloc[:20]  # more than a batch
+    told = answers.probabilities(reference, decoded, images, views=8)
+    assert told.shape == (20, 8) and told.sum(axis=1) == pytest.approx(1, abs=1e-5)
     turned = dataclasses.replace(decoded, pixels=np.rot90(decoded.pixels, axes=(1, 2)).copy())
-    assert views.probabilities(reference, turned, images) == pytest.approx(told, abs=2e-3)
+    assert answers.probabilities(reference, turned, images, views=8) == pytest.approx(told, abs=2e-3)
 
 
 def test_it_is_the_mean_of_probabilities(reference, data, monkeypatch):
     """A network that looks at one corner sees each of the four corners in two of the eight views."""
 
-    def corner(x):
-        return torch.stack([5 * x[:, 0, 0, 0], *[torch.zeros(len(x))] * 7], dim=1)
+    class Corner(torch.nn.Module):
+        def forward(self, x):
+            return torch.stack([5 * x[:, 0, 0, 0], *[torch.zeros(len(x))] * 7], dim=1)
 
-    monkeypatch.setattr(training, "load", lambda run, checkpoint: (corner, contextlib.nullcontext(), "cpu"))
+    loaded = Corner(), contextlib.nullcontext(), torch.device("cpu")
+    monkeypatch.setattr(training, "load", lambda run: loaded)
     table, _, decoded = data
-    told = views.probabilities(reference, decoded, table["image"].iloc[:3])
+    told = answers.probabilities(reference, decoded, table["image"].iloc[:3], views=8)
     corners = decoded.pixels[:3][:, [0, 0, -1, -1], [0, -1, 0, -1], 0] / 255
     expected = (np.exp(5 * corners) / (np.exp(5 * corners) + 7)).mean(axis=1)
     assert told[:, 0] == pytest.approx(expected, abs=1e-5)

@@ -1,0 +1,27 @@
+"""What a network sees in a picture, as numbers: the frozen encoder of lessons 08 and 11."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from isic_utils import models, runs
+from isic_utils.pictures import Pictures, batches
+
+
+def lite0(photos: Pictures, cache: Path) -> np.ndarray:
+    """What EfficientNet-Lite0, trained on ImageNet and frozen, sees in each picture: float32 [n, 1280].
+
+    These are the means over the picture of its last 1280 filters. Computed once for these pixels and kept in `cache`.
+    """
+    file = cache / f"features-efficientnet_lite0-{photos.digest}.npy"
+    if file.exists():
+        return np.load(file)
+    encoder = models.classifier("efficientnet_lite0", pretrained=True).eval()
+    seen = []
+    with torch.inference_mode():
+        for x, _ in batches(photos, np.arange(len(photos.images)), np.zeros(len(photos.images)), 64):
+            filters = encoder.network.extract_features((x - encoder.mean) / encoder.std)  # [n, 1280, h/32, w/32]
+            seen.append(filters.mean(dim=(2, 3)).numpy())
+    runs.write(file, lambda partial: np.save(partial.open("wb"), np.concatenate(seen)))
+    return np.load(file)
