@@ -249,7 +249,7 @@ def in_words(hours: list[float]) -> str:
 
 
 def of_lab() -> pd.DataFrame:
-    """Minutes of each lesson in the profile `lab` on a T4, by what it trains. 04 to 07 are those that train much."""
+    """Minutes of each lesson in the profile `lab` on a T4, by what it trains. The others train nothing that counts."""
     sizes = profile.SIZES["lab"]
 
     def classifier(name: str, pictures: int = LAB_PICTURES) -> float:
@@ -290,6 +290,7 @@ def of_lab() -> pd.DataFrame:
             "three U-Nets with different losses, one with an ImageNet encoder",
             3 * segmentation("unet", T4, sizes) + segmentation("unet_lite0", T4, sizes),
         ),
+        ("09", "EfficientNet-Lite0 by lesion", classifier("efficientnet_lite0")),
     ]
     rows = [
         {"lesson": lesson, "trains": what, "training, minutes": f"{value / 60:.0f}"}

@@ -2,14 +2,14 @@
 
     ISIC_DATA=<folder> python benchmarks/fine_tuning.py                                seeds 0, 1, 2 of the recipe
     ISIC_DATA=<folder> python benchmarks/fine_tuning.py --steps all --seeds 0 1 2      every step towards it too
-    ISIC_DATA=<folder> python benchmarks/fine_tuning.py --save                         write results/fine_tuning.csv
+    ISIC_DATA=<folder> python benchmarks/fine_tuning.py --steps all --finished --save  those that are trained already,
+                                                                                       as results/fine_tuning.csv
 
 A seed draws the lesion-wise split, the weights of the last layer and the order. The scores are those of the checkpoint
 with the best validation BMA. Runs are kept in ISIC_RUNS, so a second call prints the table at once.
 """
 
 import argparse
-import os
 
 import pandas as pd
 
@@ -17,19 +17,27 @@ from isic_utils import answers as answering
 from isic_utils import fine_tuning, metrics, protocols, runs, statistics, tables
 from isic_utils.fine_tuning import MODEL, STEPS
 
-THE_RECIPE, PLAIN = "eight views: the recipe", "the recipe with cross-entropy"
+THE_RECIPE = "eight views: the recipe"
+# the same training with and without logit adjustment: once short, once long
+PAIRS = [
+    ("with logit adjustment", "128 pixels, 4 epochs, cross-entropy"),
+    (THE_RECIPE, "the recipe without logit adjustment"),
+]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Fine-tuning EfficientNet-Lite0 with skewed classes.")
     parser.add_argument("--steps", nargs="+", default=[THE_RECIPE], metavar="STEP", help=f"all, or {list(STEPS)}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--finished", action="store_true", help="train nothing: only what is trained already")
     parser.add_argument("--save", action="store_true")
     arguments = parser.parse_args()
     names = list(STEPS) if arguments.steps == ["all"] else arguments.steps
     rows, answers = [], {}
     for seed in arguments.seeds:
         for name in names:
+            if arguments.finished and not fine_tuning.run_of(STEPS[name], seed).finished:
+                continue
             row, answers[name, seed] = measure(name, seed)
             rows.append(row)
             print(row, flush=True)
@@ -38,8 +46,10 @@ def main() -> None:
         table.to_csv(fine_tuning.RESULTS, index=False, float_format="%.4f")
     scores = ["validation BMA", "test BMA", "test accuracy", "minutes"]
     print(table.groupby("step", sort=False)[scores].agg(["mean", "std"]).round(3).to_string())
-    if {THE_RECIPE, PLAIN} <= set(names):
-        compare(answers, arguments.seeds)
+    for pair in PAIRS:
+        seeds = [seed for seed in arguments.seeds if all((name, seed) in answers for name in pair)]
+        if seeds:
+            compare(*(pd.concat([answers[name, seed] for seed in seeds]) for name in pair), pair, seeds)
 
 
 def measure(name: str, seed: int) -> tuple[dict, pd.DataFrame]:
@@ -48,9 +58,7 @@ def measure(name: str, seed: int) -> tuple[dict, pd.DataFrame]:
     step = STEPS[name]
     settings = fine_tuning.settings(step)
     table, photos = protocols.prepare("standard", settings)
-    before = os.times()
     run = protocols.train("standard", MODEL, table, photos, settings, "lesion", seed, remedy=step.remedy)
-    after = os.times()
     row = {"data": settings.data_name, "step": name, "seed": seed, "remedy": step.remedy or "cross-entropy"}
     row |= {"pixels": settings.picture_size, "epochs": run.config["epochs"], "views": 8 if step.views else 1}
     for part in ("validation", "test"):
@@ -60,21 +68,20 @@ def measure(name: str, seed: int) -> tuple[dict, pd.DataFrame]:
             predicted = answering.probabilities(run, photos, predictions["image"], views=8).argmax(axis=1)
         row[f"{part} BMA"] = metrics.balanced_accuracy(true, predicted, len(tables.CODES))
     row |= {"test accuracy": metrics.accuracy(true, predicted), "best epoch": runs.scores(run).loc["bma", "epoch"]}
-    row |= {"minutes": run.seconds / 60, "cpu minutes": (after.user + after.system - before.user - before.system) / 60}
-    lesion = table.set_index("image")["lesion_id"].loc[predictions["image"]].to_numpy()
+    row |= {"minutes": run.seconds / 60}
+    lesion = table["lesion_id"].fillna(table["image"]).set_axis(table["image"])[predictions["image"]].to_numpy()
     return row, pd.DataFrame({"image": predictions["image"], "lesion": lesion, "true": true, "predicted": predicted})
 
 
-def compare(answers: dict, seeds: list[int]) -> None:
-    """Print by how much the recipe's test BMA exceeds that of the same training with cross-entropy, over all seeds."""
-    first, second = (pd.concat([answers[name, seed] for seed in seeds]) for name in (THE_RECIPE, PLAIN))
+def compare(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], seeds: list[int]) -> None:
+    """Print by how much the first training's test BMA exceeds the second's, all seeds put together."""
     true = first["true"].to_numpy()
     pair = first["predicted"].to_numpy(), second["predicted"].to_numpy()
     draws = statistics.paired_bootstrap(true, *pair, first["lesion"].to_numpy(), len(tables.CODES))
     low, high = statistics.percentile_interval(draws["BMA"])
     gain = [metrics.balanced_accuracy(true, predicted, len(tables.CODES)) for predicted in pair]
-    print(f"test parts of all seeds together: BMA {gain[0]:.3f} against {gain[1]:.3f}, ", end="")
-    print(f"difference {gain[0] - gain[1]:+.3f}, 95 % interval {low:+.3f} to {high:+.3f} (whole lesions drawn)")
+    print(f"{names[0]} − {names[1]}, test parts of seeds {seeds}: BMA {gain[0]:.3f} − {gain[1]:.3f} =", end=" ")
+    print(f"{gain[0] - gain[1]:+.3f}, 95 % interval {low:+.3f} to {high:+.3f} (whole lesions drawn)")
 
 
 if __name__ == "__main__":

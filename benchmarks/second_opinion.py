@@ -30,7 +30,7 @@ def main() -> None:
     settings = profile.current()
     start = time.perf_counter()
     run, mask_run = inference.best_run(settings), inference.best_mask_run(settings)
-    opinion = inference.assemble(run, mask_run, settings, progress=False)
+    opinion = inference.assemble(run, mask_run, settings)
     print(f"{run.folder.relative_to(settings.runs)}; loaded in {time.perf_counter() - start:.1f} s")
     table = tables.isic2019(settings.data).set_index("image")
     test = table.loc[run.predictions()["image"]]

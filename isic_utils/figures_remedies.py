@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from isic_utils import calibration, figures, losses
+from isic_utils import figures, losses
 
 
 def plane(scores: pd.DataFrame) -> Figure:
@@ -82,21 +82,6 @@ def two_classes(share: float = 0.95) -> Figure:
         axis.axvline(border, color="black", linestyle="--", label="here the answer changes")
         axis.set(title=title, xlabel="a feature", yticks=[])
     axes[0].legend(loc="upper left", bbox_to_anchor=(0.55, 1), fontsize=8)
-    return figure
-
-
-def reliabilities(answers: dict[str, tuple[np.ndarray, np.ndarray]], bins: int = 10) -> Figure:
-    """How often a network is right where it is how sure, a panel each. answers: title -> probabilities [n, classes] and
-    the true classes [n]."""
-    figure, axes = plt.subplots(1, len(answers), figsize=(3.3 * len(answers), 3.2), sharey=True, squeeze=False)
-    for axis, (title, (probabilities, true)) in zip(axes.flat, answers.items(), strict=True):
-        table = calibration.reliability(probabilities, true, bins)
-        axis.plot([0, 1], [0, 1], color="0.5", linestyle=":")
-        axis.bar(table.index, table["accuracy"], 1 / bins, color=figures.SKY, edgecolor="white")
-        axis.plot(table["confidence"], table["accuracy"], "o", color=figures.RED, markersize=4)
-        error = calibration.expected_calibration_error(probabilities, true)
-        axis.set(title=f"{title}\nECE {error:.2f}", xlabel="how sure", xlim=(0, 1), ylim=(0, 1))
-    axes[0, 0].set_ylabel("how often right")
     return figure
 
 

@@ -15,13 +15,10 @@ from isic_utils.profile import Profile
 from isic_utils.runs import Run
 
 MODEL = "efficientnet_lite0"
-REMEDY = "logit adjustment"
 RESULTS = profile.PROJECT / "benchmarks" / "results" / "fine_tuning.csv"
 
-# Batches of 12 at 160 pixels (16 at 128) keep every layer's answer below 32 MB. Larger blocks of memory are handed back
-# to the system after each use, and getting them anew costs a third of the time.
 SHORT = dict(name="fine-tuning-short", picture_size=128, batch_size=16, fine_tuning_epochs=4)
-LARGER = SHORT | dict(name="fine-tuning-larger", picture_size=160, batch_size=12)
+LARGER = SHORT | dict(name="fine-tuning-larger", picture_size=192, batch_size=12, frozen_blocks=3)
 RECIPE = LARGER | dict(name="fine-tuning", fine_tuning_epochs=18, strong_augmentation=True, averaging=0.999)
 
 
@@ -36,12 +33,13 @@ class Step:
 
 
 STEPS = {
-    "cross-entropy, 128 pixels, 4 epochs": Step(SHORT),
-    "with logit adjustment": Step(SHORT, REMEDY),
-    "160 pixels": Step(LARGER, REMEDY),
-    "18 epochs, strong augmentation, averaged weights": Step(RECIPE, REMEDY),
-    "eight views: the recipe": Step(RECIPE, REMEDY, views=True),
-    "the recipe with cross-entropy": Step(RECIPE, None, views=True),
+    "128 pixels, 4 epochs, cross-entropy": Step(SHORT),
+    "with logit adjustment": Step(SHORT, "logit adjustment"),
+    "192 pixels, the first blocks frozen": Step(LARGER, "logit adjustment"),
+    "18 epochs, strong augmentation, averaged weights": Step(RECIPE, "logit adjustment"),
+    "with mixup": Step(RECIPE, "logit adjustment and mixup"),
+    "eight views: the recipe": Step(RECIPE, "logit adjustment and mixup", views=True),
+    "the recipe without logit adjustment": Step(RECIPE, "mixup", views=True),
 }
 
 

@@ -92,7 +92,6 @@ def assemble(
     mask_run: Run | None = None,
     settings: Profile | None = None,
     sensitivity: float = SENSITIVITY,
-    progress: bool = True,
 ) -> SecondOpinion:
     """Put a second opinion together from finished runs, and set its limits by what they did on validation.
 
@@ -119,7 +118,7 @@ def assemble(
         sensitivity, calibration.malignant_probability(calibrated, classes), malignant
     )
     networks = [None if one is None else Network(one, *training.load(one)) for one in (run, mask_run)]
-    return SecondOpinion(*networks, temperature, threshold, sensitivity, learn_scope(run, settings, progress))
+    return SecondOpinion(*networks, temperature, threshold, sensitivity, learn_scope(run, settings))
 
 
 def check(run: Run, classifies: bool) -> None:
@@ -131,7 +130,7 @@ def check(run: Run, classifies: bool) -> None:
         raise IsicError(f"{run.folder} holds a {found} and no {wanted}: name the run of a {wanted}.")
 
 
-def learn_scope(run: Run, settings: Profile, progress: bool) -> Scope:
+def learn_scope(run: Run, settings: Profile) -> Scope:
     """What is usual among the pictures that a run has trained on, with the limits that its validation part sets."""
     _, photos = protocols.prepare("standard", settings)
     if photos.digest != run.config["pictures"]:

@@ -265,6 +265,19 @@ def pad_inside(module: nn.Module) -> None:
             pad_inside(layer)
 
 
+def freeze(model: nn.Module, blocks: int) -> None:
+    """Leave the first convolution and this many of the 16 blocks of EfficientNet-Lite0 as they are: no slopes are
+    computed for their weights, and none pass through them.
+
+    They work on the largest pictures, so three blocks take half the time of a step; what they see, edges and colours,
+    is much the same for photographs of anything (Yosinski et al. 2014, arXiv:1411.1792). Batch normalisation inside
+    still follows the pictures at hand.
+    """
+    network = model.network
+    for layer in (network._conv_stem, network._bn0, *network._blocks[:blocks]):
+        layer.requires_grad_(False)
+
+
 def segmenter(name: str, pretrained: bool | None = None, slim: bool = False) -> nn.Module:
     """A network that draws masks: [n, 3, height, width] from 0 to 1 -> logits [n, 1, height, width], of any size.
 

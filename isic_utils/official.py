@@ -8,7 +8,7 @@ these pictures: they are for the end.
 import numpy as np
 import pandas as pd
 
-from isic_utils import answers, calibration, masks, metrics, pictures, runs, tables
+from isic_utils import answers, calibration, inference, masks, metrics, pictures, runs, scope, tables
 from isic_utils.profile import Profile
 from isic_utils.runs import Run
 from isic_utils.tables import CODES, UNKNOWN
@@ -16,9 +16,11 @@ from isic_utils.tables import CODES, UNKNOWN
 
 def answer_2019(run: Run, settings: Profile) -> pd.DataFrame:
     """What a run of eight classes answers to ISIC 2019's test set: image, label, weight, the calibrated probability of
-    each class, and UNK (`calibration.unknown_score`). Kept in the run's folder, and read from there the next time.
+    each class, and UNK (`calibration.unknown_score`; 1 for what lesson 09 refuses). Kept in the run's folder, and read
+    from there the next time.
 
-    Raises IsicError if the test set is not in ``settings.data`` (`tables.isic2019_test`).
+    Raises IsicError if the test set is not in ``settings.data`` (`tables.isic2019_test`), or the data are not those
+    that the run has learnt from.
     """
     table = tables.isic2019_test(settings.data)
     kept = stored(run, 2019)
@@ -31,10 +33,10 @@ def answer_2019(run: Run, settings: Profile) -> pd.DataFrame:
     temperature = calibration.fit_temperature(validation[CODES].to_numpy(), true)
     answered = answers.probabilities(run, photos, table["image"]).astype(float)  # as they are read back
     calibrated = calibration.soften(answered, temperature)
+    refused = scope.refused(inference.learn_scope(run, settings), photos, table["image"])
+    unknown = calibration.unknown_score(calibrated, refused)
     result = table[["image", "label", "weight"]].astype({"label": str}).reset_index(drop=True)
-    result = result.join(
-        pd.DataFrame(calibrated, columns=CODES).assign(**{UNKNOWN: calibration.unknown_score(calibrated)})
-    )
+    result = result.join(pd.DataFrame(calibrated, columns=CODES).assign(**{UNKNOWN: unknown}))
     runs.write_csv(run.folder / "official_2019.csv", result)
     return result
 

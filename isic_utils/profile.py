@@ -37,6 +37,8 @@ class Profile:
     (`augmentation.strongly`).
     averaging: how much of the mean of the weights so far a step keeps, e.g. 0.999; that mean is then what validates and
     is kept. 0: no mean, the last weights count.
+    frozen_blocks: how many blocks of EfficientNet-Lite0, from the picture on, stay as ImageNet made them
+    (`models.freeze`).
     """
 
     name: str
@@ -55,6 +57,7 @@ class Profile:
     runs: Path
     strong_augmentation: bool = False
     averaging: float = 0.0
+    frozen_blocks: int = 0
 
     @property
     def data_name(self) -> str:

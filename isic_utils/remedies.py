@@ -106,6 +106,7 @@ REMEDIES = {
     "logit adjustment afterwards": Remedy(afterwards=1.0),
     "deferred re-weighting": Remedy(loss=losses.class_weighted, begins=0.5),
     "mixup": Remedy(mixup=0.2),
+    "logit adjustment and mixup": Remedy(loss=losses.logit_adjusted, mixup=0.2),
 }
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from isic_utils.pictures import Pictures
+
 FALSE_REFUSALS = 0.01  # the share of pictures in scope that each measure may refuse, by which its limits are set
 
 
@@ -55,12 +57,23 @@ def look(pictures: np.ndarray) -> np.ndarray:
     differ from their neighbours (Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548). pictures: uint8
     [n, height, width, 3].
     """
+    return np.concatenate([look_of(pictures[start : start + 256]) for start in range(0, len(pictures), 256)])
+
+
+def look_of(pictures: np.ndarray) -> np.ndarray:
+    """`look` for as many pictures as may be in memory as decimals at a time."""
     pixels = pictures.reshape(len(pictures), -1, 3).astype(np.float32)
     differences = pixels[..., :2] - pixels[..., 1:]
     contrast = pixels.mean(axis=-1).std(axis=1)
     sharpness = [ndimage.laplace(picture.mean(axis=-1, dtype=np.float32)).std() for picture in pictures]
     colours = [pixels.mean(axis=1), pixels.std(axis=1), differences.std(axis=1)]
     return np.column_stack([*colours, np.log(contrast + 0.1), np.log(np.array(sharpness) + 0.1)]).astype(float)
+
+
+def refused(scope: Scope, photos: Pictures, images: pd.Series) -> np.ndarray:
+    """Whether each of some decoded pictures is out of scope: boolean [n]. images: their names."""
+    some = np.array_split(photos.rows(images), -(-len(images) // 256))
+    return np.concatenate([[reason is not None for reason in reasons(scope, photos.take(rows))] for rows in some])
 
 
 def reasons(scope: Scope, pictures: np.ndarray) -> list[str | None]:

@@ -30,7 +30,6 @@ GROUND_TRUTH_2019 = "ISIC_2019_Training_GroundTruth.csv"
 METADATA_2019 = "ISIC_2019_Training_Metadata.csv"
 PICTURES_2019_TEST = "ISIC_2019_Test_Input"
 GROUND_TRUTH_2019_TEST = "ISIC_2019_Test_GroundTruth.csv"
-METADATA_2019_TEST = "ISIC_2019_Test_Metadata.csv"
 UNKNOWN = "UNK"  # none of the eight: only the official test set has it
 NOT_SCORED = "ISIC_0035068"  # the official scorer gives it no weight (isic_challenge_scoring/load_csv.py)
 PICTURES_2018 = "ISIC2018_Task1-2_Training_Input"

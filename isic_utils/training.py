@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
-from isic_utils import augmentation, losses, models, processes, remedies, runs, splits, tasks
+from isic_utils import augmentation, losses, memory, models, processes, remedies, runs, splits, tasks
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches, number_of_batches
 from isic_utils.processes import accelerator
@@ -155,10 +155,13 @@ def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: 
     steps = number_of_batches(len(data["train"][0]), size)
     processes.check_share(min(len(data["train"][0]) // steps, at_once(config)))
     device = accelerator().device
+    memory.keep()
     if device.type != "mps":
         model.to(memory_format=torch.channels_last)
     mixed = mixed_precision(device, model)
     main = processes.is_main()  # only the main process writes
+    if "frozen_blocks" in config:
+        models.freeze(model, config["frozen_blocks"])
     config["made_with"] = made_with(device, mixed)
     if main:
         runs.write_json(run.folder / "config.json", config)
@@ -465,21 +468,28 @@ def configuration(
         "pictures": pictures.digest,
         "split": runs.digest(split.sort_values("image").to_csv(index=False)),
         "parts": {part: int((parts == part).sum()) for part in splits.PARTS},
-        **extras(name, settings, remedy),
+        **extras(name, pretrained, settings, remedy),
     }
 
 
-def extras(name: str, settings: Profile, remedy: str | None) -> dict:
-    """What a config says of a remedy, strong augmentation and averaging, where a classifier's run has them.
+def extras(name: str, pretrained: str, settings: Profile, remedy: str | None) -> dict:
+    """What a config says of a remedy, strong augmentation, averaging and frozen blocks, where a classifier's run has
+    them.
 
-    Raises IsicError for a remedy that training does not know, or of a U-Net.
+    Raises IsicError for a remedy that training does not know, or of a U-Net, and for frozen blocks of a network that
+    has none or starts from random weights.
     """
     if name in models.SEGMENTERS:
         if remedy is not None:
             raise IsicError(f"{name} draws masks: leave out remedy={remedy!r}, which is for classes.")
         return {}
     changes = remedies.description(remedies.for_training(remedy))
-    wanted = {"strong_augmentation": settings.strong_augmentation, "averaging": settings.averaging}
+    if settings.frozen_blocks and (name != "efficientnet_lite0" or pretrained != "ImageNet"):
+        raise IsicError(
+            f"{models.TITLES[name]} that starts from {pretrained} weights has no blocks to leave as they are: train "
+            "efficientnet_lite0 from ImageNet weights, or set frozen_blocks=0."
+        )
+    wanted = {name: getattr(settings, name) for name in ("strong_augmentation", "averaging", "frozen_blocks")}
     extra = {key: value for key, value in wanted.items() if value}
     return ({"remedy": {"name": remedy, **changes}} if changes else {}) | extra
 

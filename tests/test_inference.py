@@ -31,7 +31,7 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def opinion(trained) -> inference.SecondOpinion:
     settings, run, mask_run = trained
-    return inference.assemble(run, mask_run, settings, progress=False)
+    return inference.assemble(run, mask_run, settings)
 
 
 def paths_of(settings, images) -> list[str]:
@@ -63,7 +63,7 @@ def test_the_limits_come_from_validation(trained, opinion):
 
 def test_a_lower_sensitivity_has_a_higher_threshold(trained, opinion):
     settings, run, _ = trained
-    relaxed = inference.assemble(run, settings=settings, sensitivity=0.4, progress=False)
+    relaxed = inference.assemble(run, settings=settings, sensitivity=0.4)
     assert relaxed.threshold > opinion.threshold and relaxed.outliner is None
 
 
@@ -122,7 +122,7 @@ def test_five_classes_work_and_the_merged_one_counts_as_malignant(trained):
     settings, _, _ = trained
     table, photos = protocols.prepare("balanced", settings)
     run = protocols.train("balanced", "residual", table, photos, settings)
-    five = inference.assemble(run, settings=settings, progress=False)
+    five = inference.assemble(run, settings=settings)
     said = inference.answer(five, paths_of(settings, run.predictions()["image"])[0])
     parts = said.probabilities[["MEL", "BCC", "AK+DF+VASC+SCC"]]
     assert len(said.probabilities) == 5 and (said.refused or said.malignant == pytest.approx(parts.sum()))
@@ -158,7 +158,7 @@ def test_data_that_are_not_the_runs_are_refused(trained, tmp_path):
     settings, run, _ = trained
     other = draw_2019(tmp_path / "other", codes=CODES[:40], count=40)
     changed = dataclasses.replace(settings, data=other)
-    refusal(lambda: inference.assemble(run, settings=changed, progress=False), "other pictures", "ISIC_DATA")
+    refusal(lambda: inference.assemble(run, settings=changed), "other pictures", "ISIC_DATA")
 
 
 # from a shell
@@ -233,7 +233,7 @@ def test_the_same_picture_gets_the_same_answer(trained, opinion):
 
 def test_nothing_is_left_in_the_runs(trained, opinion):
     before = {file.name for file in trained[1].folder.iterdir()}
-    inference.assemble(trained[1], settings=trained[0], progress=False)
+    inference.assemble(trained[1], settings=trained[0])
     assert {file.name for file in trained[1].folder.iterdir()} == before
     assert torch.is_grad_enabled()
 

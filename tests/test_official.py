@@ -9,7 +9,20 @@ import pytest
 from archives import draw_2018, draw_2019, refusal, tiny_settings
 from official_archive import KINDS, draw_2018_test, draw_2019_test, softmax
 
-from isic_utils import answers, official, pictures, protocols, results, runs, submission, tables, thesis, training
+from isic_utils import (
+    answers,
+    inference,
+    official,
+    pictures,
+    protocols,
+    results,
+    runs,
+    scope,
+    submission,
+    tables,
+    thesis,
+    training,
+)
 from isic_utils.results import Step
 
 
@@ -174,9 +187,11 @@ def test_a_run_answers_the_2019_test_set_once(settings, classifier, monkeypatch)
     photos = pictures.load(tables.isic2019_test(settings.data), settings.picture_size, settings.cache)
     raw = answers.probabilities(classifier, photos, found["image"])
     assert np.array_equal(raw.argmax(axis=1), found[tables.CODES].to_numpy().argmax(axis=1))
-    assert np.allclose(found[tables.CODES].sum(axis=1), 1) and np.allclose(
-        found["UNK"], 1 - found[tables.CODES].max(axis=1)
-    )
+    assert np.allclose(found[tables.CODES].sum(axis=1), 1)
+    limits = inference.learn_scope(classifier, settings)
+    refused = pd.notna(scope.reasons(limits, photos.take(photos.rows(found["image"]))))
+    assert np.allclose(found["UNK"], np.where(refused, 1, 1 - found[tables.CODES].max(axis=1)))
+    assert 0 < refused.mean() < 1, "both kinds are among the made-up pictures"
     monkeypatch.setattr(training, "load", lambda *_: pytest.fail("answered again"))
     again = official.answer_2019(classifier, settings)
     pd.testing.assert_frame_equal(again, found)

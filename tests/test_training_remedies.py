@@ -4,11 +4,24 @@ import contextlib
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from archives import assert_same_result, draw_2019, in_memory, interrupt_at, pairs_in_memory, refusal, tiny_settings
 
-from isic_utils import __main__, answers, augmentation, losses, pictures, remedies, runs, splits, tables, training
+from isic_utils import (
+    __main__,
+    answers,
+    augmentation,
+    losses,
+    models,
+    pictures,
+    remedies,
+    runs,
+    splits,
+    tables,
+    training,
+)
 from isic_utils.remedies import Remedy
 
 CODES = ["NV"] * 48 + [code for code in tables.CODES for _ in range(10)]
@@ -222,3 +235,27 @@ def test_it_is_the_mean_of_probabilities(reference, data, monkeypatch):
     corners = decoded.pixels[:3][:, [0, 0, -1, -1], [0, -1, 0, -1], 0] / 255
     expected = (np.exp(5 * corners) / (np.exp(5 * corners) + 7)).mean(axis=1)
     assert told[:, 0] == pytest.approx(expected, abs=1e-5)
+
+
+# frozen blocks
+
+
+def test_frozen_blocks_stay_as_imagenet_made_them(tmp_path):
+    table, decoded = in_memory(tables.CODES * 5, size=33)  # Lite0 takes none that are smaller
+    parts = pd.Series(["train"] * 16 + ["validation"] * 12 + ["test"] * 12, index=table.index)
+    settings = tiny_settings(tmp_path, picture_size=33, fine_tuning_epochs=1, frozen_blocks=2)
+    run = training.fit("efficientnet_lite0", table, parts, decoded, settings, progress=False)
+    assert run.config["frozen_blocks"] == 2 and run.config["pretrained"] == "ImageNet"
+    before = dict(models.classifier("efficientnet_lite0").named_parameters())
+    after = runs.read_weights(run.checkpoints["loss"])
+    frozen = ("network._conv_stem.", "network._bn0.", "network._blocks.0.", "network._blocks.1.")
+    for name, weights in before.items():
+        if not name.startswith("network._fc"):
+            assert torch.equal(after[name], weights) == name.startswith(frozen), name
+
+
+@pytest.mark.parametrize("name, pretrained", [("residual", None), ("efficientnet_lite0", False)])
+def test_only_a_network_with_imagenet_weights_has_blocks_to_freeze(data, tmp_path, name, pretrained):
+    settings = tiny_settings(tmp_path, frozen_blocks=1, pretrained=pretrained)
+    table, parts, decoded = data
+    refusal(lambda: training.fit(name, table, parts, decoded, settings), models.TITLES[name], "frozen_blocks=0")
