@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from isic_utils import figures, losses
 
@@ -21,8 +22,6 @@ def plane(scores: pd.DataFrame) -> Figure:
             mean["accuracy"], mean["BMA"], xerr=spread["accuracy"], yerr=spread["BMA"], marker=marker, color=colour,
             markersize=9, elinewidth=1, linestyle="none", label=name, markeredgecolor="black", markeredgewidth=0.5,
         )  # fmt: skip
-    axis.axhline(1 / 8, color="0.6", linewidth=1, zorder=0)
-    axis.annotate("guessing", (axis.get_xlim()[0], 1 / 8 + 0.005), color="0.4", fontsize=8)
     axis.set(xlabel="accuracy", ylabel="BMA")
     axis.grid(alpha=0.3)
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -56,6 +55,9 @@ def weights(table: pd.DataFrame) -> Figure:
     axis.axhline(1, color="0.4", linewidth=1)
     axis.set_xticks(places, table.index)
     axis.set(yscale="log", ylabel="weight of a picture")
+    axis.yaxis.set_major_locator(LogLocator(base=2))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_locator(NullLocator())
     axis.legend()
     return figure
 
@@ -81,7 +83,7 @@ def two_classes(share: float = 0.95) -> Figure:
         axis.fill_between(x, (1 - prior) * rare, color=figures.ORANGE, alpha=0.8, hatch="///", label="rare class")
         axis.axvline(border, color="black", linestyle="--", label="here the answer changes")
         axis.set(title=title, xlabel="a feature", yticks=[])
-    axes[0].legend(loc="upper left", bbox_to_anchor=(0.55, 1), fontsize=8)
+    axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     return figure
 
 

@@ -13,6 +13,8 @@ PATHS = sorted(FOLDER.glob("*.ipynb"))
 BEFORE_THE_BODY = ["what you will be able to do", "needs"]
 AFTER_THE_BODY = ["what we saw", "exercises", "further reading"]
 LONGEST_CELL = 15
+KINDS = {"read off", "compute", "think", "program", "with the data", "try"}
+LEVELS = {"easy", "medium", "hard", "open"}
 LONGEST_SOLUTION = 25
 SHORTEST_ALTERNATIVE_TEXT = 20
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -183,6 +185,17 @@ def test_exercises_are_stubs_with_a_check(notebook, path):
             numbers += re.findall(r"\bcheck\(\"([\d.]+)\"", cell.source)
     expected = [f"{path.name[:2]}.{number}" for number in range(1, len(numbers) + 1)]
     assert len(numbers) >= 3 and numbers == expected
+
+
+def test_exercises_say_what_they_ask_and_how_hard_they_are(notebook, path):
+    texts = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    found = re.findall(r"^\*\*(\d\d\.\d+)\*\* \(([a-z ]+), ([a-z]+)\) \S", texts, flags=re.MULTILINE)
+    numbers, kinds, levels = zip(*found, strict=True)
+    assert list(numbers) == [f"{path.name[:2]}.{number}" for number in range(1, len(numbers) + 1)]
+    asked = {number for cell in code_cells(notebook) for number in re.findall(r"\bcheck\(\"([\d.]+)\"", cell.source)}
+    assert asked <= set(numbers)
+    assert set(kinds) <= KINDS and set(levels) <= LEVELS
+    assert levels[0] == "easy" and len(set(levels)) >= 3, "an easy one first, and not all as hard"
 
 
 def test_solutions_are_collapsed(notebook):
