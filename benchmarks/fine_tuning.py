@@ -6,10 +6,12 @@
                                                                                        as results/fine_tuning.csv
 
 A seed draws the lesion-wise split, the weights of the last layer and the order. The scores are those of the checkpoint
-with the best validation BMA. Runs are kept in ISIC_RUNS, so a second call prints the table at once.
+with the best validation BMA; the minutes those of its training, without decoding before and answering after. Runs are
+kept in ISIC_RUNS, so a second call prints the table soon.
 """
 
 import argparse
+import sys
 
 import pandas as pd
 
@@ -27,11 +29,20 @@ PAIRS = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Fine-tuning EfficientNet-Lite0 with skewed classes.")
-    parser.add_argument("--steps", nargs="+", default=[THE_RECIPE], metavar="STEP", help=f"all, or {list(STEPS)}")
+    parser.add_argument(
+        "--steps",
+        nargs="+",
+        default=[THE_RECIPE],
+        choices=["all", *STEPS],
+        metavar="STEP",
+        help=f"all, or some of {list(STEPS)}",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--finished", action="store_true", help="train nothing: only what is trained already")
     parser.add_argument("--save", action="store_true")
     arguments = parser.parse_args()
+    if arguments.save and arguments.steps != ["all"]:
+        parser.error("--save writes the whole table: add --steps all")
     names = list(STEPS) if arguments.steps == ["all"] else arguments.steps
     rows, answers = [], {}
     for seed in arguments.seeds:
@@ -41,9 +52,11 @@ def main() -> None:
             row, answers[name, seed] = measure(name, seed)
             rows.append(row)
             print(row, flush=True)
+    if not rows:
+        sys.exit("None of these steps is trained yet: leave out --finished.")
     table = pd.DataFrame(rows)
     if arguments.save:
-        table.to_csv(fine_tuning.RESULTS, index=False, float_format="%.4f")
+        runs.write_csv(fine_tuning.RESULTS, table.round(4))
     scores = ["validation BMA", "test BMA", "test accuracy", "minutes"]
     print(table.groupby("step", sort=False)[scores].agg(["mean", "std"]).round(3).to_string())
     for pair in PAIRS:

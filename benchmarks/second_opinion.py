@@ -62,7 +62,7 @@ def refusals(opinion: inference.SecondOpinion, paths: list[str], each: int = 40)
     side = opinion.classifier.run.config["picture_size"]
     rows = {}
     for kind, some in kinds.items():
-        small = [np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BILINEAR)) for one in some]
+        small = [pictures.resize(Image.fromarray(one), (side, side)) for one in some]
         refused = [reason is not None for reason in scope.reasons(opinion.scope, np.stack(small))]
         rows[kind] = {"pictures": len(some), "refused": np.mean(refused)}
     return pd.DataFrame(rows).T

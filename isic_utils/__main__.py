@@ -101,7 +101,8 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         ),
         epilog=(
             "Examples: python -m isic_utils train standard; "
-            "python -m isic_utils train cross-validation residual --by lesion --stages 1 2; "
+            "python -m isic_utils train cross-validation alexnet --by lesion --stages 1 2; "
+            'python -m isic_utils train standard efficientnet_lite0 --by lesion --remedy "logit adjustment"; '
             'python -m isic_utils train segmentation unet --loss "soft Dice" --seeds 0 1 2. '
             "With several graphics cards: accelerate launch -m isic_utils train …, to the same result"
         ),
@@ -126,7 +127,11 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="stages of the cross-validation, default all five",
     )
-    parser.add_argument("--loss", choices=list(losses.OF_MASKS), help="for segmentation; default: both")
+    parser.add_argument(
+        "--loss",
+        choices=list(losses.OF_MASKS),
+        help="for segmentation; default: both, that is cross-entropy and soft Jaccard added up",
+    )
     trained = [name for name, remedy in remedies.REMEDIES.items() if not remedy.afterwards]
     parser.add_argument("--remedy", choices=trained, help="against skewed classes (lesson 08); default: none")
     parser.set_defaults(run=train)
@@ -140,7 +145,7 @@ def train(arguments: argparse.Namespace) -> None:
         raise IsicError(f"{arguments.protocol} has no stages: leave out --stages, or train cross-validation.")
     names = arguments.models or protocols.models_of(arguments.protocol)
     for name in names:  # before anything is decoded
-        protocols.check_model(arguments.protocol, name)
+        protocols.check(arguments.protocol, name, arguments.by, arguments.loss, arguments.remedy)
     table, photos = protocols.prepare(arguments.protocol, settings)
     for seed in arguments.seeds:
         for stage in (arguments.stages or protocols.STAGES) if crossed else [1]:
@@ -163,7 +168,9 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
         help="the scores of a finished run, from its predictions",
         description="Print the scores of each checkpoint of a run, computed from the predictions in its folder.",
     )
-    parser.add_argument("folder", type=Path, help="the run's folder, as `python -m isic_utils runs` lists it")
+    parser.add_argument(
+        "folder", metavar="FOLDER", type=Path, help="the run's folder, as `python -m isic_utils runs` lists it"
+    )
     parser.add_argument("--part", choices=["validation", "test"], default="test", help="on which part; default test")
     parser.set_defaults(run=evaluate)
 

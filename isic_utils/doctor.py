@@ -42,7 +42,7 @@ class Finding:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the report. Returns the exit status: 0 if everything works, 1 if not."""
-    parser = argparse.ArgumentParser(prog="python -m isic_utils doctor", description=f"{HELP}.")
+    parser = argparse.ArgumentParser(prog="python -m isic_utils doctor", description=f"{HELP[0].upper()}{HELP[1:]}.")
     parser.add_argument("--quick", action="store_true", help="leave out the self-test, which takes up to a minute")
     chosen = parser.parse_args(arguments)
     works = True

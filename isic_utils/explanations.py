@@ -1,4 +1,4 @@
-"""Where a network looks: Grad-CAM asks its slopes, occlusion asks by covering. Neither says why it looks there."""
+"""Where a network looks: Grad-CAM asks its slopes. It does not say why the network looks there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,21 +62,3 @@ def kept_map(model: nn.Module, layer: nn.Module) -> Iterator[list[torch.Tensor]]
         yield kept
     finally:
         hook.remove()
-
-
-@torch.no_grad()
-def occlusion(model: nn.Module, picture: torch.Tensor, number: int, cover: int, step: int) -> np.ndarray:
-    """How far the probability of a class falls when a square is covered, by its place: float [places, places].
-
-    The square, `cover` pixels a side, moves by `step`, and has the median colour of the picture's rim, which is skin in
-    most (Zeiler and Fergus 2014, arXiv:1311.2901; lesson 03 writes it out). picture: float [1, 3, side, side].
-    """
-    side = picture.shape[-1]
-    rim = torch.cat([picture[0, :, :3].flatten(1), picture[0, :, -3:].flatten(1)], dim=1)
-    skin = rim.median(dim=1).values[:, None, None]
-    places = range(0, side - cover + 1, step)
-    covered = picture.repeat(len(places) ** 2, 1, 1, 1)
-    for count, (row, column) in enumerate((row, column) for row in places for column in places):
-        covered[count, :, row : row + cover, column : column + cover] = skin
-    before, after = (model(some).float().softmax(dim=1)[:, number] for some in (picture, covered))
-    return (before - after).reshape(len(places), len(places)).cpu().numpy()

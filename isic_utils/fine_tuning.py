@@ -55,5 +55,5 @@ def run_of(step: Step, seed: int) -> Run:
 
 def measured(file: Path = RESULTS) -> pd.DataFrame:
     """What the steps brought on real pictures: a row per step and seed, with validation and test BMA, test accuracy,
-    and minutes."""
-    return pd.read_csv(file)
+    and minutes of training; empty if nothing has been measured yet."""
+    return pd.read_csv(file) if file.exists() else pd.DataFrame()

@@ -5,7 +5,7 @@ import dataclasses
 
 import pandas as pd
 
-from isic_utils import models, pictures, runs, sample, splits, tables, training
+from isic_utils import models, pictures, runs, sample, splits, tables, tasks, training
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures
 from isic_utils.profile import SAMPLE, Profile
@@ -41,10 +41,15 @@ def models_of(protocol: str) -> list[str]:
     return models.SEGMENTERS if protocol == "segmentation" else models.NAMES
 
 
-def check_model(protocol: str, model: str) -> None:
-    """Raise IsicError if a protocol does not train this model."""
+def check(protocol: str, model: str, by: str = "picture", loss: str | None = None, remedy: str | None = None) -> None:
+    """Raise IsicError for what cannot be trained, before anything is decoded: a model that the protocol does not train,
+    pictures with masks by lesion, a loss or a remedy of the other task."""
     if model not in models_of(protocol):
         raise IsicError(f"{protocol} does not train {model!r}: choose one of {', '.join(models_of(protocol))}.")
+    if protocol == "segmentation" and by != "picture":
+        raise IsicError("The pictures with masks have no lesion_id: segmentation goes by picture.")
+    tasks.check_loss(model, loss)
+    training.check_remedy(model, remedy)
 
 
 def train(
@@ -90,11 +95,9 @@ def find(
 
 def arranged(protocol, model, table, photos, settings, by, seed, stage, loss, remedy) -> tuple:
     """What `training.fit` and `training.find` are given, in their order, for a protocol's arguments (see `train`)."""
-    check_model(protocol, model)
+    check(protocol, model, by, loss, remedy)
     if stage not in STAGES or (stage != 1 and protocol != "cross-validation"):
         raise IsicError(f"There is no stage {stage} of {protocol}: cross-validation has the stages 1 to 5.")
-    if protocol == "segmentation" and by != "picture":
-        raise IsicError("The pictures with masks have no lesion_id: segmentation goes by picture.")
     number = None
     if protocol == "segmentation":
         parts = splits.segmentation(table, seed)

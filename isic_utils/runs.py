@@ -169,10 +169,13 @@ def digest(text: str) -> str:
 
 
 def place(
-    settings, protocol: str, by: str, model: str, seed: int, stage: int | None = None, loss: str | None = None
+    settings, protocol: str, by: str, model: str, seed: int, stage: int | None = None, special: str | None = None
 ) -> Path:
-    """Where a run belongs: ``runs/<data>-<profile>/<protocol>-<by>/<model>[-<loss>]/seed<k>[/stage<i>]``."""
-    name = model if loss is None else f"{model}-{loss.lower().replace(' ', '-')}"
+    """Where a run belongs: ``runs/<data>-<profile>/<protocol>-<by>/<model>[-<special>]/seed<k>[/stage<i>]``.
+
+    special: a loss of masks or a remedy, by which it differs from the usual training.
+    """
+    name = model if special is None else f"{model}-{special.lower().replace(' ', '-')}"
     folder = settings.runs / f"{settings.data_name}-{settings.name}" / f"{protocol}-{by}" / name / f"seed{seed}"
     return folder if stage is None else folder / f"stage{stage}"
 

@@ -137,19 +137,25 @@ class Segmentation:
         board.add_scalar("thresholded Jaccard/validation", predictions["thresholded_jaccard"].mean(), epoch)
 
 
+def check_loss(name: str, loss: str | None) -> None:
+    """Raise IsicError for a loss that the task of this model does not have; None is each task's usual one."""
+    if loss is None:
+        return
+    if name not in models.SEGMENTERS:
+        raise IsicError(f"{name} is trained with cross-entropy: leave out loss={loss!r}, which is for masks.")
+    if loss not in losses.OF_MASKS:
+        raise IsicError(f"There is no loss {loss!r} for masks: choose one of {', '.join(losses.OF_MASKS)}.")
+
+
 def of(name: str, table: pd.DataFrame, loss: str | None) -> Classification | Segmentation:
     """The task of a model. name: one of `models.TITLES`; table: its column label says which classes there are.
 
     loss: of `losses.OF_MASKS` for a U-Net, None: both. Raises IsicError for a loss that the task does not have, and
     if a classifier's table has no labels.
     """
+    check_loss(name, loss)
     if name in models.SEGMENTERS:
-        loss = "both" if loss is None else loss
-        if loss not in losses.OF_MASKS:
-            raise IsicError(f"There is no loss {loss!r} for masks: choose one of {', '.join(losses.OF_MASKS)}.")
-        return Segmentation(loss)
-    if loss is not None:
-        raise IsicError(f"{name} is trained with cross-entropy: leave out loss={loss!r}, which is for masks.")
+        return Segmentation("both" if loss is None else loss)
     if "label" not in table:
         raise IsicError(f"The table has no column label, from which {name} learns: use `tables.isic2019`, or a U-Net.")
     return Classification(list(table["label"].cat.categories))

@@ -262,8 +262,8 @@ def mean_of_weights(model: nn.Module, config: dict) -> AveragedModel | None:
 def write_epoch(run: Run, state: dict, weights: dict) -> None:
     """Keep an epoch: the weights of the checkpoints whose best it is, the history, and what it takes to continue.
 
-    state: history and seconds (a dictionary per epoch), epoch, and the states of model, optimizer and scaler; weights:
-    of the model that has validated.
+    state: history and seconds (a dictionary per epoch), epoch, and the states of model, optimizer, scaler and, where
+    there is one, the moving mean; weights: of the model that has validated.
     """
     history = pd.DataFrame(state["history"]).set_index("epoch")
     for metric, file in run.checkpoints.items():
@@ -472,6 +472,13 @@ def configuration(
     }
 
 
+def check_remedy(name: str, remedy: str | None) -> None:
+    """Raise IsicError for a remedy that training does not know, or of a U-Net; None is none."""
+    if name in models.SEGMENTERS and remedy is not None:
+        raise IsicError(f"{name} draws masks: leave out remedy={remedy!r}, which is for classes.")
+    remedies.for_training(remedy)
+
+
 def extras(name: str, pretrained: str, settings: Profile, remedy: str | None) -> dict:
     """What a config says of a remedy, strong augmentation, averaging and frozen blocks, where a classifier's run has
     them.
@@ -479,9 +486,8 @@ def extras(name: str, pretrained: str, settings: Profile, remedy: str | None) ->
     Raises IsicError for a remedy that training does not know, or of a U-Net, and for frozen blocks of a network that
     has none or starts from random weights.
     """
+    check_remedy(name, remedy)
     if name in models.SEGMENTERS:
-        if remedy is not None:
-            raise IsicError(f"{name} draws masks: leave out remedy={remedy!r}, which is for classes.")
         return {}
     changes = remedies.description(remedies.for_training(remedy))
     if settings.frozen_blocks and (name != "efficientnet_lite0" or pretrained != "ImageNet"):

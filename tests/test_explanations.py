@@ -1,6 +1,5 @@
-"""Grad-CAM and occlusion point at what decides, in a network whose reason is known."""
+"""Grad-CAM points at what decides, in a network whose reason is known."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -39,13 +38,6 @@ def test_grad_cam_points_at_what_speaks_for_the_class(picture):
 
 def test_grad_cam_is_empty_where_nothing_speaks_for_the_class(picture):
     assert explanations.grad_cam(Corner(), picture, 0).max() == 0
-
-
-def test_occlusion_finds_the_same(picture):
-    falls = explanations.occlusion(Corner(), picture, 1, cover=8, step=4)
-    assert falls.shape == (7, 7)
-    assert np.unravel_index(falls.argmax(), falls.shape) == (1, 1)
-    assert np.allclose(falls[4:], 0)
 
 
 @pytest.mark.parametrize("name", models.NAMES)

@@ -19,12 +19,6 @@ from isic_utils import figures, pictures, runs, tables
 matplotlib.use("Agg")
 
 
-@pytest.fixture(autouse=True)
-def close_all():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def archive(tmp_path, monkeypatch):
     monkeypatch.setenv("ISIC_DATA", str(tmp_path))

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,12 +14,6 @@ from isic_utils.imbalance import TEST, TRAINING, VALIDATION, class_sizes
 from isic_utils.sample.planning import PlannedLesion
 
 matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def close_all():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

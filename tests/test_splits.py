@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from archives import OFFICIAL, is_one_clear_message, names
+from archives import OFFICIAL, names, refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
 from isic_utils import splits, tables
-from isic_utils.errors import IsicError
 
 needs_official_tables = pytest.mark.skipif(not OFFICIAL.is_dir(), reason=f"the official tables are not in {OFFICIAL}")
 
@@ -255,33 +254,27 @@ def test_the_four_rarest_become_one():
 # What makes no sense
 
 
-def refused(call, *parts: str) -> None:
-    with pytest.raises(IsicError) as caught:
-        call()
-    is_one_clear_message(caught.value, *parts)
-
-
 def test_an_unknown_way():
-    refused(lambda: splits.standard(hundred(), by="patient"), "by='patient'", "use 'picture' or 'lesion'")
+    refusal(lambda: splits.standard(hundred(), by="patient"), "by='patient'", "use 'picture' or 'lesion'")
 
 
 def test_a_picture_twice():
     table = pd.concat([hundred(), hundred().head(1)], ignore_index=True)
-    refused(lambda: splits.standard(table), "ISIC_0000000 stands in the table twice", "once")
+    refusal(lambda: splits.standard(table), "ISIC_0000000 stands in the table twice", "once")
 
 
 def test_an_index_that_has_a_value_twice():
     table = hundred()
     table.index = [0, 0, *range(998)]
-    refused(lambda: splits.standard(table, by="picture"), "index has a value twice", "reset_index")
+    refusal(lambda: splits.standard(table, by="picture"), "index has a value twice", "reset_index")
 
 
 def test_balanced_without_one_of_the_five():
-    refused(lambda: splits.balanced(make_table([0, 1, 2, 3], [None] * 4)), "No picture of class BKL", "all five")
+    refusal(lambda: splits.balanced(make_table([0, 1, 2, 3], [None] * 4)), "No picture of class BKL", "all five")
 
 
 def test_merging_a_class_that_there_is_not():
-    refused(lambda: splits.merged(pd.Series(["NV", "nevus"])), "'nevus' is no class", "MEL, NV")
+    refusal(lambda: splits.merged(pd.Series(["NV", "nevus"])), "'nevus' is no class", "MEL, NV")
 
 
 def test_balanced_with_one_picture_of_a_class_draws_one_of_each():

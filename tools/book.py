@@ -25,12 +25,6 @@ SOLUTION = {"tags": ["solution", "hide-cell"], "mystnb": {"code_prompt_show": "S
                                                           "code_prompt_hide": "Hide the solution"}}  # fmt: skip
 
 
-FLOW = """Every lesson goes this way, or a part of it:
-
-![The way through the course: archive, table, parts, pictures, model, run, metrics, figures](docs/flow.svg)
-"""
-
-
 @dataclass(frozen=True)
 class Figure:
     """A figure of a lesson. source: its pixels, as the source of an <img>; text: its alternative text, escaped."""
@@ -128,7 +122,8 @@ def card(path: Path, notebook: NotebookNode) -> str:
 def first_page(readme: str, cards: list[str], names: list[str]) -> str:
     """README.md with the gallery after its introduction, and the table of contents, which Sphinx shows at the side."""
     introduction, start, rest = readme.partition("\n## Start\n")
-    gallery = "\n".join(['<div class="gallery">', *cards, "</div>", "", FLOW])
+    gallery = "\n".join(['<div class="gallery">', *cards, "</div>", ""])
+    rest = re.sub(r"\n## A look inside\n.*?(?=\n## )", "", rest, flags=re.DOTALL)  # README's own, smaller gallery
     lessons, others = ([name for name in names if name.startswith("notebooks/") == wanted] for wanted in (True, False))
     contents = [
         f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(listed) + "\n```\n"

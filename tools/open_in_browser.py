@@ -23,6 +23,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 GITHUB = re.compile(r"https://github\.com/(?P<place>[\w.-]+/[\w.-]+?)(?:\.git)?/?")
 BADGE = re.compile(r" \[!\[[^\]]*\]\([^)]*\)\]\([^)]*\)")
 LESSON = re.compile(r"(?P<link>\[[^\]]+\]\((?P<notebook>notebooks/[^)]+\.ipynb)\))")
+ROW = re.compile(r"\| \d\d \|")  # of the lessons' table; the gallery links to notebooks too
 TAG = "colab"  # of the cell that installs the course
 INSTALL = """import sys
 
@@ -70,7 +71,7 @@ def with_badges(readme: str, repository: str | None) -> str:
     """The README with badges behind each lesson of its table, or without any if there is no repository."""
     lines = []
     for line in readme.splitlines(keepends=True):
-        if line.startswith("|") and LESSON.search(line):
+        if ROW.match(line) and LESSON.search(line):
             line = BADGE.sub("", line)
             if repository:
                 line = LESSON.sub(lambda found: found["link"] + badges(repository, found["notebook"]), line, count=1)

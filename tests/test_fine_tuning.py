@@ -1,0 +1,30 @@
+"""The steps of lesson 08's recipe, and the table of what they brought."""
+
+import pytest
+
+from isic_utils import fine_tuning, profile, remedies
+
+
+def test_nothing_measured_is_an_empty_table(tmp_path):
+    assert fine_tuning.measured(tmp_path / "none.csv").empty
+
+
+def test_the_kept_table_is_of_these_steps():
+    measured = fine_tuning.measured()
+    assert set(measured["step"]) <= set(fine_tuning.STEPS)
+    recipe = measured[measured["step"] == "eight views: the recipe"]
+    assert set(recipe["seed"]) == {0, 1, 2}
+    for name, some in measured.groupby("step"):
+        step = fine_tuning.STEPS[name]
+        assert set(some["pixels"]) == {step.size["picture_size"]} and set(some["views"]) == {8 if step.views else 1}
+        assert set(some["remedy"]) == {step.remedy or "cross-entropy"}
+
+
+@pytest.mark.parametrize("name", fine_tuning.STEPS)
+def test_a_step_changes_what_it_names_and_has_a_remedy_that_trains(name):
+    step = fine_tuning.STEPS[name]
+    settings, usual = fine_tuning.settings(step), profile.current()
+    for field in vars(usual):
+        assert getattr(settings, field) == step.size.get(field, getattr(usual, field))
+    remedies.for_training(step.remedy)
+    assert f"{usual.data_name}-{step.size['name']}" in str(fine_tuning.run_of(step, 0).folder)

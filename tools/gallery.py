@@ -1,0 +1,104 @@
+"""The README's gallery: a figure of each lesson, taken from the notebook as it is committed and made small.
+
+    python tools/gallery.py
+
+Writes docs/gallery, the gallery's table in README.md and the large figure at its top. Run it after `make execute`; a
+test compares.
+"""
+
+import base64
+import html
+import io
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+from PIL import Image
+
+PROJECT = Path(__file__).resolve().parent.parent
+WIDTH, HEIGHT = 480, 320  # pixels that a picture of the gallery may have at most
+COLUMNS = 3
+START, END = "<!-- gallery: written by tools/gallery.py -->", "<!-- end of gallery -->"
+FIGURE = re.compile(r'<img src="data:image/(?:png|jpeg);base64,([A-Za-z0-9+/=]+)" alt="([^"]*)"')
+
+# Which figure stands for a lesson: the beginning of its alternative text.
+CHOSEN = {
+    "01": "A grid with a row of dermoscopic pictures",
+    "02": "Five maps of area against darkness",
+    "03": "For each of four blocks the lesion",
+    "04": "Accuracy against BMA for each network",
+    "05": "ROC and precision-recall curves",
+    "06": "Five rows of five blocks",
+    "07": "Eight test pictures with the true contour",
+    "08": "A plane of accuracy and BMA",
+    "09": "A picture with its contour, a heat map",
+    "10": "The thesis's five BMAs as dots",
+    "11": "A tree of sentences",
+}
+
+
+LARGE = "Recall of each class for six networks"  # of lesson 04: docs/recall.png
+
+
+def main() -> int:
+    folder = PROJECT / "docs" / "gallery"
+    folder.mkdir(exist_ok=True)
+    cells = []
+    for path in sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        picture, text = figure(path)
+        small(picture).save(folder / f"{path.stem[:2]}.png", optimize=True)
+        cells.append(cell(path, text))
+    large, _ = figure(lesson("04"), LARGE)
+    small(large, 4).save(PROJECT / "docs" / "recall.png", optimize=True)
+    readme = PROJECT / "README.md"
+    readme.write_text(with_gallery(readme.read_text(encoding="utf-8"), cells), encoding="utf-8")
+    print(f"{folder} and README.md: {len(cells)} lessons.")
+    return 0
+
+
+def cell(path: Path, text: str) -> str:
+    """A lesson in the gallery: its figure and its title, both of them links to the notebook."""
+    title = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ")
+    link = f"notebooks/{path.name}"
+    return f"[![{text}](docs/gallery/{path.stem[:2]}.png)]({link})<br>[{title}]({link})"
+
+
+def with_gallery(readme: str, cells: list[str]) -> str:
+    """The README with these cells in its gallery, three in a row."""
+    cells = cells + [""] * (-len(cells) % COLUMNS)
+    rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
+    lines = [rows[0], ["---"] * COLUMNS, *rows[1:]]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    before, rest = readme.split(START)
+    return before + START + "\n" + table + "\n" + END + rest.split(END)[1]
+
+
+def lesson(number: str) -> Path:
+    """The notebook with this number."""
+    return next((PROJECT / "notebooks").glob(f"{number}_*.ipynb"))
+
+
+def figure(path: Path, beginning: str | None = None) -> tuple[Image.Image, str]:
+    """The figure of a notebook whose alternative text begins like this, by default the one in `CHOSEN`, and all of that
+    text. Raises ValueError if it is not there."""
+    beginning = beginning or CHOSEN.get(path.stem[:2], "(CHOSEN names none)")
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            for pixels, text in FIGURE.findall("".join(output.get("data", {}).get("text/html", ""))):
+                if html.unescape(text).startswith(beginning):
+                    return Image.open(io.BytesIO(base64.b64decode(pixels))), html.unescape(text)
+    raise ValueError(
+        f"{path} has no figure whose alternative text begins with {beginning!r}: change CHOSEN, or run it."
+    )
+
+
+def small(picture: Image.Image, times: int = 1) -> Image.Image:
+    """A figure at the size of the gallery, or some times as large, with the colours that it needs."""
+    picture = picture.convert("RGB")
+    picture.thumbnail((times * WIDTH, times * HEIGHT), Image.Resampling.LANCZOS)
+    return picture.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
