@@ -28,7 +28,7 @@ def test_place(tmp_path):
     folder = settings.runs / "data-tiny" / "standard-lesion" / "vgg16" / "seed3"
     assert runs.place(settings, "standard", "lesion", "vgg16", 3) == folder
     assert runs.place(settings, "standard", "lesion", "vgg16", 3, stage=5) == folder / "stage5"
-    assert runs.place(settings, "standard", "lesion", "unet", 3, loss="soft Dice").parent.name == "unet-soft-dice"
+    assert runs.place(settings, "standard", "lesion", "unet", 3, special="soft Dice").parent.name == "unet-soft-dice"
 
 
 def test_each_config_finds_its_own_folder(tmp_path):
