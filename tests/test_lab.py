@@ -159,10 +159,15 @@ def test_lesson_09_answers_a_picture_that_is_uploaded(lab, tab):
     address, lessons = lab
     (lesson,) = LESSONS.glob("09_*.ipynb")
     run_all(tab, address, lesson.name)
-    before = tab.locator(".jp-OutputArea img").count()
+    before = [picture["text"] for picture in tab.evaluate(PICTURES)]
     photograph = next((profile.SAMPLE / "ISIC_2019_Training_Input").glob("*.jpg"))
     with tab.expect_file_chooser() as chooser:
         tab.locator("button.widget-upload").first.click()
     chooser.value.set_files(photograph)
-    tab.wait_for_function(f"() => document.querySelectorAll('.jp-OutputArea img').length > {before}", polling=500)
-    assert all(picture["pixels"] > 0 for picture in tab.evaluate(PICTURES))
+    tab.wait_for_function(f"() => document.querySelectorAll('.jp-OutputArea img').length > {len(before)}", polling=500)
+    pictures = tab.evaluate(PICTURES)
+    assert len(pictures) == len(before) + 1 and all(picture["pixels"] > 0 for picture in pictures)
+    answers = [
+        picture["text"] for picture in pictures if picture["text"].startswith("The answer to the chosen picture")
+    ]
+    assert len(answers) == 2 and answers[0] != answers[1], "the uploaded picture's, and the one shown from the start"
