@@ -9,18 +9,18 @@ test compares.
 import base64
 import html
 import io
-import re
 import sys
 from pathlib import Path
 
 import nbformat
 from PIL import Image
 
+import book
+
 PROJECT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 480, 320  # pixels that a picture of the gallery may have at most
 COLUMNS = 3
 START, END = "<!-- gallery: written by tools/gallery.py -->", "<!-- end of gallery -->"
-FIGURE = re.compile(r'<img src="data:image/(?:png|jpeg);base64,([A-Za-z0-9+/=]+)" alt="([^"]*)"')
 
 # Which figure stands for a lesson: the beginning of its alternative text.
 CHOSEN = {
@@ -83,11 +83,10 @@ def figure(path: Path, beginning: str | None = None) -> tuple[Image.Image, str]:
     """The figure of a notebook whose alternative text begins like this, by default the one in `CHOSEN`, and all of that
     text. Raises ValueError if it is not there."""
     beginning = beginning or CHOSEN.get(path.stem[:2], "(CHOSEN names none)")
-    for cell in nbformat.read(path, as_version=4).cells:
-        for output in cell.get("outputs", []):
-            for pixels, text in FIGURE.findall("".join(output.get("data", {}).get("text/html", ""))):
-                if html.unescape(text).startswith(beginning):
-                    return Image.open(io.BytesIO(base64.b64decode(pixels))), html.unescape(text)
+    for shown in book.figures(nbformat.read(path, as_version=4)):
+        text = html.unescape(shown.text)
+        if text.startswith(beginning):
+            return Image.open(io.BytesIO(base64.b64decode(shown.source.partition(",")[2]))), text
     raise ValueError(
         f"{path} has no figure whose alternative text begins with {beginning!r}: change CHOSEN, or run it."
     )
