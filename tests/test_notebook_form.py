@@ -18,6 +18,7 @@ LEVELS = {"easy", "medium", "hard", "open"}
 LONGEST_SOLUTION = 25
 SHORTEST_ALTERNATIVE_TEXT = 20
 WIDGET = "application/vnd.jupyter.widget-view+json"
+QUESTION_IN_ITALICS = re.compile(r"(?<![\w*])\*(?![\s*])[^*]*\?\*(?!\*)")
 EMBEDDED_PIXELS = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+")
 ABSOLUTE_PATH = re.compile(r"(?:(?<![\w.:/+~-])|file://)/(?:home|Users|root|tmp|private|work)/|\b[A-Z]:\\\w\w")
 
@@ -170,6 +171,15 @@ def test_has_the_course_sections_in_order(notebook):
     after_the_body = [title for title in titles if title in AFTER_THE_BODY]
     assert after_the_body == AFTER_THE_BODY
     assert titles[3] != AFTER_THE_BODY[0], "there is no section between the needs and what we saw"
+
+
+def test_questions_are_marked_alike(notebook):
+    written = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    body = [source for source in written if not source.startswith("## Further reading")]  # a paper's title may ask
+    assert any("**Question.** " in source for source in body)
+    for source in body:
+        found = QUESTION_IN_ITALICS.search(source)
+        assert found is None, f"begin it with **Question.** instead of italics: {found.group()}"
 
 
 def test_cells_are_short(notebook):
