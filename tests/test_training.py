@@ -16,7 +16,7 @@ from sklearn import metrics as sklearn_metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from isic_utils import models, pictures, runs, splits, tables, tasks, training
+from isic_utils import models, pictures, predicting, runs, splits, tables, tasks, training
 
 CODES = [tables.CODES[n % 8] for n in range(96)]
 TASK = tasks.Classification(tables.CODES)
@@ -123,8 +123,8 @@ def test_loading_a_checkpoint_gives_the_predictions(reference, data, checkpoint)
     model = models.classifier("residual", slim=True)
     model.load_state_dict(torch.load(reference.checkpoints[checkpoint], weights_only=True))
     rows, labels = training.select(table, parts, decoded, "test")
-    mixed = training.mixed_precision(torch.device("cpu"), model)
-    probabilities, losses = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 16), TASK)
+    mixed = predicting.mixed_precision(torch.device("cpu"), model)
+    probabilities, losses = predicting.predict(model, mixed, pictures.batches(decoded, rows, labels, 16), TASK)
     predictions = reference.predictions("test", checkpoint)
     assert predictions[tables.CODES].to_numpy() == pytest.approx(probabilities, abs=2e-3)
     assert predictions["loss"].to_numpy() == pytest.approx(losses, abs=2e-2)
@@ -188,7 +188,7 @@ def test_an_epoch_is_the_plain_pytorch_loop(reference, data, tmp_path, monkeypat
     total = 0.0
     for (x, y), rate in zip(pictures.batches(decoded, rows, labels, 16, seed=seed), rates, strict=True):
         optimizer.param_groups[0]["lr"] = rate
-        with training.mixed_precision(torch.device("cpu"), model):
+        with predicting.mixed_precision(torch.device("cpu"), model):
             logits = model(x)
         loss = nn.functional.cross_entropy(logits.float(), y)
         optimizer.zero_grad()
@@ -203,20 +203,6 @@ def test_an_epoch_is_the_plain_pytorch_loop(reference, data, tmp_path, monkeypat
 
 def copied(content: dict) -> dict:
     return {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in content.items()}
-
-
-def test_validation_takes_no_gradients_and_leaves_the_weights(data):
-    table, parts, decoded = data
-    torch.manual_seed(0)
-    model = models.classifier("residual", slim=True)
-    before = copied(model.state_dict())
-    rows, labels = training.select(table, parts, decoded, "validation")
-    mixed = training.mixed_precision(torch.device("cpu"), model)
-    first = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 4), TASK)
-    assert all(torch.equal(value, before[layer]) for layer, value in model.state_dict().items())
-    assert all(parameter.grad is None for parameter in model.parameters())
-    second = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 4), TASK)
-    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True)), "dropout is off"
 
 
 @pytest.mark.parametrize("epochs, steps", [(1, 1), (1, 10), (8, 5), (100, 3)])
