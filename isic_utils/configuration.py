@@ -1,16 +1,21 @@
-"""What determines a run's result, before anything is trained: its config, and the folder where it belongs.
+"""What determines a run's result, before anything is trained: its config, its learning rates, and where it belongs.
 
 Two runs with the same config are the same run (`runs.find`). So what is added here later is written only into the
 configs of runs that use it (`extras`): runs of before are still found.
 """
 
+import math
+import platform
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import torch
 
 from isic_utils import models, remedies, runs, splits, tasks
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures
+from isic_utils.processes import accelerator
 from isic_utils.profile import Profile
 
 # The thesis does not state its optimiser, learning rate or loss. Ours: cross-entropy, AdamW, and these.
@@ -72,6 +77,21 @@ def schedule(task, pretrained: str, settings: Profile, learning_rate: float | No
     }
 
 
+def learning_rates(epoch: int, epochs: int, steps: int, peak: float) -> list[float]:
+    """The learning rate of each step of an epoch (the first epoch is 1).
+
+    Over the whole run it rises in a line from a tenth of the peak, then falls to 0 along half a cosine.
+    """
+    rise = WARM_UP * epochs * steps
+    rates = []
+    for step in range((epoch - 1) * steps, epoch * steps):
+        if step < rise:
+            rates.append(peak * (0.1 + 0.9 * step / rise))
+        else:
+            rates.append(peak * (1 + math.cos(math.pi * (step - rise) / (epochs * steps - rise))) / 2)
+    return rates
+
+
 def extras(name: str, pretrained: str, settings: Profile, remedy: str | None) -> dict:
     """What a config says of a remedy, strong augmentation, averaging and frozen blocks, where a classifier's run has
     them.
@@ -98,6 +118,18 @@ def check_remedy(name: str, remedy: str | None) -> None:
     if name in models.SEGMENTERS and remedy is not None:
         raise IsicError(f"{name} draws masks: leave out remedy={remedy!r}, which is for classes.")
     remedies.for_training(remedy)
+
+
+def made_with(device: torch.device, mixed: torch.autocast) -> dict:
+    """How a run was made: noted in its config, and not compared when a run is looked for."""
+    return {
+        "processes": accelerator().num_processes,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "precision": str(mixed.fast_dtype).removeprefix("torch.") if mixed._enabled else "float32",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def at_once(config: dict) -> int:

@@ -9,7 +9,6 @@ on one run (``accelerate launch``) in `processes`.
 
 import contextlib
 import math
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +25,11 @@ from tqdm.auto import tqdm
 from isic_utils import augmentation, losses, memory, models, processes, remedies, runs, splits, tasks
 from isic_utils.configuration import (
     LEARNING_RATE,  # noqa: F401 (lesson 04 reads it here)
-    WARM_UP,
     WEIGHT_DECAY,
     at_once,
     configuration,
+    learning_rates,
+    made_with,
     place_of,
     schedule,
 )
@@ -327,37 +327,10 @@ def load(run: Run, checkpoint: str | None = None) -> tuple[nn.Module, torch.auto
     return model, mixed_precision(device, model), device
 
 
-def learning_rates(epoch: int, epochs: int, steps: int, peak: float) -> list[float]:
-    """The learning rate of each step of an epoch (the first epoch is 1).
-
-    Over the whole run it rises in a line from a tenth of the peak, then falls to 0 along half a cosine.
-    """
-    rise = WARM_UP * epochs * steps
-    rates = []
-    for step in range((epoch - 1) * steps, epoch * steps):
-        if step < rise:
-            rates.append(peak * (0.1 + 0.9 * step / rise))
-        else:
-            rates.append(peak * (1 + math.cos(math.pi * (step - rise) / (epochs * steps - rise))) / 2)
-    return rates
-
-
 def epoch_seed(seed: int, epoch: int) -> int:
     """The seed of an epoch's order, augmentation and dropout: a run that continues draws the same chance as one in one
     go."""
     return seed * 10_000 + epoch
-
-
-def made_with(device: torch.device, mixed: torch.autocast) -> dict:
-    """How a run was made: noted in its config, and not compared when a run is looked for."""
-    return {
-        "processes": accelerator().num_processes,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-        "precision": str(mixed.fast_dtype).removeprefix("torch.") if mixed._enabled else "float32",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
 
 
 def select(

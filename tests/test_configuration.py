@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import pytest
 from archives import in_memory, pairs_in_memory, refusal, tiny_settings
 
@@ -52,3 +53,17 @@ def test_only_a_network_with_imagenet_weights_has_blocks_to_freeze(tmp_path, nam
         lambda: config_of(name, tmp_path, frozen_blocks=1, pretrained=pretrained),
         models.TITLES[name], "frozen_blocks=0",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("epochs, steps", [(1, 1), (1, 10), (8, 5), (100, 3)])
+def test_the_learning_rate_rises_in_a_line_and_falls_along_half_a_cosine(epochs, steps):
+    rates = np.concatenate([configuration.learning_rates(epoch, epochs, steps, 0.5) for epoch in range(1, epochs + 1)])
+    assert len(rates) == epochs * steps and rates[0] == pytest.approx(0.05)
+    top = int(np.ceil(0.2 * epochs * steps))
+    assert (np.diff(rates[:top]) > 0).all() and (np.diff(rates[top:]) < 0).all()
+    assert rates.max() <= 0.5 and rates.min() > 0
+    if epochs * steps >= 10:
+        assert np.diff(rates[:top], 2) == pytest.approx(0) and rates.max() == pytest.approx(0.5)
+        share = (np.arange(top, len(rates)) - top) / (len(rates) - top)
+        assert rates[top:] == pytest.approx(0.25 * (1 + np.cos(np.pi * share)))
+        assert rates[-1] < 0.2 * 0.5

@@ -16,7 +16,7 @@ from sklearn import metrics as sklearn_metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from isic_utils import models, pictures, predicting, runs, splits, tables, tasks, training
+from isic_utils import configuration, models, pictures, predicting, runs, splits, tables, tasks, training
 
 CODES = [tables.CODES[n % 8] for n in range(96)]
 TASK = tasks.Classification(tables.CODES)
@@ -181,7 +181,7 @@ def test_an_epoch_is_the_plain_pytorch_loop(reference, data, tmp_path, monkeypat
     rows = decoded.rows(table["image"][parts == "train"])
     labels = table["label"].cat.codes.to_numpy()[parts == "train"].astype(np.int64)
     steps = -(-len(rows) // 16)
-    rates = training.learning_rates(1, 3, steps, 2e-3)
+    rates = configuration.learning_rates(1, 3, steps, 2e-3)
     seed = training.epoch_seed(0, 1)
     torch.manual_seed(seed)
     model.train()
@@ -203,20 +203,6 @@ def test_an_epoch_is_the_plain_pytorch_loop(reference, data, tmp_path, monkeypat
 
 def copied(content: dict) -> dict:
     return {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in content.items()}
-
-
-@pytest.mark.parametrize("epochs, steps", [(1, 1), (1, 10), (8, 5), (100, 3)])
-def test_the_learning_rate_rises_in_a_line_and_falls_along_half_a_cosine(epochs, steps):
-    rates = np.concatenate([training.learning_rates(epoch, epochs, steps, 0.5) for epoch in range(1, epochs + 1)])
-    assert len(rates) == epochs * steps and rates[0] == pytest.approx(0.05)
-    top = int(np.ceil(0.2 * epochs * steps))
-    assert (np.diff(rates[:top]) > 0).all() and (np.diff(rates[top:]) < 0).all()
-    assert rates.max() <= 0.5 and rates.min() > 0
-    if epochs * steps >= 10:
-        assert np.diff(rates[:top], 2) == pytest.approx(0) and rates.max() == pytest.approx(0.5)
-        share = (np.arange(top, len(rates)) - top) / (len(rates) - top)
-        assert rates[top:] == pytest.approx(0.25 * (1 + np.cos(np.pi * share)))
-        assert rates[-1] < 0.2 * 0.5
 
 
 def test_epochs_and_seeds_never_share_their_chance():
