@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from isic_utils import models, pictures, profile, training
+from isic_utils import configuration, models, pictures, predicting, profile, training
 
 BATCH = 32
 RATE = 1e-4
@@ -70,12 +70,12 @@ class Mixed(nn.Module):
 def new_model(name: str = "residual") -> tuple[nn.Module, torch.autocast]:
     """A slim network and the context of its forward pass, as `training.fit` sets them up."""
     model = models.classifier(name, slim=True).to(memory_format=torch.channels_last)
-    return model, training.mixed_precision(torch.device("cpu"), model)
+    return model, predicting.mixed_precision(torch.device("cpu"), model)
 
 
 def new_optimizer(parameters, lr: float = RATE, **options) -> torch.optim.AdamW:
     """The course's optimiser."""
-    return torch.optim.AdamW(parameters, lr, weight_decay=training.WEIGHT_DECAY, **({"fused": True} | options))
+    return torch.optim.AdamW(parameters, lr, weight_decay=configuration.WEIGHT_DECAY, **({"fused": True} | options))
 
 
 def rows_beside_rivals(side: int, count: int, rounds: int) -> list[dict]:

@@ -114,7 +114,7 @@ def device() -> Iterator[Finding]:
     import psutil
     import torch
 
-    from isic_utils import models, processes, training
+    from isic_utils import models, predicting, processes
 
     yield Finding("processor", f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads for PyTorch")
     memory = psutil.virtual_memory()
@@ -134,7 +134,7 @@ def device() -> Iterator[Finding]:
         )
         yield Finding("graphics card", f"{card}, not usable", problem)
     chosen = processes.accelerator().device
-    mixed = training.mixed_precision(chosen, models.classifier("residual", slim=True))
+    mixed = predicting.mixed_precision(chosen, models.classifier("residual", slim=True))
     precision = str(mixed.fast_dtype).removeprefix("torch.") if mixed._enabled else "float32"
     yield Finding("the course trains on", f"{chosen.type}, in {precision}")
 

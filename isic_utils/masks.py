@@ -10,6 +10,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from isic_utils import runs, training
+from isic_utils.configuration import at_once
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches, read_picture
 from isic_utils.regions import one_region
@@ -40,7 +41,7 @@ def one_by_one(
         raise IsicError(f"{run.folder} holds a classifier, which draws no masks: choose the run of a U-Net.")
     model, mixed, device = training.load(run, checkpoint)
     axes = [(), (-1,), (-2,), (-1, -2)] if flips else [()]
-    for x, _ in batches(pictures, pictures.rows(images), None, training.at_once(run.config), device):
+    for x, _ in batches(pictures, pictures.rows(images), None, at_once(run.config), device):
         with mixed:
             sure = sum(model(x.flip(axis)).float().sigmoid().flip(axis) for axis in axes) / len(axes)
         yield from sure[:, 0].cpu().numpy()

@@ -25,7 +25,7 @@ PATIENCE = timedelta(hours=4)  # how long processes wait for one that decodes pi
 @functools.cache
 def accelerator() -> Accelerator:
     """Finds the device: a graphics card (CUDA), Apple's (MPS), or the processor; and the other processes, if any. Mixed
-    precision is ours (`training.mixed_precision`)."""
+    precision is ours (`predicting.mixed_precision`)."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     on_processor = several and not torch.cuda.is_available()  # accelerate must be told, or each works for itself
     waiting = InitProcessGroupKwargs(timeout=PATIENCE)

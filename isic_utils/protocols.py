@@ -5,7 +5,7 @@ import dataclasses
 
 import pandas as pd
 
-from isic_utils import models, pictures, runs, sample, splits, tables, tasks, training
+from isic_utils import configuration, models, pictures, runs, sample, splits, tables, tasks, training
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures
 from isic_utils.profile import SAMPLE, Profile
@@ -49,7 +49,7 @@ def check(protocol: str, model: str, by: str = "picture", loss: str | None = Non
     if protocol == "segmentation" and by != "picture":
         raise IsicError("The pictures with masks have no lesion_id: segmentation goes by picture.")
     tasks.check_loss(model, loss)
-    training.check_remedy(model, remedy)
+    configuration.check_remedy(model, remedy)
 
 
 def train(
@@ -71,30 +71,20 @@ def train(
     IsicError for a model that the protocol does not train, for a stage that is not from 1 to 5, for ``by="lesion"``
     with masks, whose pictures have no lesion_id, and as `training.fit` does.
     """
-    return training.fit(*arranged(protocol, model, table, photos, settings, by, seed, stage, loss, remedy))
+    return training.fit(**arranged(protocol, model, table, photos, settings, by, seed, stage, loss, remedy))
 
 
-def find(
-    protocol: str,
-    model: str,
-    table: pd.DataFrame,
-    photos: Pictures,
-    settings: Profile,
-    by: str = "picture",
-    seed: int = 0,
-    stage: int = 1,
-    loss: str | None = None,
-    remedy: str | None = None,
-) -> Run:
+def find(protocol: str, model: str, table: pd.DataFrame, photos: Pictures, settings: Profile, **options) -> Run:
     """The run that `train` returns for the same arguments, as far as it has come: nothing is trained (`Run.finished`).
 
-    Raises IsicError as `train` does for what cannot be trained.
+    options: by, seed, stage, loss and remedy, as `train` takes them. Raises IsicError as `train` does for what cannot
+    be trained.
     """
-    return training.find(*arranged(protocol, model, table, photos, settings, by, seed, stage, loss, remedy))
+    return training.find(**arranged(protocol, model, table, photos, settings, **options))
 
 
-def arranged(protocol, model, table, photos, settings, by, seed, stage, loss, remedy) -> tuple:
-    """What `training.fit` and `training.find` are given, in their order, for a protocol's arguments (see `train`)."""
+def arranged(protocol, model, table, photos, settings, by="picture", seed=0, stage=1, loss=None, remedy=None) -> dict:
+    """What `training.fit` and `training.find` are given for a protocol's arguments (see `train`)."""
     check(protocol, model, by, loss, remedy)
     if stage not in STAGES or (stage != 1 and protocol != "cross-validation"):
         raise IsicError(f"There is no stage {stage} of {protocol}: cross-validation has the stages 1 to 5.")
@@ -108,7 +98,10 @@ def arranged(protocol, model, table, photos, settings, by, seed, stage, loss, re
         parts, protocol = splits.standard(table, by, seed), "standard"
     else:
         parts, number = splits.cross_validation(table, by, seed)[stage], stage
-    return model, table, parts, photos, settings, protocol, by, seed, number, None, loss, remedy
+    return dict(
+        name=model, table=table, parts=parts, pictures=photos, settings=settings, protocol=protocol, by=by, seed=seed,
+        stage=number, loss=loss, remedy=remedy,
+    )  # fmt: skip
 
 
 def balanced_settings(settings: Profile) -> Profile:

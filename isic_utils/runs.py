@@ -12,10 +12,8 @@
 Files appear whole or not at all, so a run can be killed at any moment.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from isic_utils import metrics
+from isic_utils import files, metrics
 from isic_utils.errors import IsicError
 
 CHECKPOINTS = {"loss": "lowest loss", "accuracy": "highest accuracy", "bma": "highest BMA"}  # thesis §5.2
@@ -187,21 +185,17 @@ CONTINUES = (
 
 
 def write(file: Path, save: Callable[[Path], None], remedy: str = CONTINUES) -> None:
-    """Write a file whole or not at all: `save` writes beside it, then the new file takes the old one's place.
+    """Write a file whole or not at all (`files.whole`); `save` is given the place to write to.
 
     Raises IsicError, which ends with the remedy, if the disk is full or read-only; the old file stays.
     """
-    partial = file.with_name(f".{file.name}.partial")  # one that a killed process left is written over
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        save(partial)
-        os.replace(partial, file)
+        with files.whole(file) as partial:
+            save(partial)
     except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when the disk is full
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise IsicError(f"{file} cannot be written ({reason}): {remedy}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 def write_json(file: Path, content: dict) -> None:

@@ -2,13 +2,13 @@
 
 An epoch over the training part, then a pass over validation without gradients; checkpoints are kept, with the lowest
 loss, the highest accuracy and the highest BMA, or for masks (§5.5) the lowest loss and the highest Jaccard index; at
-the end each checkpoint answers for the test part. What differs between the tasks is in `tasks`, and what several
-processes need to work on one run (``accelerate launch``) in `processes`.
+the end each checkpoint answers for the test part. What a run's config is made of is in `configuration`, how a model
+answers for a part in `predicting`, what differs between the tasks in `tasks`, and what several processes need to work
+on one run (``accelerate launch``) in `processes`.
 """
 
 import contextlib
 import math
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,16 +23,22 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
 from isic_utils import augmentation, losses, memory, models, processes, remedies, runs, splits, tasks
+from isic_utils.configuration import (
+    LEARNING_RATE,  # noqa: F401 (lesson 04 reads it here)
+    WEIGHT_DECAY,
+    at_once,
+    configuration,
+    learning_rates,
+    made_with,
+    place_of,
+    schedule,
+)
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches, number_of_batches
+from isic_utils.predicting import mixed_precision, predict_part, predict_parts
 from isic_utils.processes import accelerator
 from isic_utils.profile import Profile
 from isic_utils.runs import Run
-
-# The thesis does not state its optimiser, learning rate or loss. Ours: cross-entropy, AdamW, and these.
-LEARNING_RATE = {"ImageNet": 1e-3, "random": 2e-3}  # the peak, by what the weights start from
-WEIGHT_DECAY = 0.02
-WARM_UP = 0.2  # the share of the steps in which the learning rate rises
 
 
 def fit(
@@ -97,9 +103,9 @@ def fit(
                 train(run, task, model, config, data, pictures, progress)
                 predict_parts(run, task, model, config, data, pictures)
             except RuntimeError as error:
-                if not is_out_of_memory(error):
+                if not memory.is_out_of_memory(error):
                     raise
-                raise out_of_memory(config, pictures) from error
+                raise memory.out_of_memory(config, pictures) from error
         processes.wait()  # until the main process has written everything
     return run
 
@@ -129,24 +135,14 @@ def find(
     settings: Profile,
     protocol: str = "standard",
     by: str = "picture",
-    seed: int = 0,
-    stage: int | None = None,
-    learning_rate: float | None = None,
-    loss: str | None = None,
-    remedy: str | None = None,
+    **options,
 ) -> Run:
-    """The run that `fit` returns for the same arguments, as far as it has come: nothing is trained (`Run.finished`)."""
-    config = configuration(
-        name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss, remedy
-    )
+    """The run that `fit` returns for the same arguments, as far as it has come: nothing is trained (`Run.finished`).
+
+    options: seed, stage, learning_rate, loss and remedy, as `fit` takes them.
+    """
+    config = configuration(name, table, parts, pictures, settings, protocol, by, **options)
     return Run(runs.find(place_of(config, settings), config))
-
-
-def place_of(config: dict, settings: Profile) -> Path:
-    """Where the run with this config belongs, unless another one lies there (`runs.find`)."""
-    special = config.get("loss") or config.get("remedy", {}).get("name")
-    names = (config[name] for name in ("protocol", "by", "model", "seed", "stage"))
-    return runs.place(settings, *names, special)
 
 
 def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: Pictures, progress: bool) -> None:
@@ -311,52 +307,6 @@ def train_one_epoch(
     return total.item() / seen
 
 
-@torch.no_grad()
-def predict(model, mixed, part, task) -> tuple[np.ndarray, np.ndarray]:
-    """What the model says of some pictures, without gradients: the task's answers (the probabilities [n, classes], or
-    the areas of the masks [n, 4]) and the loss of each picture [n].
-
-    part: yields (pictures, truth); mixed: the context of the forward pass; task: of `tasks`.
-    """
-    model.eval()
-    answers, values = [], []
-    for x, y in part:
-        with mixed:
-            logits = model(x)
-        answers.append(task.answer(logits, y).cpu().numpy())
-        values.append(task.loss(logits, y).cpu().numpy())
-    return np.concatenate(answers), np.concatenate(values)
-
-
-def predict_part(task, model, mixed, config: dict, data: tuple, pictures: Pictures) -> pd.DataFrame:
-    """The model's predictions for a part, a row per picture. data: as `select` returns it."""
-    rows, labels = data
-    device = next(model.parameters()).device
-    mine = processes.share_of_positions(len(rows))
-    part = batches(pictures, rows[mine], None if labels is None else labels[mine], at_once(config), device)
-    everyones = processes.gather(mine, *predict(model, mixed, part, task))
-    return task.predictions(pictures.images[rows], labels, *everyones)
-
-
-def predict_parts(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: Pictures) -> None:
-    """Each checkpoint's predictions for validation and test, a row per picture; this ends the run."""
-    processes.wait()  # until the main process has written the last epoch
-    device = accelerator().device
-    model.to(device)
-    mixed = mixed_precision(device, model)
-    for part in ("validation", "test"):
-        answers, tables = {}, []
-        for checkpoint, file in run.checkpoints.items():
-            epoch = runs.best_epoch(run.history, checkpoint)
-            if epoch not in answers:  # two checkpoints of the same epoch are the same weights
-                model.load_state_dict(runs.read_weights(file, device))
-                answers[epoch] = predict_part(task, model, mixed, config, data[part], pictures)
-            tables.append(answers[epoch].assign(checkpoint=checkpoint))
-        table = pd.concat(tables)
-        if processes.is_main():
-            runs.write_csv(run.folder / f"predictions_{part}.csv", table[["checkpoint", *table.columns[:-1]]])
-
-
 def load(run: Run, checkpoint: str | None = None) -> tuple[nn.Module, torch.autocast, torch.device]:
     """A trained model, ready to answer: the model, the context of its forward pass, and the device it is on.
 
@@ -377,53 +327,10 @@ def load(run: Run, checkpoint: str | None = None) -> tuple[nn.Module, torch.auto
     return model, mixed_precision(device, model), device
 
 
-def learning_rates(epoch: int, epochs: int, steps: int, peak: float) -> list[float]:
-    """The learning rate of each step of an epoch (the first epoch is 1).
-
-    Over the whole run it rises in a line from a tenth of the peak, then falls to 0 along half a cosine.
-    """
-    rise = WARM_UP * epochs * steps
-    rates = []
-    for step in range((epoch - 1) * steps, epoch * steps):
-        if step < rise:
-            rates.append(peak * (0.1 + 0.9 * step / rise))
-        else:
-            rates.append(peak * (1 + math.cos(math.pi * (step - rise) / (epochs * steps - rise))) / 2)
-    return rates
-
-
 def epoch_seed(seed: int, epoch: int) -> int:
     """The seed of an epoch's order, augmentation and dropout: a run that continues draws the same chance as one in one
     go."""
     return seed * 10_000 + epoch
-
-
-def mixed_precision(device: torch.device, model: nn.Module) -> torch.autocast:
-    """The context for a forward pass: multiplications in 16 bits where the device is faster with them, else 32 bits
-    throughout.
-
-    On a processor, depthwise convolutions (EfficientNet's) are slower in 16 bits; measured in
-    ``benchmarks/training_speed.py``.
-    """
-    if device.type == "cuda":
-        return torch.autocast(
-            "cuda", torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-        )
-    depthwise = any(isinstance(layer, nn.Conv2d) and layer.groups > 1 for layer in model.modules())
-    fast = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast and not depthwise)
-
-
-def made_with(device: torch.device, mixed: torch.autocast) -> dict:
-    """How a run was made: noted in its config, and not compared when a run is looked for."""
-    return {
-        "processes": accelerator().num_processes,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-        "precision": str(mixed.fast_dtype).removeprefix("torch.") if mixed._enabled else "float32",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
 
 
 def select(
@@ -445,78 +352,6 @@ def select(
     return pictures.rows(chosen["image"]), labels
 
 
-def configuration(
-    name, table, parts, pictures, settings, protocol, by, seed, stage, learning_rate, loss, remedy
-) -> dict:
-    """Everything that determines a run's result, as plain values."""
-    task = tasks.of(name, table, loss)
-    pretrained = models.starts_from(name, models.if_it_has_weights(name, settings.pretrained), settings.slim)
-    split = table[[column for column in ("image", "label") if column in table]].assign(part=parts)
-    return {
-        "model": name,
-        **task.configuration(settings),
-        **schedule(task, pretrained, settings, learning_rate),
-        "slim": settings.slim,
-        "weight_decay": WEIGHT_DECAY,
-        "warm_up": WARM_UP,
-        "seed": seed,
-        "protocol": protocol,
-        "by": by,
-        "stage": stage,
-        "data": settings.data_name,
-        "synthetic": settings.synthetic,
-        "pictures": pictures.digest,
-        "split": runs.digest(split.sort_values("image").to_csv(index=False)),
-        "parts": {part: int((parts == part).sum()) for part in splits.PARTS},
-        **extras(name, pretrained, settings, remedy),
-    }
-
-
-def check_remedy(name: str, remedy: str | None) -> None:
-    """Raise IsicError for a remedy that training does not know, or of a U-Net; None is none."""
-    if name in models.SEGMENTERS and remedy is not None:
-        raise IsicError(f"{name} draws masks: leave out remedy={remedy!r}, which is for classes.")
-    remedies.for_training(remedy)
-
-
-def extras(name: str, pretrained: str, settings: Profile, remedy: str | None) -> dict:
-    """What a config says of a remedy, strong augmentation, averaging and frozen blocks, where a classifier's run has
-    them.
-
-    Raises IsicError for a remedy that training does not know, or of a U-Net, and for frozen blocks of a network that
-    has none or starts from random weights.
-    """
-    check_remedy(name, remedy)
-    if name in models.SEGMENTERS:
-        return {}
-    changes = remedies.description(remedies.for_training(remedy))
-    if settings.frozen_blocks and (name != "efficientnet_lite0" or pretrained != "ImageNet"):
-        raise IsicError(
-            f"{models.TITLES[name]} that starts from {pretrained} weights has no blocks to leave as they are: train "
-            "efficientnet_lite0 from ImageNet weights, or set frozen_blocks=0."
-        )
-    wanted = {name: getattr(settings, name) for name in ("strong_augmentation", "averaging", "frozen_blocks")}
-    extra = {key: value for key, value in wanted.items() if value}
-    return ({"remedy": {"name": remedy, **changes}} if changes else {}) | extra
-
-
-def schedule(task, pretrained: str, settings: Profile, learning_rate: float | None) -> dict:
-    """What depends on whether a network starts from ImageNet weights: how long it trains, and how fast."""
-    fine_tuning = pretrained == "ImageNet"
-    if learning_rate is None:
-        learning_rate = LEARNING_RATE["ImageNet" if fine_tuning else "random"]
-    return {
-        "pretrained": pretrained,
-        "epochs": task.epochs(settings, fine_tuning),
-        "learning_rate": learning_rate,
-    }
-
-
-def at_once(config: dict) -> int:
-    """How many pictures are in memory at a time: a whole batch, unless the config says fewer."""
-    return config.get("at_once", config["batch_size"])
-
-
 def write_events(board: SummaryWriter, row: dict) -> None:
     """An epoch's figures as TensorBoard events: losses, learning rate and the validation scores."""
     titles = {"bma": "BMA", "jaccard": "Jaccard"}
@@ -527,21 +362,3 @@ def write_events(board: SummaryWriter, row: dict) -> None:
         elif part == "validation":
             board.add_scalar(f"{titles.get(metric, metric)}/validation", value, row["epoch"])
     board.add_scalar("learning_rate", row["learning_rate"], row["epoch"])
-
-
-def out_of_memory(config: dict, pictures: Pictures) -> IsicError:
-    """What to say when memory ran out: which setting to lower, and to what."""
-    height, width = pictures.pixels.shape[1:3]
-    half = max(1, at_once(config) // 2)
-    setting = "batch_size" if "classes" in config else "segmentation_at_once"
-    return IsicError(
-        f"Memory ran out with {at_once(config)} pictures of {height}×{width} at a time: lower {setting} or the "
-        f"size of the pictures, e.g. settings = dataclasses.replace(settings, {setting}={half}), or use a smaller "
-        "ISIC_PROFILE."
-    )
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch means that memory ran out, on a graphics card or on the processor."""
-    said = str(error)
-    return any(words in said for words in ("out of memory", "allocate memory", "not enough memory"))

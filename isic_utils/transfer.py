@@ -19,6 +19,7 @@ from urllib3.util import Retry
 
 import isic_utils
 from isic_utils.errors import IsicError
+from isic_utils.files import whole
 
 CHUNK = 1 << 16  # bytes written at a time; what a break in the middle of them costs
 PASSING = [429, 500, 502, 503, 504]  # status codes of a server that may be well again in a moment
@@ -200,6 +201,5 @@ def write_json(file: Path, content: dict) -> None:
 
 def write_text(file: Path, text: str) -> None:
     """A text and a line end as a file, whole or not at all."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, file)
+    with whole(file) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")

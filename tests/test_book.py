@@ -14,8 +14,11 @@ from browser import PROJECT, book_packages, chromium  # noqa: F401, a fixture
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 sys.path.insert(0, str(PROJECT / "tools"))
+import lesson_figures  # noqa: E402
+
 import book  # noqa: E402
 
+CHOSEN = lesson_figures.CHOSEN["01"]
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
@@ -31,7 +34,9 @@ def project(tmp_path) -> Path:
         (tmp_path / name).mkdir()
     cells = [
         new_markdown_cell("# 01 · A & B\n\nA [word](../docs/words.md#mask), [start](../README.md)."),
-        new_code_cell("# NBVAL_CHECK_OUTPUT\ntable", outputs=[shown("AAAA", "few"), shown("AAAAAAAA", "many")]),
+        new_code_cell(
+            "# NBVAL_CHECK_OUTPUT\ntable", outputs=[shown("AAAAAAAA", "another"), shown("AAAA", f"{CHOSEN} &amp; more")]
+        ),
         new_code_cell("answer = 1", outputs=[shown("A" * 40, "the answer")], metadata={"tags": ["solution"]}),
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "01_ab.ipynb")
@@ -52,10 +57,11 @@ def test_the_source_has_every_lesson_with_its_solutions_closed(project, tmp_path
     assert (source / "docs" / "words.md").read_text() == "# Words\n\n[]{#mask}**Mask**, see [there](../index.md)."
 
 
-def test_the_first_page_has_the_richest_figure_of_each_lesson(project, tmp_path):
+def test_the_first_page_has_the_figure_that_stands_for_each_lesson(project, tmp_path):
     book.write_source(project, tmp_path / "source")
     page = (tmp_path / "source" / "index.md").read_text(encoding="utf-8")
-    assert '<img src="data:image/png;base64,AAAAAAAA" alt="many">' in page and "the answer" not in page
+    assert f'<img src="data:image/png;base64,AAAA" alt="{CHOSEN} &amp; more">' in page
+    assert "another" not in page and "the answer" not in page
     assert '<a href="notebooks/01_ab.html">01 · A &amp; B</a>' in page
     assert page.index("Hello.") < page.index("## From the lessons") < page.index("## Start")
     assert "(isic_utils/__init__.py)" in page

@@ -10,6 +10,7 @@ from PIL import Image
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT / "tools"))
 import gallery  # noqa: E402
+import lesson_figures  # noqa: E402
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
@@ -43,6 +44,6 @@ def test_a_row_that_is_not_full_is_filled():
 
 
 def test_a_figure_that_is_gone_is_named(monkeypatch):
-    monkeypatch.setitem(gallery.CHOSEN, NOTEBOOKS[0].stem[:2], "no such figure")
+    monkeypatch.setitem(lesson_figures.CHOSEN, NOTEBOOKS[0].stem[:2], "no such figure")
     with pytest.raises(ValueError, match="no such figure"):
         gallery.figure(NOTEBOOKS[0])

@@ -14,7 +14,7 @@ from archives import in_memory, is_one_clear_message, tiny_settings
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 
-from isic_utils import models, profile, protocols, splits, tables, tasks, training
+from isic_utils import configuration, models, profile, protocols, splits, tables, tasks, training
 from isic_utils.errors import IsicError
 
 TORCHVISION = [name for name, entry in models.MODELS.items() if entry.of_torchvision]
@@ -417,7 +417,7 @@ def test_a_line_in_the_table_is_enough_for_a_model_of_torchvision(monkeypatch, t
     source = Path(models.__file__).read_text(encoding="utf-8").replace("MODELS = {\n", f"MODELS = {{\n{line}\n")
     changed = types.ModuleType(models.__name__)
     exec(source, changed.__dict__)
-    for module in (training, tasks, protocols):
+    for module in (configuration, training, tasks, protocols):
         monkeypatch.setattr(module, "models", changed)
     assert "resnet18" in protocols.models_of("standard") and "resnet18" not in protocols.models_of("segmentation")
     table, photos = in_memory(tables.CODES * 20, size=32)

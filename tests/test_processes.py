@@ -17,7 +17,7 @@ from accelerate.commands.launch import launch_command_parser
 from archives import in_memory, interrupt_at, pairs_in_memory, refusal, tiny_settings
 from torch import nn
 
-from isic_utils import __main__, pictures, processes, runs, splits, tables, tasks, training
+from isic_utils import __main__, pictures, predicting, processes, runs, splits, tables, tasks, training
 
 TESTS = Path(__file__).resolve().parent
 PAGE = TESTS.parent / "docs" / "several_gpus.md"
@@ -46,7 +46,8 @@ def in_64_bits(patch: pytest.MonkeyPatch) -> None:
     for task in (tasks.Classification, tasks.Segmentation):
         build = task.build
         patch.setattr(task, "build", lambda *arguments, build=build: kept(build(*arguments)))
-    patch.setattr(training, "batches", doubled)
+    for module in (training, predicting):
+        patch.setattr(module, "batches", doubled)
     in_32_bits(patch)
 
 
@@ -58,7 +59,8 @@ def kept(model: nn.Module) -> nn.Module:
 
 
 def in_32_bits(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(training, "mixed_precision", lambda device, model: torch.autocast("cpu", torch.bfloat16, False))
+    for module in (training, predicting):
+        patch.setattr(module, "mixed_precision", lambda device, model: torch.autocast("cpu", torch.bfloat16, False))
 
 
 def classify(folder: Path) -> runs.Run:

@@ -119,24 +119,6 @@ def test_a_file_that_belongs_to_no_run_has_a_remedy_of_its_own(tmp_path):
     assert "ISIC_RUNS" not in str(caught.value)
 
 
-def test_an_interrupted_write_leaves_the_old_file(tmp_path):
-    file = tmp_path / "last.pt"
-    file.write_text("old")
-    with pytest.raises(KeyboardInterrupt):
-        runs.write(file, half_then(KeyboardInterrupt()))
-    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"] and file.read_text() == "old"
-
-
-def test_a_new_file_takes_the_old_ones_place_only_when_whole(tmp_path, monkeypatch):
-    file = tmp_path / "history.csv"
-    file.write_text("old")
-    seen = []
-    replace = os.replace
-    monkeypatch.setattr(os, "replace", lambda a, b: (seen.append((file.read_text(), a.read_text())), replace(a, b)))
-    runs.write(file, lambda partial: partial.write_text("new"))
-    assert seen == [("old", "new")] and file.read_text() == "new"
-
-
 def test_a_file_in_the_place_of_the_folder(tmp_path):
     (tmp_path / "runs").write_text("mine")
     refusal(lambda: runs.write_json(tmp_path / "runs" / "config.json", {}), "cannot be written", "ISIC_RUNS")

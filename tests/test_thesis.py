@@ -262,11 +262,11 @@ def test_a_training_that_fails_does_not_lose_the_others(settings, tmp_path, shor
     monkeypatch.setattr(profile, "current", lambda: own)
     real, order = training.fit, []
 
-    def fit(name, table, *arguments):
+    def fit(name, table, **options):
         order.append(name)
         if name == "residual" and "label" in table and len(table["label"].cat.categories) == 8:
             raise IsicError("Memory ran out: lower <batch_size>.")
-        return real(name, table, *arguments)
+        return real(name, table, **options)
 
     monkeypatch.setattr(training, "fit", fit)
     assert main(["thesis"]) == 1
@@ -293,11 +293,11 @@ def test_stopped_at_any_training_a_valid_report_stays(settings, tmp_path, short,
     monkeypatch.setattr(profile, "current", lambda: own)
     real, calls = training.fit, []
 
-    def fit(*arguments):
+    def fit(**options):
         calls.append(None)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(**options)
 
     monkeypatch.setattr(training, "fit", fit)
     assert main(["thesis"]) == 130
@@ -307,7 +307,7 @@ def test_stopped_at_any_training_a_valid_report_stays(settings, tmp_path, short,
 
 def test_report_only_trains_nothing(done, short, monkeypatch, capsys):
     monkeypatch.setattr(profile, "current", lambda: done.settings)
-    monkeypatch.setattr(training, "fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(training, "fit", lambda **_: pytest.fail("trained"))
     assert main(["thesis", "--report-only"]) == 0
     assert str(done.settings.runs / "data-tiny" / "thesis.html") in capsys.readouterr().out
 

@@ -16,7 +16,7 @@ from sklearn import metrics as sklearn_metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from isic_utils import models, pictures, runs, splits, tables, tasks, training
+from isic_utils import configuration, models, pictures, predicting, runs, splits, tables, tasks, training
 
 CODES = [tables.CODES[n % 8] for n in range(96)]
 TASK = tasks.Classification(tables.CODES)
@@ -123,8 +123,8 @@ def test_loading_a_checkpoint_gives_the_predictions(reference, data, checkpoint)
     model = models.classifier("residual", slim=True)
     model.load_state_dict(torch.load(reference.checkpoints[checkpoint], weights_only=True))
     rows, labels = training.select(table, parts, decoded, "test")
-    mixed = training.mixed_precision(torch.device("cpu"), model)
-    probabilities, losses = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 16), TASK)
+    mixed = predicting.mixed_precision(torch.device("cpu"), model)
+    probabilities, losses = predicting.predict(model, mixed, pictures.batches(decoded, rows, labels, 16), TASK)
     predictions = reference.predictions("test", checkpoint)
     assert predictions[tables.CODES].to_numpy() == pytest.approx(probabilities, abs=2e-3)
     assert predictions["loss"].to_numpy() == pytest.approx(losses, abs=2e-2)
@@ -181,14 +181,14 @@ def test_an_epoch_is_the_plain_pytorch_loop(reference, data, tmp_path, monkeypat
     rows = decoded.rows(table["image"][parts == "train"])
     labels = table["label"].cat.codes.to_numpy()[parts == "train"].astype(np.int64)
     steps = -(-len(rows) // 16)
-    rates = training.learning_rates(1, 3, steps, 2e-3)
+    rates = configuration.learning_rates(1, 3, steps, 2e-3)
     seed = training.epoch_seed(0, 1)
     torch.manual_seed(seed)
     model.train()
     total = 0.0
     for (x, y), rate in zip(pictures.batches(decoded, rows, labels, 16, seed=seed), rates, strict=True):
         optimizer.param_groups[0]["lr"] = rate
-        with training.mixed_precision(torch.device("cpu"), model):
+        with predicting.mixed_precision(torch.device("cpu"), model):
             logits = model(x)
         loss = nn.functional.cross_entropy(logits.float(), y)
         optimizer.zero_grad()
@@ -203,34 +203,6 @@ def test_an_epoch_is_the_plain_pytorch_loop(reference, data, tmp_path, monkeypat
 
 def copied(content: dict) -> dict:
     return {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in content.items()}
-
-
-def test_validation_takes_no_gradients_and_leaves_the_weights(data):
-    table, parts, decoded = data
-    torch.manual_seed(0)
-    model = models.classifier("residual", slim=True)
-    before = copied(model.state_dict())
-    rows, labels = training.select(table, parts, decoded, "validation")
-    mixed = training.mixed_precision(torch.device("cpu"), model)
-    first = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 4), TASK)
-    assert all(torch.equal(value, before[layer]) for layer, value in model.state_dict().items())
-    assert all(parameter.grad is None for parameter in model.parameters())
-    second = training.predict(model, mixed, pictures.batches(decoded, rows, labels, 4), TASK)
-    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True)), "dropout is off"
-
-
-@pytest.mark.parametrize("epochs, steps", [(1, 1), (1, 10), (8, 5), (100, 3)])
-def test_the_learning_rate_rises_in_a_line_and_falls_along_half_a_cosine(epochs, steps):
-    rates = np.concatenate([training.learning_rates(epoch, epochs, steps, 0.5) for epoch in range(1, epochs + 1)])
-    assert len(rates) == epochs * steps and rates[0] == pytest.approx(0.05)
-    top = int(np.ceil(0.2 * epochs * steps))
-    assert (np.diff(rates[:top]) > 0).all() and (np.diff(rates[top:]) < 0).all()
-    assert rates.max() <= 0.5 and rates.min() > 0
-    if epochs * steps >= 10:
-        assert np.diff(rates[:top], 2) == pytest.approx(0) and rates.max() == pytest.approx(0.5)
-        share = (np.arange(top, len(rates)) - top) / (len(rates) - top)
-        assert rates[top:] == pytest.approx(0.25 * (1 + np.cos(np.pi * share)))
-        assert rates[-1] < 0.2 * 0.5
 
 
 def test_epochs_and_seeds_never_share_their_chance():

@@ -252,10 +252,3 @@ def test_frozen_blocks_stay_as_imagenet_made_them(tmp_path):
     for name, weights in before.items():
         if not name.startswith("network._fc"):
             assert torch.equal(after[name], weights) == name.startswith(frozen), name
-
-
-@pytest.mark.parametrize("name, pretrained", [("residual", None), ("efficientnet_lite0", False)])
-def test_only_a_network_with_imagenet_weights_has_blocks_to_freeze(data, tmp_path, name, pretrained):
-    settings = tiny_settings(tmp_path, frozen_blocks=1, pretrained=pretrained)
-    table, parts, decoded = data
-    refusal(lambda: training.fit(name, table, parts, decoded, settings), models.TITLES[name], "frozen_blocks=0")

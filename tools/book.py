@@ -10,27 +10,18 @@ import html
 import re
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
+import lesson_figures
 import nbformat
 from nbformat import NotebookNode
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ["docs/*.md", "data/README.md", "benchmarks/README.md", "CONTRIBUTING.md"]
 LINKED = ["docs/*.png", "docs/*.svg", "benchmarks/*.png", "isic_utils/**/*.py", "LICENSE"]
-EMBEDDED = re.compile(r'<img src="data:image/(png|jpeg);base64,([A-Za-z0-9+/=]+)" alt="([^"]*)"')
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 SOLUTION = {"tags": ["solution", "hide-cell"], "mystnb": {"code_prompt_show": "Show the solution",
                                                           "code_prompt_hide": "Hide the solution"}}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of a lesson. source: its pixels, as the source of an <img>; text: its alternative text, escaped."""
-
-    source: str
-    text: str
 
 
 def main() -> int:
@@ -99,23 +90,12 @@ def lesson(notebook: NotebookNode) -> None:
             cell.source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
 
 
-def figures(notebook: NotebookNode) -> list[Figure]:
-    """Every figure that a notebook shows, outside its solutions."""
-    found = []
-    for cell in notebook.cells:
-        if "solution" not in cell.metadata.get("tags", []):
-            for output in cell.get("outputs", []):
-                for kind, pixels, text in EMBEDDED.findall(output.get("data", {}).get("text/html", "")):
-                    found.append(Figure(f"data:image/{kind};base64,{pixels}", text))
-    return found
-
-
 def card(path: Path, notebook: NotebookNode) -> str:
-    """A lesson in the gallery of the first page: its richest figure, the one with the most bytes, and its title."""
+    """A lesson in the gallery of the first page: the figure that stands for it, and its title."""
     title = html.escape(notebook.cells[0].source.splitlines()[0].removeprefix("# "))
     page = f"notebooks/{path.stem}.html"
-    shown = max(figures(notebook), key=lambda figure: len(figure.source), default=None)
-    picture = f'<img src="{shown.source}" alt="{shown.text}">' if shown else ""
+    shown = lesson_figures.of(path, notebook)
+    picture = f'<img src="{shown.source}" alt="{html.escape(shown.text)}">'
     return f'<figure><a href="{page}">{picture}</a><figcaption><a href="{page}">{title}</a></figcaption></figure>'
 
 

@@ -7,36 +7,18 @@ test compares.
 """
 
 import base64
-import html
 import io
 import sys
 from pathlib import Path
 
+import lesson_figures
 import nbformat
 from PIL import Image
-
-import book
 
 PROJECT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 480, 320  # pixels that a picture of the gallery may have at most
 COLUMNS = 3
 START, END = "<!-- gallery: written by tools/gallery.py -->", "<!-- end of gallery -->"
-
-# Which figure stands for a lesson: the beginning of its alternative text.
-CHOSEN = {
-    "01": "A grid with a row of dermoscopic pictures",
-    "02": "Five maps of area against darkness",
-    "03": "For each of four blocks the lesion",
-    "04": "Accuracy against BMA for each network",
-    "05": "ROC and precision-recall curves",
-    "06": "Five rows of five blocks",
-    "07": "Eight test pictures with the true contour",
-    "08": "A plane of accuracy and BMA",
-    "09": "A picture with its contour, a heat map",
-    "10": "The thesis's five BMAs as dots",
-    "11": "A tree of sentences",
-}
-
 
 LARGE = "Recall of each class for six networks"  # of lesson 04: docs/recall.png
 
@@ -80,16 +62,9 @@ def lesson(number: str) -> Path:
 
 
 def figure(path: Path, beginning: str | None = None) -> tuple[Image.Image, str]:
-    """The figure of a notebook whose alternative text begins like this, by default the one in `CHOSEN`, and all of that
-    text. Raises ValueError if it is not there."""
-    beginning = beginning or CHOSEN.get(path.stem[:2], "(CHOSEN names none)")
-    for shown in book.figures(nbformat.read(path, as_version=4)):
-        text = html.unescape(shown.text)
-        if text.startswith(beginning):
-            return Image.open(io.BytesIO(base64.b64decode(shown.source.partition(",")[2]))), text
-    raise ValueError(
-        f"{path} has no figure whose alternative text begins with {beginning!r}: change CHOSEN, or run it."
-    )
+    """A figure of a notebook, as `lesson_figures.of` finds it, and its alternative text."""
+    shown = lesson_figures.of(path, nbformat.read(path, as_version=4), beginning)
+    return Image.open(io.BytesIO(base64.b64decode(shown.source.partition(",")[2]))), shown.text
 
 
 def small(picture: Image.Image, times: int = 1) -> Image.Image:
