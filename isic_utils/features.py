@@ -12,7 +12,8 @@ from isic_utils.pictures import Pictures, batches
 def lite0(photos: Pictures, cache: Path) -> np.ndarray:
     """What EfficientNet-Lite0, trained on ImageNet and frozen, sees in each picture: float32 [n, 1280].
 
-    These are the means over the picture of its last 1280 filters. Computed once for these pixels and kept in `cache`.
+    These are the means over the picture of its last 1280 filters. Computed once for these pixels and kept in `cache`;
+    raises IsicError if they cannot be.
     """
     file = cache / f"features-efficientnet_lite0-{photos.digest}.npy"
     if file.exists():
@@ -23,5 +24,10 @@ def lite0(photos: Pictures, cache: Path) -> np.ndarray:
         for x, _ in batches(photos, np.arange(len(photos.images)), np.zeros(len(photos.images)), 64):
             filters = encoder.network.extract_features((x - encoder.mean) / encoder.std)  # [n, 1280, h/32, w/32]
             seen.append(filters.mean(dim=(2, 3)).numpy())
-    runs.write(file, lambda partial: np.save(partial.open("wb"), np.concatenate(seen)))
+
+    def save(partial: Path) -> None:
+        with partial.open("wb") as opened:  # by its name, NumPy would add an ending
+            np.save(opened, np.concatenate(seen))
+
+    runs.write(file, save, f"make {cache} writable, free disk space, and run the cell again")
     return np.load(file)

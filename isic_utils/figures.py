@@ -8,6 +8,7 @@ and bars also differ in dash, marker or hatch, so a grey print can be read.
 import base64
 import html
 import io
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -190,6 +191,23 @@ def recall_dots(recalls: pd.DataFrame, counts: pd.Series | None = None) -> Figur
     axis.grid(axis="y", alpha=0.3)
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def name_ticks(axis: plt.Axes, names: Sequence[str], size: float = 9) -> None:
+    """Write a name under each of the places 0, 1, 2, … of an axis so that none touches its neighbour: in one line if
+    there is room, else broken at spaces and hyphens, else slanted. size: of the letters, in points.
+
+    Call it last: a legend or a title that comes later takes away room.
+    """
+    gap = size * axis.figure.dpi / 72 / 2  # half the height of a letter
+    broken = [textwrap.fill(name, max(map(len, name.replace("-", "- ").split()))) for name in names]
+    for written in (names, broken):
+        axis.set_xticks(range(len(names)), written, fontsize=size)
+        axis.figure.draw_without_rendering()  # lays the figure out
+        boxes = [label.get_window_extent() for label in axis.get_xticklabels()]
+        if all(left.x1 + gap < right.x0 for left, right in zip(boxes, boxes[1:], strict=False)):
+            return
+    axis.set_xticks(range(len(names)), names, fontsize=size, rotation=30, ha="right", rotation_mode="anchor")
 
 
 def masks_over(

@@ -130,10 +130,10 @@ def load_store(
                     decode_all(table, decode_row, folder, progress)
                     stored = read_store(folder, shape)
     except OSError as error:
-        needed = len(table) * math.prod(shape) / 1e6
+        needed = math.ceil(len(table) * math.prod(shape) / 1e6)
         raise IsicError(
             f"The decoded pictures cannot be kept in {cache} ({error.strerror or error}): make the folder writable "
-            f"and see that {needed:,.0f} MB are free."
+            f"and see that {needed:,} MB are free."
         ) from error
     if len(stored.left_out):
         print(

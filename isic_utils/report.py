@@ -187,11 +187,11 @@ def stages(found: Found) -> tuple[Figure, str]:
                 style = dict(color=figures.COLOURS[number - 1], label=f"stage {number}" if place == 0 else None)
                 axis.plot(place + (number - 3) / 12, row[number], figures.MARKERS[number - 1], **style)
             axis.plot([place - 0.3, place + 0.3], [row["mean"]] * 2, "k-", linewidth=2)
-        axis.set_xticks(range(len(table)), [name.replace(" ", "\n", 1).replace("-", "-\n") for name in table.index])
-        axis.tick_params(axis="x", labelsize=8)
         axis.set(title=half, ylim=(0, 1))
     axes[0].set_ylabel("BMA")
     axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    for axis in axes:
+        figures.name_ticks(axis, table.index, size=8)
     return figure, "BMA of each network, a marker per stage and a bar at the mean; the thesis's left, ours right."
 
 

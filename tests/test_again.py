@@ -1,7 +1,10 @@
 """tools/again.py, with a lesson and with notebooks that do not survive it; and what a missing name says."""
 
+import builtins
+import dis
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import nbformat
@@ -59,7 +62,36 @@ def test_what_depends_on_the_place_or_on_the_first_time_is_found(tmp_path, cours
     assert good.split() == ["4_good", "ok"]
 
 
+def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, course, monkeypatch):
+    write(tmp_path / "01_good.ipynb", "print(1)")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setenv("TEMP", str(tmp_path / "temporary"))
+    assert again(*course).returncode == 0
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 # a cell that needs an earlier one
+
+
+def used(code: types.CodeType) -> set[str]:
+    """The global names that a cell, or a function in it, reads."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    names = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_NAME", "LOAD_GLOBAL")}
+    return names.union(*map(used, inner))
+
+
+@pytest.mark.parametrize("path", sorted((profile.PROJECT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_each_name_that_a_lesson_uses_is_told_from_a_cell_above(tmp_path, path):
+    """So whichever cell a student runs first, the missing name comes with the cell that makes it."""
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    lesson = write(tmp_path / path.name, *cells)  # without the outputs, which take long to read again and again
+    above = []
+    for source in cells:
+        above.append(source.strip().splitlines()[0])
+        for name in used(compile(source, "cell", "exec")) - set(dir(builtins)):
+            told = order.origin(name, lesson)
+            assert any(f"begins with `{first}`" in told for first in above), f"{name}: {told or 'nothing'}\n{source}"
 
 
 def test_the_cell_that_makes_a_name_is_named(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from isic_utils import captions, features, figures_captions, sentences, tables
+from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures
 from isic_utils.sentences import END, PAD, START
 
@@ -242,6 +243,21 @@ def test_features_are_computed_once_for_the_same_pixels(tmp_path, monkeypatch):
     monkeypatch.setattr(features.models, "classifier", None)  # a second look would fail
     assert np.array_equal(features.lite0(photos, tmp_path), seen)
     assert [file.name for file in tmp_path.iterdir()] == ["features-efficientnet_lite0-first.npy"]
+
+
+def test_features_for_which_the_disk_has_no_room_leave_nothing_half_written(tmp_path, monkeypatch):
+    def save(file, content):
+        file.write(content.tobytes()[:100])
+        raise OSError(f"{content.size} requested and 25 written")  # what NumPy says
+
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3), dtype=np.uint8)
+    monkeypatch.setattr(features.np, "save", save)
+    with pytest.raises(IsicError) as caught:
+        features.lite0(Pictures(pd.Index(list("abc")), pixels, pd.DataFrame(), "first"), tmp_path)
+    said = str(caught.value)
+    assert str(tmp_path / "features-efficientnet_lite0-first.npy") in said and "3840 requested and 25 written" in said
+    assert said.endswith("free disk space, and run the cell again.") and "epoch" not in said
+    assert list(tmp_path.iterdir()) == []
 
 
 # Figures

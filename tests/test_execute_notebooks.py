@@ -1,5 +1,6 @@
 """tools/execute_notebooks.py: what it shows, writes and returns."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,11 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from isic_utils import doctor
+
 PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT / "tools"))
+import execute_notebooks  # noqa: E402
 
 TITLE = new_markdown_cell("# 01 · A lesson", id="title")
 GOOD = [
@@ -86,3 +91,38 @@ def test_unknown_name_and_empty_folder_are_errors(folder, tmp_path_factory):
     empty = run(tmp_path_factory.mktemp("empty"))
     assert empty.returncode == 1
     assert "There is no notebook in" in empty.stderr
+
+
+# a full disk
+
+
+def test_a_full_disk_stops_it_with_one_sentence_and_leaves_nothing_half_written(folder, monkeypatch):
+    real = Path.write_text
+
+    def write_half(self, text, **options):
+        real(self, text[: len(text) // 2], **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (folder / "build").mkdir()
+    (folder / "build" / "02_good.ipynb").write_text("of last time")
+    before = sorted(folder.rglob("*"))
+    monkeypatch.setattr(sys, "argv", ["", "--notebooks", str(folder), "--build", str(folder / "build"), "02"])
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(SystemExit) as caught:
+        execute_notebooks.main()
+    file = folder / "build" / "02_good.ipynb"
+    assert caught.value.code.startswith(f"{file} cannot be written (No space left on device): free disk space")
+    assert sorted(folder.rglob("*")) == before and file.read_text() == "of last time"
+
+
+def test_a_disk_that_is_nearly_full_is_told_before_the_first_lesson(folder, monkeypatch, capsys):
+    findings = [
+        doctor.Finding("runs", "9 GB free"),
+        doctor.Finding("runs", "0 GB free", "Only 0.3 GB are free: free some."),
+    ]
+    monkeypatch.setattr(doctor, "disk", lambda: findings)
+    monkeypatch.setattr(execute_notebooks, "execute", lambda notebook, path: None)
+    monkeypatch.setattr(sys, "argv", ["", "--notebooks", str(folder), "--build", str(folder / "build")])
+    assert execute_notebooks.main() == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "Only 0.3 GB are free: free some." and second == "[1/2] 01_bad.ipynb"

@@ -14,7 +14,7 @@ from archives import draw_2018, draw_2019
 from matplotlib.figure import Figure
 from PIL import Image
 
-from isic_utils import figures, pictures, runs, tables
+from isic_utils import figures, models, pictures, runs, tables
 
 matplotlib.use("Agg")
 
@@ -194,3 +194,32 @@ def test_it_is_drawn(name, archive, shown, recwarn):
     assert isinstance(figure, Figure)
     figures.show(figure, name)
     assert len(shown) == 1 and [str(warning.message) for warning in recwarn] == []
+
+
+# names under an axis
+
+LONG = "EfficientNet-Lite0 with a long name that explains itself"
+SIX = [models.TITLES[name] for name in models.NAMES]
+
+
+@pytest.mark.parametrize(
+    ("names", "lines", "slant"),
+    [(SIX[:2], 1, 0), (SIX[:4], 1, 0), (SIX, 2, 0), ([*SIX[:5], LONG], 5, 0), (SIX * 2, 1, 30)],
+    ids=["two", "four", "six", "a long one", "twelve"],
+)
+def test_names_under_an_axis_do_not_touch(names, lines, slant):
+    figure, axis = plt.subplots(figsize=(8, 3.2))
+    axis.plot(range(len(names)), range(len(names)), label="here, sample, over lesions")
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    figures.name_ticks(axis, names)
+    figure.draw_without_rendering()
+    labels = axis.get_xticklabels()
+    assert [re.sub(r"-\n", "-", label.get_text()).replace("\n", " ") for label in labels] == names
+    assert max(label.get_text().count("\n") + 1 for label in labels) == lines
+    assert {label.get_rotation() for label in labels} == {slant}
+    if slant:  # parallel lines of text touch if their distance is less than their height
+        step = labels[1].get_transform().transform((1, 0))[0] - labels[0].get_transform().transform((0, 0))[0]
+        assert step * np.sin(np.radians(slant)) > labels[0].get_fontsize() * figure.dpi / 72
+    else:
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))

@@ -1,10 +1,13 @@
-"""Neither a slow machine nor a progress bar fails a notebook: see conftest.py in the project's folder."""
+"""Neither a slow machine nor a progress bar fails a notebook, and a full disk is called that: see conftest.py in the
+project's folder."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -56,3 +59,21 @@ def test_progress_bars_are_not_compared_but_results_are(tmp_path):
     report = validate(same, other, plugin="conftest")
     assert "1 failed, 1 passed" in report, report
     assert "Cell outputs differ" in report.split("other.ipynb::Cell 0")[1], report
+
+
+FAILS = "def test_first():\n    pass\n\ndef test_second():\n    assert 0\n\ndef test_third():\n    assert 0\n"
+
+
+@pytest.mark.parametrize("free", [40_000_000, 60_000_000])
+def test_after_a_failure_on_a_full_disk_no_test_follows(tmp_path, free):
+    usage = f"import shutil\nshutil.disk_usage = lambda place: shutil._ntuple_diskusage(1, 1, {free})\n"
+    (tmp_path / "with_little_room.py").write_text(usage)
+    (tmp_path / "test_it.py").write_text(FAILS)
+    plugins = ["-p", "no:cacheprovider", "-p", "with_little_room", "-p", "conftest"]
+    command = [sys.executable, "-m", "pytest", "--rootdir", str(tmp_path), *plugins, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(PROJECT)])}
+    report = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True).stdout
+    if free < 50_000_000:
+        assert "only 40 MB are free on the disk of" in report and "1 failed, 1 passed" in report, report
+    else:
+        assert "are free" not in report and "2 failed, 1 passed" in report, report

@@ -1,4 +1,5 @@
-"""The form that every notebook keeps: executed in order, clean outputs, short cells, the sections."""
+"""The form that every notebook keeps: executed in order, clean outputs, short cells, the sections; and that the README
+and the page for teachers call it by its name."""
 
 import re
 from html.parser import HTMLParser
@@ -10,6 +11,8 @@ from nbformat import NotebookNode
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
+README = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+TEACHING = (FOLDER.parent / "docs" / "teaching.md").read_text(encoding="utf-8")
 BEFORE_THE_BODY = ["what you will be able to do", "needs"]
 AFTER_THE_BODY = ["what we saw", "exercises", "further reading"]
 LONGEST_CELL = 15
@@ -212,3 +215,68 @@ def test_solutions_are_collapsed(notebook):
     solutions = [cell for cell in notebook.cells if is_solution(cell)]
     assert solutions
     assert all(cell.metadata.get("jupyter", {}).get("source_hidden") for cell in solutions)
+
+
+# the same lesson in the README and in docs/teaching.md
+
+LINK = re.compile(r"\[([^\]]*)\]\(([^)]*)\)")
+
+
+def title(notebook: NotebookNode) -> str:
+    return notebook.cells[0].source.splitlines()[0].split(" · ", 1)[1]
+
+
+def lessons_named(text: str) -> set[str]:
+    """The numbers of lessons in a text: {"04", "05", "06"} for "04 to 06"."""
+    numbers = set(re.findall(r"\b\d\d\b", text))
+    for first, last in re.findall(r"\b(\d\d) to (\d\d)\b", text):
+        numbers |= {f"{number:02}" for number in range(int(first), int(last) + 1)}
+    return numbers
+
+
+def needed(notebook: NotebookNode) -> set[str]:
+    """The lessons to which the section Needs links."""
+    (section,) = [cell.source.split("## Needs\n")[1] for cell in notebook.cells if "## Needs\n" in cell.source]
+    section = section.split("\n#")[0]
+    links = re.findall(r"\[(\d\d)\]\(([^)]*)\)", section)
+    for number, target in links:
+        assert target.startswith(number) and (FOLDER / target).exists(), f"[{number}]({target}) is another lesson"
+    ranges = re.findall(r"\[(\d\d)\]\([^)]*\) to \[(\d\d)\]", section)
+    return lessons_named(" ".join([number for number, _ in links] + [f"{first} to {last}" for first, last in ranges]))
+
+
+def rows_of_the_readme() -> list[list[str]]:
+    """The cells of each row of the README's table of lessons."""
+    rows = re.findall(r"^\| (\d\d \|.*) \|$", README, flags=re.MULTILINE)
+    return [row.split(" | ") for row in rows]
+
+
+def sections_of_teaching() -> dict[str, str]:
+    """The heading of each lesson in docs/teaching.md -> the text below it."""
+    by_lesson = TEACHING.split("\n## Three plans")[0]
+    return dict(re.findall(r"^### (.+)\n((?:(?!###).*\n?)*)", by_lesson, flags=re.MULTILINE))
+
+
+def test_readme_and_teaching_list_every_lesson_in_order():
+    numbers = [path.name[:2] for path in PATHS]
+    assert [row[0] for row in rows_of_the_readme()] == numbers
+    assert [heading[:2] for heading in sections_of_teaching()] == numbers
+
+
+def test_readme_and_teaching_say_its_title_and_needs_as_the_lesson_does(notebook, path):
+    number = path.name[:2]
+    (row,) = [row for row in rows_of_the_readme() if row[0] == number]
+    assert LINK.sub(r"\1", row[1]) == title(notebook), "README.md has another title"
+    assert LINK.search(row[1])[2] == f"notebooks/{path.name}", "README.md links to another notebook"
+    assert lessons_named(row[-1]) == needed(notebook), "README.md has other needs"
+    ((heading, text),) = [part for part in sections_of_teaching().items() if part[0].startswith(number)]
+    assert heading == f"{number} · {title(notebook)}", "docs/teaching.md has another title"
+    (needs,) = re.findall(r"\*\*Needs\.\*\* (.*)", text)
+    assert lessons_named(needs) == needed(notebook), "docs/teaching.md has other needs"
+
+
+def test_every_section_that_teaching_names_is_in_a_lesson():
+    named = re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", TEACHING)
+    there = {title for path in PATHS for _, title in headings(nbformat.read(path, as_version=4))}
+    assert len(named) >= 5
+    assert [name for name in named if name.lower() not in there] == []

@@ -228,7 +228,7 @@ class FullDisk:
 
 def test_a_full_disk_leaves_nothing_half_written(table, cache, monkeypatch):
     monkeypatch.setattr(pictures, "open", FullDisk(), raising=False)
-    refusal(lambda: load(table, cache), str(cache), "No space left on device", "MB are free")
+    refusal(lambda: load(table, cache), str(cache), "No space left on device", "that 1 MB are free")
     assert not [path for path in cache.iterdir() if path.suffix != ".lock"]
     monkeypatch.undo()
     assert len(load(table, cache).images) == 8

@@ -122,6 +122,7 @@ def folder(tmp_path_factory) -> Path:
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
+        "TMPDIR": str(folder),  # the launcher leaves a folder for each start
     }
     done = subprocess.run([*LAUNCH, child, folder], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

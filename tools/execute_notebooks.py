@@ -4,7 +4,7 @@
     python tools/execute_notebooks.py 01 04         only these
     python tools/execute_notebooks.py --in-place    also save them over the committed ones, ready for a commit
 
-A notebook that fails does not stop the others. The exit status is 1 if any failed.
+A notebook that fails does not stop the others, but a disk that takes no more does. The exit status is 1 if any failed.
 """
 
 import argparse
@@ -22,6 +22,9 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from isic_utils import doctor
+from isic_utils.errors import IsicError
+
 PROJECT = Path(__file__).resolve().parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PROGRESS_BAR = re.compile(r"\d+%\|.*\|.*\[.*\]")
@@ -36,7 +39,23 @@ def main() -> int:
     arguments = parser.parse_args()
 
     paths = chosen_notebooks(arguments.notebooks, arguments.names)
-    arguments.build.mkdir(parents=True, exist_ok=True)
+    try:
+        for finding in doctor.disk():
+            if finding.problem:
+                print(finding.problem, flush=True)
+        arguments.build.mkdir(parents=True, exist_ok=True)
+        return execute_all(paths, arguments.build, arguments.in_place)
+    except IsicError as error:  # of the settings
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(
+            f"{error.filename or arguments.build} cannot be written ({error.strerror or error}): free disk space and "
+            "start again; what is trained stays trained."
+        )
+
+
+def execute_all(paths: list[Path], build: Path, in_place: bool) -> int:
+    """Execute notebooks, write them to ``build`` and, in place, over themselves. Returns 1 if any failed, else 0."""
     lines = []
     failures = 0
     for position, path in enumerate(paths, start=1):
@@ -45,12 +64,12 @@ def main() -> int:
         notebook = nbformat.read(path, as_version=4)
         failure = execute(notebook, path)
         clean(notebook)
-        write(notebook, arguments.build / path.name)
-        write_html(notebook, path, arguments.build)
+        write(notebook, build / path.name)
+        write_html(notebook, path, build)
         if failure:
             failures += 1
             print(failure, flush=True)
-        elif arguments.in_place:
+        elif in_place:
             write(notebook, path)
         duration = minutes(time.monotonic() - start)
         lines.append(f"{path.stem:<32} {duration:>7}  {'FAILED' if failure else 'ok'}")
@@ -139,9 +158,7 @@ def is_progress(output: NotebookNode) -> bool:
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write ``notebook`` to ``path`` whole or not at all."""
-    unfinished = path.with_suffix(".unfinished")
-    nbformat.write(notebook, unfinished)
-    unfinished.replace(path)
+    write_text(nbformat.writes(notebook) + "\n", path)
 
 
 def write_html(notebook: NotebookNode, path: Path, build: Path) -> None:
@@ -149,7 +166,20 @@ def write_html(notebook: NotebookNode, path: Path, build: Path) -> None:
     exporter = HTMLExporter(embed_images=True)
     resources = {"metadata": {"name": path.stem, "path": str(path.parent)}}
     page, _ = exporter.from_notebook_node(notebook, resources)
-    (build / f"{path.stem}.html").write_text(page, encoding="utf-8")
+    write_text(page, build / f"{path.stem}.html")
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text whole or not at all. Raises OSError with the file's name."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        error.filename = path
+        raise
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def minutes(seconds: float) -> str:
