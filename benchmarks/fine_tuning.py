@@ -68,7 +68,12 @@ def measure(name: str, seed: int) -> tuple[dict, pd.DataFrame]:
     table, photos = protocols.prepare("standard", settings)
     run = protocols.train("standard", step.model, table, photos, settings, "lesion", seed, remedy=step.remedy)
     row = {"data": settings.data_name, "step": name, "seed": seed, "remedy": step.remedy or "cross-entropy"}
-    row |= {"model": step.model, "pixels": settings.picture_size, "epochs": run.config["epochs"], "views": 8 if step.views else 1}
+    row |= {
+        "model": step.model,
+        "pixels": settings.picture_size,
+        "epochs": run.config["epochs"],
+        "views": 8 if step.views else 1,
+    }
     for part in ("validation", "test"):
         predictions = run.predictions(part)
         true, predicted = runs.class_numbers(predictions, tables.CODES)

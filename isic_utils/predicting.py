@@ -50,7 +50,7 @@ def predict_parts(run: Run, task, model: nn.Module, config: dict, data: dict, pi
         for checkpoint, file in run.checkpoints.items():
             epoch = runs.best_epoch(run.history, checkpoint)
             if epoch not in answers:  # two checkpoints of the same epoch are the same weights
-                model.load_state_dict(runs.read_weights(file, device))
+                model.load_state_dict(runs.read_weights(file))
                 answers[epoch] = predict_part(task, model, mixed, config, data[part], pictures)
             tables.append(answers[epoch].assign(checkpoint=checkpoint))
         table = pd.concat(tables)

@@ -219,14 +219,17 @@ def write_weights(file: Path, content: dict) -> None:
     write(file, lambda partial: torch.save(content, partial))
 
 
-def read_weights(file: Path, device: torch.device | str = "cpu") -> dict:
-    """A PyTorch file; only tensors and plain values are read, so a file from elsewhere cannot run code."""
-    device = torch.device(device)
+def read_weights(file: Path) -> dict:
+    """A PyTorch file, read into the processor's memory; only tensors and plain values are read, so a file from
+    elsewhere cannot run code. Raises IsicError if it is missing, cannot be read, or is damaged."""
     try:
-        # PyTorch cannot load to "cpu:0", which is the name of the processor where several processes train
-        return torch.load(file, map_location="cpu" if device.type == "cpu" else device, weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise IsicError(f"{file} is missing: train the run again.") from error
+    except OSError as error:
+        raise IsicError(f"{file} cannot be read ({error.strerror or error}): check its permissions.") from error
+    except MemoryError:
+        raise
     except Exception as error:
         raise IsicError(
             f"{file} is damaged or no weight file: delete the folder {file.parent} and train again."

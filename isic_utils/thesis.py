@@ -48,6 +48,8 @@ def reproduce(settings: Profile, train: bool = True) -> tuple[Path, dict[str, st
             prepared = prepare(results.pictures_of(step))
             run = protocols.train(step.protocol, step.model, *prepared, settings, stage=step.stage)
         except IsicError as error:
+            if processes.accelerator().num_processes > 1:
+                raise  # the others are still inside this step, and cannot be told
             failed[str(step)] = str(error)
             say(f"  not done: {error}")
         else:

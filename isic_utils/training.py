@@ -86,28 +86,38 @@ def fit(
     model = task.build(name, settings)
     if model.pretrained != config["pretrained"]:  # ImageNet weights were wanted and could not be had
         config |= schedule(task, model.pretrained, settings, learning_rate)
+
+    while True:
         run, finished = look(place, config)
         if finished:
             return run
+        with lock(run):  # another training of the same run waits here and then finds it finished
+            again, finished = look(place, config)
+            if again != run:  # while this one waited, a run with another config began here
+                continue
+            if not finished:
+                tell_what_differs(run, place, config, settings)
+                try:
+                    train(run, task, model, config, data, pictures, progress)
+                    predict_parts(run, task, model, config, data, pictures)
+                except RuntimeError as error:
+                    if not memory.is_out_of_memory(error):
+                        raise
+                    raise memory.out_of_memory(config, pictures) from error
+            processes.wait()  # until the main process has written everything
+        return run
 
-    if run.folder != place and processes.is_main():
-        other = Run(place).config
-        differs = [key for key in runs.compared(config) if other.get(key) != config[key]]
-        print(
-            f"{place.relative_to(settings.runs)} keeps a run with other {', '.join(differs)}; "
-            f"this one goes to {run.folder.name} beside it."
-        )
-    with lock(run):  # another training of the same run waits here and then finds it finished
-        if not processes.as_main_says(lambda: run.finished):
-            try:
-                train(run, task, model, config, data, pictures, progress)
-                predict_parts(run, task, model, config, data, pictures)
-            except RuntimeError as error:
-                if not memory.is_out_of_memory(error):
-                    raise
-                raise memory.out_of_memory(config, pictures) from error
-        processes.wait()  # until the main process has written everything
-    return run
+
+def tell_what_differs(run: Run, place: Path, config: dict, settings: Profile) -> None:
+    """Print why a run goes to a folder beside its usual place, if it does: there lies one with another config."""
+    if run.folder == place or not processes.is_main():
+        return
+    other = Run(place).config
+    differs = [key for key in runs.compared(config) if other.get(key) != config[key]]
+    print(
+        f"{place.relative_to(settings.runs)} keeps a run with other {', '.join(differs)}; "
+        f"this one goes to {run.folder.name} beside it."
+    )
 
 
 def look(place: Path, config: dict) -> tuple[Run, bool]:
@@ -169,7 +179,7 @@ def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: 
 
     state = {"epoch": 0, "history": [], "seconds": []}
     if processes.as_main_says((run.folder / "last.pt").exists):
-        state = runs.read_weights(run.folder / "last.pt", device)
+        state = runs.read_weights(run.folder / "last.pt")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
@@ -322,7 +332,7 @@ def load(run: Run, checkpoint: str | None = None) -> tuple[nn.Module, torch.auto
         model = models.classifier(config["model"], len(config["classes"]), pretrained=False, slim=config["slim"])
     else:
         model = models.segmenter(config["model"], pretrained=False, slim=config["slim"])
-    model.load_state_dict(runs.read_weights(run.checkpoints[checkpoint], device))
+    model.load_state_dict(runs.read_weights(run.checkpoints[checkpoint]))
     model.to(device).eval()
     return model, mixed_precision(device, model), device
 

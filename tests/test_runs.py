@@ -147,6 +147,23 @@ def test_weights_with_code_in_them(tmp_path, monkeypatch):
     assert not (tmp_path / "hostile").exists()
 
 
+def test_weights_that_may_not_be_read_are_not_called_damaged(tmp_path, monkeypatch):
+    def refused(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(torch, "load", refused)
+    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), "Permission denied", "check its permissions")
+
+
+def test_weights_that_do_not_fit_the_memory_are_not_called_damaged(tmp_path, monkeypatch):
+    def refused(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", refused)
+    with pytest.raises(MemoryError):
+        runs.read_weights(tmp_path / "best_bma.pt")
+
+
 def test_missing_weights(tmp_path):
     refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), str(tmp_path / "best_bma.pt"), "missing", "train")
 

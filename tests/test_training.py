@@ -1,8 +1,10 @@
 """The loop: it is what it says, keeps the right checkpoints, repeats itself bit for bit, and survives interruption."""
 
+import contextlib
 import dataclasses
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -248,6 +250,24 @@ def test_another_config_goes_to_another_folder(reference, data, change):
     assert run.folder != reference.folder and run.folder.parent == reference.folder.parent and run.finished
     assert files_in(reference.folder) == before
     assert fit((table, parts, decoded), settings, **options) == run
+
+
+def test_a_training_that_waited_does_not_take_another_configs_run(reference, data, tmp_path, monkeypatch):
+    settings = tiny_settings(tmp_path)
+    began = []
+
+    @contextlib.contextmanager
+    def lock_after_another(run):
+        if not began:  # another process held the lock, and its run lies here now
+            began.append(run)
+            shutil.copytree(reference.folder, run.folder)
+        yield
+
+    monkeypatch.setattr(training, "lock", lock_after_another)
+    run = fit(data, settings, learning_rate=0.004)
+    assert files_in(began[0].folder) == files_in(reference.folder)
+    assert run.folder != began[0].folder and run.finished
+    assert run.config["learning_rate"] == 0.004
 
 
 @pytest.mark.parametrize("step", [1, 4, 7, 12])
