@@ -1,7 +1,10 @@
 """tools/again.py, with a lesson and with notebooks that do not survive it; and what a missing name says."""
 
+import builtins
+import dis
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import nbformat
@@ -59,7 +62,34 @@ def test_what_depends_on_the_place_or_on_the_first_time_is_found(tmp_path, cours
     assert good.split() == ["4_good", "ok"]
 
 
+def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, course, monkeypatch):
+    write(tmp_path / "01_good.ipynb", "print(1)")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setenv("TEMP", str(tmp_path / "temporary"))
+    assert again(*course).returncode == 0
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 # a cell that needs an earlier one
+
+
+def used(code: types.CodeType) -> set[str]:
+    """The global names that a cell, or a function in it, reads."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    names = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_NAME", "LOAD_GLOBAL")}
+    return names.union(*map(used, inner))
+
+
+@pytest.mark.parametrize("path", sorted((profile.PROJECT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_each_name_that_a_lesson_uses_is_made_in_a_cell_above(path):
+    """So whichever cell a student runs first, `order.origin` finds the cell that makes the missing name."""
+    made = {*dir(builtins), "display"}  # display: IPython's own
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            made |= order.names_made(cell.source)
+            unknown = used(compile(cell.source, "cell", "exec")) - made
+            assert not unknown, f"made in no cell above: {unknown}\n{cell.source}"
 
 
 def test_the_cell_that_makes_a_name_is_named(tmp_path):

@@ -4,8 +4,9 @@ and the outputs that are compared must be the same.
     python tools/again.py            every notebook: about twice the time of `make notebooks`
     python tools/again.py 01 04      only these
 
-The first time nothing is trained yet, the second time everything is. Data and runs lie in such a folder too. Cells are
-what JupyterLab runs with Restart & Run All. The exit status is 1 if anything failed.
+The first time nothing is trained yet, the second time everything is. Data and runs lie in such a folder too. Each time
+has a new kernel, as with Restart & Run All in JupyterLab. The exit status is 1 if anything failed. The folder lies in
+build/ and is deleted at the end; what a killed process leaves goes with `make clean`.
 """
 
 import argparse
@@ -30,7 +31,9 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=PROJECT / "data" / "sample", help="data to copy")
     arguments = parser.parse_args()
     failures = 0
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+    build = PROJECT / "build"
+    build.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="again-", dir=build, ignore_cleanup_errors=True) as temporary:
         place = Path(temporary) / FOLDER
         place.mkdir()
         shutil.copytree(arguments.data, place / "los datos")
@@ -56,8 +59,13 @@ def run_twice(path: Path) -> str | None:
     first, second = outputs
     for source, output in first.items():
         if second[source] != output:
-            return f"another output the second time, of the cell that begins with {source.splitlines()[1]}"
+            return f"another output the second time, of the cell that begins with {first_line(source)}"
     return None
+
+
+def first_line(source: str) -> str:
+    """The first line of a cell below the mark."""
+    return source.removeprefix(MARK).strip().partition("\n")[0]
 
 
 def compared(notebook: NotebookNode) -> dict[str, list[dict]]:
