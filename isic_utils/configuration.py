@@ -103,10 +103,10 @@ def extras(name: str, pretrained: str, settings: Profile, remedy: str | None) ->
     if name in models.SEGMENTERS:
         return {}
     changes = remedies.description(remedies.for_training(remedy))
-    if settings.frozen_blocks and (name not in models.LITE or pretrained != "ImageNet"):
+    if settings.frozen_blocks and (name != "efficientnet_lite0" or pretrained != "ImageNet"):
         raise IsicError(
             f"{models.TITLES[name]} that starts from {pretrained} weights has no blocks to leave as they are: train "
-            "an EfficientNet-Lite from ImageNet weights, or set frozen_blocks=0."
+            "efficientnet_lite0 from ImageNet weights, or set frozen_blocks=0."
         )
     wanted = {name: getattr(settings, name) for name in ("strong_augmentation", "averaging", "frozen_blocks")}
     extra = {key: value for key, value in wanted.items() if value}

@@ -1,4 +1,4 @@
-"""The recipe of lesson 08: an EfficientNet-Lite, fine-tuned on photographs within a quarter of an hour on two cores.
+"""The recipe of lesson 08: EfficientNet-Lite0, fine-tuned on photographs within a quarter of an hour on two cores.
 
 ``benchmarks/fine_tuning.py`` trains its steps, and what they brought is kept in ``benchmarks/results/fine_tuning.csv``;
 the lesson shows that table, and the runs where they are at hand.
@@ -14,35 +14,32 @@ from isic_utils import profile, runs
 from isic_utils.profile import Profile
 from isic_utils.runs import Run
 
+MODEL = "efficientnet_lite0"
 RESULTS = profile.PROJECT / "benchmarks" / "results" / "fine_tuning.csv"
 
 SHORT = dict(name="fine-tuning-short", picture_size=128, batch_size=16, fine_tuning_epochs=4)
 LARGER = SHORT | dict(name="fine-tuning-larger", picture_size=192, batch_size=12, frozen_blocks=3)
-LONG = LARGER | dict(name="fine-tuning", fine_tuning_epochs=18, strong_augmentation=True, averaging=0.999)
-RECIPE = LONG | dict(name="fine-tuning-160", picture_size=160, fine_tuning_epochs=19, frozen_blocks=4)
+RECIPE = LARGER | dict(name="fine-tuning", fine_tuning_epochs=18, strong_augmentation=True, averaging=0.999)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step towards the recipe. size: the fields of a Profile that it changes; remedy: of `remedies`, None for plain
-    cross-entropy; model: of `models.LITE`; views: whether the answer is the mean over eight views
-    (`answers.probabilities`)."""
+    """One step towards the recipe, or beside it. size: the fields of a Profile that it changes; remedy: of `remedies`,
+    None for plain cross-entropy; views: whether the answer is the mean over eight views (`answers.probabilities`)."""
 
     size: dict
     remedy: str | None = None
-    model: str = "efficientnet_lite0"
     views: bool = False
 
 
-BOTH = "logit adjustment and mixup"
 STEPS = {
     "128 pixels, 4 epochs, cross-entropy": Step(SHORT),
     "with logit adjustment": Step(SHORT, "logit adjustment"),
     "192 pixels, the first blocks frozen": Step(LARGER, "logit adjustment"),
-    "18 epochs, strong augmentation, averaged weights": Step(LONG, "logit adjustment"),
-    "with mixup": Step(LONG, BOTH),
-    "eight views": Step(LONG, BOTH, views=True),
-    "EfficientNet-Lite2 at 160 pixels, 19 epochs: the recipe": Step(RECIPE, BOTH, "efficientnet_lite2", views=True),
+    "18 epochs, strong augmentation, averaged weights": Step(RECIPE, "logit adjustment"),
+    "with mixup": Step(RECIPE, "logit adjustment and mixup"),
+    "eight views: the recipe": Step(RECIPE, "logit adjustment and mixup", views=True),
+    "the recipe with plain cross-entropy": Step(RECIPE, views=True),
 }
 
 
@@ -53,7 +50,7 @@ def settings(step: Step) -> Profile:
 
 def run_of(step: Step, seed: int) -> Run:
     """Where a step's run lies, whether it is there yet or not."""
-    return Run(runs.place(settings(step), "standard", "lesion", step.model, seed, None, step.remedy))
+    return Run(runs.place(settings(step), "standard", "lesion", MODEL, seed, None, step.remedy))
 
 
 def measured(file: Path = RESULTS) -> pd.DataFrame:

