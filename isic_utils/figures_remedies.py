@@ -88,14 +88,21 @@ def two_classes(share: float = 0.95) -> Figure:
 
 
 def steps(measured: pd.DataFrame) -> Figure:
-    """What each step of the recipe brought: a dot for each seed, a bar for the mean. measured: as
-    `fine_tuning.measured` returns it."""
-    figure, axis = plt.subplots(figsize=(9, 0.5 * measured["step"].nunique() + 1.1))
-    for place, (_, some) in enumerate(measured.groupby("step", sort=False)):
-        axis.barh(place, some["test BMA"].mean(), color=figures.SKY, height=0.6)
-        axis.plot(some["test BMA"], [place] * len(some), "o", color=figures.BLUE, markersize=5)
-    axis.set_yticks(range(measured["step"].nunique()), measured["step"].unique())
+    """What each step of the recipe brought: from top to bottom, a line for each seed and a tick for their mean where
+    every seed has been measured. measured: as `fine_tuning.measured` returns it."""
+    names, seeds = list(measured["step"].unique()), list(measured["seed"].unique())
+    figure, axis = plt.subplots(figsize=(9, 0.55 * len(names) + 1.2), layout="constrained")
+    for i, seed in enumerate(seeds):
+        some = measured[measured["seed"] == seed].set_index("step")["test BMA"].reindex(names).dropna()
+        places = [names.index(name) for name in some.index]
+        axis.plot(some, places, marker=figures.MARKERS[i], color=figures.COLOURS[i], label=f"seed {seed}")
+    for place, name in enumerate(names):
+        some = measured.loc[measured["step"] == name, "test BMA"]
+        if len(some) == len(seeds):
+            axis.plot(some.mean(), place, "|", color="black", markersize=22, label="mean" if place == 0 else None)
+    axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
-    axis.set(xlabel="BMA of the test part", xlim=(0, 1))
-    axis.grid(axis="x", alpha=0.3)
+    axis.set(xlabel="BMA of the test part, on photographs")
+    axis.grid(alpha=0.3)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

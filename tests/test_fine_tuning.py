@@ -1,8 +1,9 @@
 """The steps of lesson 08's recipe, and the table of what they brought."""
 
+import pandas as pd
 import pytest
 
-from isic_utils import fine_tuning, profile, remedies
+from isic_utils import figures_remedies, fine_tuning, profile, remedies
 
 
 def test_nothing_measured_is_an_empty_table(tmp_path):
@@ -28,3 +29,12 @@ def test_a_step_changes_what_it_names_and_has_a_remedy_that_trains(name):
         assert getattr(settings, field) == step.size.get(field, getattr(usual, field))
     remedies.for_training(step.remedy)
     assert f"{usual.data_name}-{step.size['name']}" in str(fine_tuning.run_of(step, 0).folder)
+
+
+def test_the_figure_has_a_line_per_seed_and_a_mean_only_where_all_seeds_are():
+    rows = [("first", 0, 0.5), ("second", 0, 0.6), ("first", 1, 0.7)]
+    measured = pd.DataFrame(rows, columns=["step", "seed", "test BMA"])
+    [axis] = figures_remedies.steps(measured).axes
+    drawn = {line.get_label(): list(line.get_xdata()) for line in axis.lines}
+    assert drawn == {"seed 0": [0.5, 0.6], "seed 1": [0.7], "mean": [pytest.approx(0.6)]}
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["first", "second"]
