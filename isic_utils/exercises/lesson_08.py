@@ -59,7 +59,7 @@ EXERCISES = {
                 "that is still to be divided by 1 - β.",
             ),
         ),
-        praise="with this β, five thousand pictures say hardly more than a thousand different ones.",
+        praise="with this β, five thousand pictures say no more than a thousand different ones.",
     ),
     "08.4": Exercise(
         right=square_root,
