@@ -208,6 +208,25 @@ def test_more_test_pictures_are_answered_anew(settings, classifier, tmp_path):
     (classifier.folder / "official_2019.csv").unlink()
 
 
+def test_a_damaged_test_picture_is_left_out_and_the_others_are_answered_once(
+    settings, classifier, segmenter, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pictures, "MAX_LEFT_OUT", 0.5)  # of as few pictures one is more than 1 %
+    draw_2019(tmp_path, count=96)
+    draw_2018(tmp_path, count=20)
+    draw_2018_test(draw_2019_test(tmp_path), [(30, 60), (45, 61), (60, 45)])
+    for name in (tables.PICTURES_2019_TEST, tables.PICTURES_2018.replace("Training", "Test")):
+        next((tmp_path / name).glob("*.jpg")).write_bytes(b"\xff\xd8 cut short")
+    damaged = dataclasses.replace(settings, data=tmp_path)
+    found = official.answer_2019(classifier, damaged), official.answer_2018(segmenter, damaged)
+    assert [len(answered) for answered in found] == [44, 2]
+    monkeypatch.setattr(training, "load", lambda *_: pytest.fail("answered again"))
+    pd.testing.assert_frame_equal(official.answer_2019(classifier, damaged), found[0])
+    pd.testing.assert_frame_equal(official.answer_2018(segmenter, damaged), found[1])
+    (classifier.folder / "official_2019.csv").unlink()
+    (segmenter.folder / "official_2018.csv").unlink()
+
+
 def test_a_unet_answers_the_2018_test_set_in_the_pictures_own_sizes(settings, segmenter):
     found = official.answer_2018(segmenter, settings)
     assert found["pixels"].tolist() == [30 * 60, 45 * 61, 60 * 45]
