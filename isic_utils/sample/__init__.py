@@ -67,7 +67,7 @@ def draw(
 ) -> Path:
     """Draw a synthetic archive into `folder`, which must not exist yet or be empty, and return its path.
 
-    seed: the same seed and options give the same bytes, whatever the number of workers.
+    seed: 0 or above; the same seed and options give the same bytes, whatever the number of workers.
     proportions: class code -> share of the pictures, in any unit; a class left out gets none. None: ISIC 2019's.
     overlap: 0 to 1: how strongly lesions borrow the look of a neighbouring class, and how faint their structures
         are.
@@ -83,6 +83,7 @@ def draw(
     shares = DEFAULT.proportions if proportions is None else dict(proportions)
     options = Options(shares, overlap, pictures, tuple(size), pairs, least_pictures, least_lesions)
     folder = Path(folder)
+    _check(seed, workers)
     with _alone(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise IsicError(f"{folder} is not empty: name a new folder for the sample, or delete this one first.")
@@ -97,6 +98,7 @@ def ensure(folder: Path | str = PROJECT / "data" / "sample", seed: int = 0, prog
     as `draw` does; a folder that holds anything but a synthetic sample is never touched.
     """
     folder = Path(folder)
+    _check(seed, workers=2)
     if _marker_in(folder) == _marker(DEFAULT, seed):
         return folder
     with _alone(folder):
@@ -109,6 +111,12 @@ def ensure(folder: Path | str = PROJECT / "data" / "sample", seed: int = 0, prog
         if found != _marker(DEFAULT, seed):  # else another process has drawn it in the meantime
             _draw_whole(folder, DEFAULT, seed, workers=2, progress=progress)
     return folder
+
+
+def _check(seed: int, workers: int) -> None:
+    """Raise IsicError for a seed below 0, or if no thread is to draw."""
+    if seed < 0 or workers < 1:
+        raise IsicError(f"seed is {seed} and workers {workers}: seed must be 0 or above, and workers 1 or above.")
 
 
 def _marker(options: Options, seed: int) -> dict:
