@@ -131,7 +131,8 @@ def check(run: Run, classifies: bool) -> None:
 
 
 def learn_scope(run: Run, settings: Profile) -> Scope:
-    """What is usual among the pictures that a run has trained on, with the limits that its validation part sets."""
+    """What is usual among the pictures that neither validate nor test a run, with the limits that its validation part
+    sets."""
     _, photos = protocols.prepare("standard", settings)
     if photos.digest != run.config["pictures"]:
         raise IsicError(
@@ -178,16 +179,27 @@ def best_mask_run(settings: Profile) -> Run | None:
 
 
 def files_of(places: Sequence[Path]) -> list[Path]:
-    """Files as they are, and for a folder the pictures in it, by name. Raises IsicError for a folder without any."""
+    """Files as they are, and for a folder the pictures in it, by name, without hidden ones (macOS puts ``._x.jpg``
+    beside ``x.jpg``). Raises IsicError for a folder without pictures, or one that cannot be read."""
     files = []
     for place in places:
         inside = [place]
-        if place.is_dir():
-            inside = sorted(file for file in place.iterdir() if file.suffix.lower() in PICTURE_TYPES)
-            if not inside:
-                raise IsicError(f"{place} holds no JPEG or PNG picture: name a folder with pictures, or a picture.")
+        try:
+            if place.is_dir():
+                inside = sorted(file for file in place.iterdir() if is_picture(file))
+        except OSError as error:
+            raise IsicError(
+                f"The folder {place} cannot be read ({error.strerror}): check its permissions."
+            ) from error
+        if not inside:
+            raise IsicError(f"{place} holds no JPEG or PNG picture: name a folder with pictures, or a picture.")
         files += inside
     return files
+
+
+def is_picture(file: Path) -> bool:
+    """Whether a file in a folder is one to answer, by its name."""
+    return file.suffix.lower() in PICTURE_TYPES and not file.name.startswith(".") and file.is_file()
 
 
 def answer(opinion: SecondOpinion, picture: Picture, explain: bool = True) -> Answer:
@@ -303,8 +315,7 @@ def table_of(rows: list[dict], opinion: SecondOpinion) -> pd.DataFrame:
 
 def write_csv(file: Path, table: pd.DataFrame) -> None:
     """Write a table of answers, whole or not at all. Raises IsicError if it cannot be written."""
-    remedy = "free disk space or choose another file for the table"
-    runs.write(Path(file), lambda partial: table.to_csv(partial, index=False, lineterminator="\n"), remedy)
+    runs.write_csv(Path(file), table, remedy="free disk space or choose another file for the table")
 
 
 def summary(said: Answer) -> str:

@@ -188,6 +188,23 @@ def test_predict_answers_files_and_folders(shell, tmp_path, capsys):
     assert len(list(drawn.glob("*.png"))) == 4 and Image.open(sorted(drawn.glob("*.png"))[0]).width > 500
 
 
+def test_hidden_files_and_folders_are_no_pictures(tmp_path):
+    for name in ("b.PNG", "a.jpg", "._a.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "older.jpg").mkdir()
+    assert inference.files_of([tmp_path]) == [tmp_path / "a.jpg", tmp_path / "b.PNG"]
+
+
+def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch, capsys):
+    def refused(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", refused)
+    assert main(["predict", str(tmp_path)]) == 1
+    said = f"The folder {tmp_path} cannot be read (Permission denied): check its permissions.\n"
+    assert capsys.readouterr().err == said
+
+
 def test_predict_with_a_bad_file_answers_the_others_and_says_so(shell, tmp_path, capsys):
     _, run, mask_run, paths = shell
     bad, csv = tmp_path / "bad.jpg", tmp_path / "answers.csv"
