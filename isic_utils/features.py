@@ -23,5 +23,11 @@ def lite0(photos: Pictures, cache: Path) -> np.ndarray:
         for x, _ in batches(photos, np.arange(len(photos.images)), np.zeros(len(photos.images)), 64):
             filters = encoder.network.extract_features((x - encoder.mean) / encoder.std)  # [n, 1280, h/32, w/32]
             seen.append(filters.mean(dim=(2, 3)).numpy())
-    runs.write(file, lambda partial: np.save(partial.open("wb"), np.concatenate(seen)))
+    runs.write(file, lambda partial: save(partial, np.concatenate(seen)), remedy="free disk space")
     return np.load(file)
+
+
+def save(file: Path, values: np.ndarray) -> None:
+    """Write an array to a file of any name; `np.save` by itself would add .npy to it."""
+    with file.open("wb") as stream:
+        np.save(stream, values)

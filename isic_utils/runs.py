@@ -209,9 +209,10 @@ def write_json(file: Path, content: dict) -> None:
     write(file, lambda partial: partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
 
 
-def write_csv(file: Path, table: pd.DataFrame) -> None:
-    """A table as a CSV file, whole or not at all, with as many digits as give every number back exactly."""
-    write(file, lambda partial: table.to_csv(partial, index=False, lineterminator="\n"))
+def write_csv(file: Path, table: pd.DataFrame, remedy: str = CONTINUES) -> None:
+    """A table as a CSV file, whole or not at all, with as many digits as give every number back exactly. remedy: as in
+    `write`."""
+    write(file, lambda partial: table.to_csv(partial, index=False, lineterminator="\n"), remedy)
 
 
 def read_csv(file: Path) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from archives import draw_2018, draw_2019, refusal, tiny_settings
+from archives import draw_2018, draw_2019, is_one_clear_message, refusal, tiny_settings
 from official_archive import KINDS, draw_2018_test, draw_2019_test, softmax
 
 from isic_utils import (
@@ -23,6 +23,7 @@ from isic_utils import (
     thesis,
     training,
 )
+from isic_utils.errors import IsicError
 from isic_utils.results import Step
 
 
@@ -281,6 +282,15 @@ def test_a_submission_is_sorted_and_written_whole(tmp_path):
     assert read["image"].tolist() == ["a", "b"] and read["MEL"][0] == 1 / 3
     without = submission.write(table.drop(columns="UNK"), tmp_path / "eight.csv", unknown=False)
     assert list(runs.read_csv(without).columns) == ["image", *tables.CODES]
+
+
+def test_a_submission_that_cannot_be_written_says_what_to_do(tmp_path):
+    table = pd.DataFrame({"image": ["a"]} | {code: [0.5] for code in KINDS})
+    (tmp_path / "answers.csv").mkdir()
+    with pytest.raises(IsicError) as raised:
+        submission.write(table, tmp_path / "answers.csv")
+    is_one_clear_message(raised.value, "answers.csv", "cannot be written", "choose another file")
+    assert "ISIC_RUNS" not in str(raised.value), "it is no run"
 
 
 @pytest.mark.parametrize(

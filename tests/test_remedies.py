@@ -1,6 +1,7 @@
 """Remedies for skewed classes: each does what it says, waste is where it should be, and heads repeat bit for bit."""
 
 import dataclasses
+import warnings
 from functools import partial
 
 import numpy as np
@@ -222,7 +223,10 @@ def test_mixup_draws_other_shares_for_every_seed_and_epoch(monkeypatch):
 
 def test_features_are_the_networks_and_computed_once(tmp_path, monkeypatch):
     _, decoded = in_memory(["NV", "MEL", "NV"], size=32)
-    seen = features.lite0(decoded, tmp_path)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", ResourceWarning)
+        seen = features.lite0(decoded, tmp_path)
+    assert not [one for one in warned if one.category is ResourceWarning], "the file is closed"
     network = features.models.classifier("efficientnet_lite0", pretrained=True).eval().network
     x = (torch.from_numpy(decoded.pixels).permute(0, 3, 1, 2) / 255 - 0.498) / 0.502
     with torch.no_grad():
