@@ -32,7 +32,7 @@ MAX_PIXELS = 80_000_000  # no dermatoscope takes more; a file that claims more i
 MAX_LEFT_OUT = 0.01  # up to this share of unusable pictures is left out and listed; more stops
 CHUNK = 256  # pictures decoded at a time, which bounds the memory in use
 
-warnings.simplefilter("error", Image.DecompressionBombWarning)
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `open_picture` looks at the size itself
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of damaged EXIF tags, which do not matter
 
 
@@ -286,13 +286,12 @@ def open_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
                 picture.draft(None, (at_least, at_least))
             picture.load()
             return ImageOps.exif_transpose(picture)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise IsicError(
             f"{path} claims more than {MAX_PIXELS:,} pixels: replace it by the original picture."
         ) from error
-    except (
-        Exception
-    ) as error:  # Pillow raises many kinds for damaged files: OSError, SyntaxError, ValueError, struct.error ...
+    # Pillow raises many kinds for damaged files: OSError, SyntaxError, ValueError, struct.error ...
+    except Exception as error:
         raise IsicError(f"{path} {what_is_wrong(Path(path))}: download or unpack it again.") from error
 
 
