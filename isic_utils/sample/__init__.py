@@ -23,6 +23,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from isic_utils.errors import IsicError
+from isic_utils.profile import MARKER, SAMPLE
 from isic_utils.tables import (
     CODES,
     GROUND_TRUTH_2019,
@@ -38,7 +39,6 @@ from .lesions import draw_lesion
 from .planning import Options, PlannedLesion, PlannedPicture
 
 VERSION = 3  # raise it with every change that changes a drawn picture or table, and samples are drawn anew
-MARKER = "SYNTHETIC.json"
 STRUCTURES_FILE = "SYNTHETIC_structures.csv"
 STRUCTURES = (  # what recipes draw into a lesion, then what lies on the skin
     "network", "globules", "streaks", "veil", "scar", "vessels", "nests", "ulcer", "follicles", "scale", "crust",
@@ -49,7 +49,6 @@ STATEMENT = (
     "and no real lesion. Nothing learnt from it is medical."
 )
 DEFAULT = Options()
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 def draw(
@@ -91,7 +90,7 @@ def draw(
     return folder
 
 
-def ensure(folder: Path | str = PROJECT / "data" / "sample", seed: int = 0, progress: bool = True) -> Path:
+def ensure(folder: Path | str = SAMPLE, seed: int = 0, progress: bool = True) -> Path:
     """Return the folder of the default sample, drawing it first unless it is there as this version draws it.
 
     Two processes at once draw it once. A sample of another version, seed or options is replaced. Raises IsicError
