@@ -20,7 +20,7 @@ def lite0(photos: Pictures, cache: Path) -> np.ndarray:
     encoder = models.classifier("efficientnet_lite0", pretrained=True).eval()
     seen = []
     with torch.inference_mode():
-        for x, _ in batches(photos, np.arange(len(photos.images)), np.zeros(len(photos.images)), 64):
+        for x, _ in batches(photos, np.arange(len(photos.images)), None, 64):
             filters = encoder.network.extract_features((x - encoder.mean) / encoder.std)  # [n, 1280, h/32, w/32]
             seen.append(filters.mean(dim=(2, 3)).numpy())
     runs.write(file, lambda partial: save(partial, np.concatenate(seen)), remedy="free disk space")

@@ -100,9 +100,9 @@ def assemble(
     finished or of the other task, the data are not those of the run, or validation has no malignant picture.
     """
     settings = current() if settings is None else settings
-    check(run, classifies=True)
+    runs.check(run, classifies=True)
     if mask_run is not None:
-        check(mask_run, classifies=False)
+        runs.check(mask_run, classifies=False)
     classes = run.config["classes"]
     validation = run.predictions("validation")
     true, _ = runs.class_numbers(validation, classes)
@@ -119,15 +119,6 @@ def assemble(
     )
     networks = [None if one is None else Network(one, *training.load(one)) for one in (run, mask_run)]
     return SecondOpinion(*networks, temperature, threshold, sensitivity, learn_scope(run, settings))
-
-
-def check(run: Run, classifies: bool) -> None:
-    """Raise IsicError unless a run is finished and its model tells classes (or, if not `classifies`, draws masks)."""
-    if not (run.folder / "config.json").exists() or not run.finished:
-        raise IsicError(f"{run.folder} holds no finished run: `python -m isic_utils runs` lists those that there are.")
-    if ("classes" in run.config) != classifies:
-        wanted, found = ("classifier", "U-Net") if classifies else ("U-Net", "classifier")
-        raise IsicError(f"{run.folder} holds a {found} and no {wanted}: name the run of a {wanted}.")
 
 
 def learn_scope(run: Run, settings: Profile) -> Scope:
@@ -188,9 +179,7 @@ def files_of(places: Sequence[Path]) -> list[Path]:
             if place.is_dir():
                 inside = sorted(file for file in place.iterdir() if is_picture(file))
         except OSError as error:
-            raise IsicError(
-                f"The folder {place} cannot be read ({error.strerror}): check its permissions."
-            ) from error
+            raise IsicError(f"The folder {place} cannot be read ({error.strerror}): check its permissions.") from error
         if not inside:
             raise IsicError(f"{place} holds no JPEG or PNG picture: name a folder with pictures, or a picture.")
         files += inside

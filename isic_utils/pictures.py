@@ -355,12 +355,13 @@ def batches(
     device: torch.device | str = "cpu",
     seed: int | None = None,
     vary: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
     """Batch after batch of pictures, float [n, 3, height, width] from 0 to 1, and what is to be said of them, on the
-    device: their labels, integer [n], or without labels their masks, float [n, 1, height, width], 1 on the lesion.
+    device: their labels, integer [n], or without labels their masks, float [n, 1, height, width], 1 on the lesion, or
+    None for pictures without masks.
 
     rows: where the pictures are in `pictures.pixels`; labels: their classes, in the same order; None: the masks of
-    `load_pairs`.
+    `load_pairs`, if the pictures have any.
     seed: None takes the pictures in order and as they are (validation, test); a number shuffles and augments them
     (training), and the same number always in the same way.
     vary: changes augmented pictures once more (`augmentation.strongly`), of which there are no masks. The batches are
@@ -372,7 +373,10 @@ def batches(
         pixels = torch.from_numpy(pictures.take(rows[chosen])).to(device).permute(0, 3, 1, 2)
         x = augment(pixels, generator) if generator else pixels[:, :3].float().div_(255)
         x = vary(x, generator) if generator and vary else x
-        yield x, (pixels[:, 3:] > 127).float() if labels is None else torch.from_numpy(labels[chosen]).to(device)
+        truth = None if labels is None else torch.from_numpy(labels[chosen]).to(device)
+        if labels is None and pixels.shape[1] == 4:
+            truth = (pixels[:, 3:] > 127).float()
+        yield x, truth
 
 
 def number_of_batches(pictures: int, batch_size: int) -> int:

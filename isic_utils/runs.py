@@ -106,6 +106,15 @@ class Run:
         return class_numbers(self.predictions(part, checkpoint), self.config["classes"])
 
 
+def check(run: Run, classifies: bool) -> None:
+    """Raise IsicError unless a run is finished and its model tells classes (or, if not `classifies`, draws masks)."""
+    if not (run.folder / "config.json").exists() or not run.finished:
+        raise IsicError(f"{run.folder} holds no finished run: `python -m isic_utils runs` lists those that there are.")
+    if ("classes" in run.config) != classifies:
+        wanted, found = ("classifier", "U-Net") if classifies else ("U-Net", "classifier")
+        raise IsicError(f"{run.folder} holds a {found} and no {wanted}: name the run of a {wanted}.")
+
+
 def scores(run: Run, part: str = "test") -> pd.DataFrame:
     """The scores of each checkpoint on a part, from the predictions: a row per checkpoint.
 
