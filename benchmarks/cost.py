@@ -29,9 +29,8 @@ PLAN = Path(__file__).resolve().parents[1] / "docs" / "plan.md"
 SHARE_OF_PEAK = 0.37  # of the peak, while multiplying; see `check_against_published`
 LAUNCH = 30e-6  # seconds until Python has started an operation on the card; ours, an assumption
 READING = 1e9  # bytes of pictures per second from the store to the card; ours, an assumption
-OPTIMIZER = (
-    7 * 4
-)  # bytes that AdamW moves per weight and step: reads weight, slope, two moments; writes all but the slope
+# Bytes that AdamW moves per weight and step: reads weight, slope, two moments; writes all but the slope.
+OPTIMIZER = 7 * 4
 STAGES_BESIDE_STANDARD = 4  # of the cross-validation: its first is the standard run
 PICTURES = int(published.CLASS_COUNTS.sum())  # ISIC 2019
 BALANCED = 5 * 1987  # thesis §5.3

@@ -118,7 +118,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--by", choices=["picture", "lesion"], default="picture", help="split by picture, as the thesis, or by lesion"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="seeds, default 0")
+    parser.add_argument("--seeds", type=seed, nargs="+", default=[0], metavar="N", help="seeds, default 0")
     parser.add_argument(
         "--stages",
         type=int,
@@ -307,6 +307,14 @@ def positive(text: str) -> int:
     """A whole number above 0, for argparse."""
     number = int(text)
     if number < 1:
+        raise ValueError
+    return number
+
+
+def seed(text: str) -> int:
+    """A whole number from 0 to 2^32 - 1, which every generator of chance takes for a seed, for argparse."""
+    number = int(text)
+    if not 0 <= number < 2**32:
         raise ValueError
     return number
 

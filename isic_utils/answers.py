@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from isic_utils import training
+from isic_utils import runs, training
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches
 from isic_utils.runs import Run
@@ -24,18 +24,14 @@ def probabilities(run: Run, photos: Pictures, images: pd.Series, views: int = 1)
     augmentation).
     Raises IsicError if the run draws masks or is not finished, or an image is not among the pictures.
     """
-    if not run.finished:
-        raise IsicError(f"{run.folder} holds no finished run: call training.fit again, it continues the run.")
-    if "classes" not in run.config:
-        raise IsicError(f"{run.folder} holds a U-Net, which names no classes: choose the run of a classifier.")
+    runs.check(run, classifies=True)
     if views not in (1, 8):
         raise IsicError(f"A square picture has 1 or 8 views, not {views}.")
     model, mixed, device = training.load(run)
     if device.type != "mps":
         model.to(memory_format=torch.channels_last)  # as in training: faster
     found = []
-    labels = np.zeros(len(images), dtype=np.int64)  # not used: `batches` wants labels or masks
-    for x, _ in batches(photos, photos.rows(images), labels, run.config["batch_size"], device):
+    for x, _ in batches(photos, photos.rows(images), None, run.config["batch_size"], device):
         looks = eight(x) if views == 8 else [x]
         with mixed:
             logits = [model(look) for look in looks]

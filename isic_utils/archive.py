@@ -132,7 +132,7 @@ def files_of(archive: Archive, part: str) -> list[File]:
 @contextmanager
 def at_work_in(folder: Path) -> Iterator[None]:
     """The folder is this process's alone meanwhile. It is made if it is missing. What the disk refuses is said."""
-    if (folder / "SYNTHETIC.json").exists():
+    if (folder / profile.MARKER).exists():
         raise IsicError(f"{folder} holds synthetic pictures, which must not be mixed with real ones: choose another.")
     work = folder / ".download"
     try:

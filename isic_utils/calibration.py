@@ -78,8 +78,9 @@ def unknown_score(probabilities: np.ndarray, refused: np.ndarray | None = None) 
     """How likely a picture shows something else than the classes, float [n] from 0 to 1: 1 minus the largest
     probability, and 1 where the picture is refused.
 
-    probabilities: calibrated ones; refused: boolean [n], from `scope.reasons`. Set beside the probabilities as those of
-    a ninth class, it wins where no class has more than one half. Hendrycks and Gimpel 2017, arXiv:1610.02136.
+    probabilities: calibrated ones; refused: boolean [n], as `scope.refused` returns it. Set beside the
+    probabilities as those of a ninth class, it wins where no class has more than one half. Hendrycks and Gimpel 2017,
+    arXiv:1610.02136.
     """
     score = 1 - probabilities.max(axis=1)
     return score if refused is None else np.where(refused, 1.0, score)

@@ -21,13 +21,15 @@ def lite0(photos: Pictures, cache: Path) -> np.ndarray:
     encoder = models.classifier("efficientnet_lite0", pretrained=True).eval()
     seen = []
     with torch.inference_mode():
-        for x, _ in batches(photos, np.arange(len(photos.images)), np.zeros(len(photos.images)), 64):
+        for x, _ in batches(photos, np.arange(len(photos.images)), None, 64):
             filters = encoder.network.extract_features((x - encoder.mean) / encoder.std)  # [n, 1280, h/32, w/32]
             seen.append(filters.mean(dim=(2, 3)).numpy())
-
-    def save(partial: Path) -> None:
-        with partial.open("wb") as opened:  # by its name, NumPy would add an ending
-            np.save(opened, np.concatenate(seen))
-
-    runs.write(file, save, f"make {cache} writable, free disk space, and run the cell again")
+    remedy = f"make {cache} writable, free disk space, and run the cell again"
+    runs.write(file, lambda partial: save(partial, np.concatenate(seen)), remedy)
     return np.load(file)
+
+
+def save(file: Path, values: np.ndarray) -> None:
+    """Write an array to a file of any name; `np.save` by itself would add .npy to it."""
+    with file.open("wb") as stream:
+        np.save(stream, values)

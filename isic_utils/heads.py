@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from isic_utils import metrics, remedies, runs, splits
+from isic_utils import metrics, remedies, runs, splits, training
 from isic_utils.errors import IsicError
 from isic_utils.remedies import REMEDIES, Remedy
 
@@ -29,7 +29,7 @@ def train_head(
     """
     counts = np.bincount(labels[train], minlength=classes)
     if not counts.all():
-        raise IsicError("A class has no training picture, so no remedy can weight it: choose more pictures.")
+        raise IsicError(remedies.NO_PICTURE)
     mean, spread = seen[train].mean(axis=0), seen[train].std(axis=0) + 1e-6
     x, y = torch.from_numpy((seen - mean) / spread), torch.from_numpy(labels)
     torch.manual_seed(seed)
@@ -42,7 +42,7 @@ def train_head(
         drawn = torch.from_numpy(np.random.default_rng([seed, epoch, 1]).permutation(drawn))
         part = ((x[rows], y[rows]) for rows in drawn.split(BATCH_SIZE))
         if remedy.mixup:
-            part = remedies.mixup(part, remedy.mixup, classes, epoch)
+            part = remedies.mixup(part, remedy.mixup, classes, training.epoch_seed(seed, epoch))
         loss = remedies.loss_at(remedy, epoch, EPOCHS, counts)
         for some, truth in part:
             loss(head(some), truth).mean().backward()

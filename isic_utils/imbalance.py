@@ -51,7 +51,11 @@ def pool(overlap: float = OVERLAP) -> pd.DataFrame:
     """
     folder = pool_folder(overlap)
     if not (folder / sample.MARKER).exists():
-        sample.draw(folder, **pool_options(overlap))
+        try:
+            sample.draw(folder, **pool_options(overlap))
+        except IsicError:
+            if not (folder / sample.MARKER).exists():  # else another process has drawn it in the meantime
+                raise
     return with_parts(tables.isic2019(folder))
 
 

@@ -100,9 +100,9 @@ def assemble(
     finished or of the other task, the data are not those of the run, or validation has no malignant picture.
     """
     settings = current() if settings is None else settings
-    check(run, classifies=True)
+    runs.check(run, classifies=True)
     if mask_run is not None:
-        check(mask_run, classifies=False)
+        runs.check(mask_run, classifies=False)
     classes = run.config["classes"]
     validation = run.predictions("validation")
     true, _ = runs.class_numbers(validation, classes)
@@ -121,17 +121,9 @@ def assemble(
     return SecondOpinion(*networks, temperature, threshold, sensitivity, learn_scope(run, settings))
 
 
-def check(run: Run, classifies: bool) -> None:
-    """Raise IsicError unless a run is finished and its model tells classes (or, if not `classifies`, draws masks)."""
-    if not (run.folder / "config.json").exists() or not run.finished:
-        raise IsicError(f"{run.folder} holds no finished run: `python -m isic_utils runs` lists those that there are.")
-    if ("classes" in run.config) != classifies:
-        wanted, found = ("classifier", "U-Net") if classifies else ("U-Net", "classifier")
-        raise IsicError(f"{run.folder} holds a {found} and no {wanted}: name the run of a {wanted}.")
-
-
 def learn_scope(run: Run, settings: Profile) -> Scope:
-    """What is usual among the pictures that a run has trained on, with the limits that its validation part sets."""
+    """What is usual among the pictures that neither validate nor test a run, with the limits that its validation part
+    sets."""
     _, photos = protocols.prepare("standard", settings)
     if photos.digest != run.config["pictures"]:
         raise IsicError(
@@ -178,16 +170,25 @@ def best_mask_run(settings: Profile) -> Run | None:
 
 
 def files_of(places: Sequence[Path]) -> list[Path]:
-    """Files as they are, and for a folder the pictures in it, by name. Raises IsicError for a folder without any."""
+    """Files as they are, and for a folder the pictures in it, by name, without hidden ones (macOS puts ``._x.jpg``
+    beside ``x.jpg``). Raises IsicError for a folder without pictures, or one that cannot be read."""
     files = []
     for place in places:
         inside = [place]
-        if place.is_dir():
-            inside = sorted(file for file in place.iterdir() if file.suffix.lower() in PICTURE_TYPES)
-            if not inside:
-                raise IsicError(f"{place} holds no JPEG or PNG picture: name a folder with pictures, or a picture.")
+        try:
+            if place.is_dir():
+                inside = sorted(file for file in place.iterdir() if is_picture(file))
+        except OSError as error:
+            raise IsicError(f"The folder {place} cannot be read ({error.strerror}): check its permissions.") from error
+        if not inside:
+            raise IsicError(f"{place} holds no JPEG or PNG picture: name a folder with pictures, or a picture.")
         files += inside
     return files
+
+
+def is_picture(file: Path) -> bool:
+    """Whether a file in a folder is one to answer, by its name."""
+    return file.suffix.lower() in PICTURE_TYPES and not file.name.startswith(".") and file.is_file()
 
 
 def answer(opinion: SecondOpinion, picture: Picture, explain: bool = True) -> Answer:
@@ -303,8 +304,7 @@ def table_of(rows: list[dict], opinion: SecondOpinion) -> pd.DataFrame:
 
 def write_csv(file: Path, table: pd.DataFrame) -> None:
     """Write a table of answers, whole or not at all. Raises IsicError if it cannot be written."""
-    remedy = "free disk space or choose another file for the table"
-    runs.write(Path(file), lambda partial: table.to_csv(partial, index=False, lineterminator="\n"), remedy)
+    runs.write_csv(Path(file), table, remedy="free disk space or choose another file for the table")
 
 
 def summary(said: Answer) -> str:

@@ -11,7 +11,6 @@ from tqdm.auto import tqdm
 
 from isic_utils import runs, training
 from isic_utils.configuration import at_once
-from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches, read_picture
 from isic_utils.regions import one_region
 from isic_utils.runs import Run
@@ -35,10 +34,7 @@ def one_by_one(
     run: Run, pictures: Pictures, images: pd.Series, checkpoint: str | None, flips: bool
 ) -> Iterator[np.ndarray]:
     """The `probabilities` of one picture after another, so that no more than a batch is in memory."""
-    if not run.finished:
-        raise IsicError(f"{run.folder} holds no finished run: call training.fit again, it continues the run.")
-    if "classes" in run.config:
-        raise IsicError(f"{run.folder} holds a classifier, which draws no masks: choose the run of a U-Net.")
+    runs.check(run, classifies=False)
     model, mixed, device = training.load(run, checkpoint)
     axes = [(), (-1,), (-2,), (-1, -2)] if flips else [()]
     for x, _ in batches(pictures, pictures.rows(images), None, at_once(run.config), device):

@@ -19,8 +19,7 @@ def balanced_accuracy(true: np.ndarray, predicted: np.ndarray, classes: int) -> 
     1/C.
 
     true, predicted: integer arrays [n] with values from 0 to classes - 1. A class that no picture in `true` has cannot
-    be
-    judged: the mean is over the others, and a warning says so.
+    be judged: the mean is over the others, and a warning says so.
     """
     recall = per_class_recall(true, predicted, classes)
     absent = np.flatnonzero(np.isnan(recall))

@@ -23,11 +23,11 @@ def answer_2019(run: Run, settings: Profile) -> pd.DataFrame:
     that the run has learnt from.
     """
     table = tables.isic2019_test(settings.data)
+    photos = pictures.load(table, run.config["picture_size"], settings.cache)
+    table = table[table["image"].isin(photos.images)]  # those that can be read
     kept = stored(run, 2019)
     if kept is not None and set(kept["image"]) == set(table["image"]):
         return kept
-    photos = pictures.load(table, run.config["picture_size"], settings.cache)
-    table = table[table["image"].isin(photos.images)]  # those that can be read
     validation = run.predictions("validation")
     true, _ = runs.class_numbers(validation, CODES)
     temperature = calibration.fit_temperature(validation[CODES].to_numpy(), true)
@@ -76,11 +76,11 @@ def answer_2018(run: Run, settings: Profile) -> pd.DataFrame:
     ``settings.data`` (`tables.isic2018`).
     """
     table = tables.isic2018(settings.data, "test")
+    pairs = pictures.load_pairs(table, tuple(run.config["picture_size"]), settings.cache)
+    table = table[table["image"].isin(pairs.images)].reset_index(drop=True)  # those that can be used
     kept = stored(run, 2018)
     if kept is not None and set(kept["image"]) == set(table["image"]):
         return kept
-    pairs = pictures.load_pairs(table, tuple(run.config["picture_size"]), settings.cache)
-    table = table[table["image"].isin(pairs.images)].reset_index(drop=True)  # those that can be used
     files = masks.export(run, table, pairs, run.folder / "official_2018", treated=False)
     rows = []
     for file, true in zip(files, table["mask_path"], strict=True):

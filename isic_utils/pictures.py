@@ -32,7 +32,7 @@ MAX_PIXELS = 80_000_000  # no dermatoscope takes more; a file that claims more i
 MAX_LEFT_OUT = 0.01  # up to this share of unusable pictures is left out and listed; more stops
 CHUNK = 256  # pictures decoded at a time, which bounds the memory in use
 
-warnings.simplefilter("error", Image.DecompressionBombWarning)
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `open_picture` looks at the size itself
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of damaged EXIF tags, which do not matter
 
 
@@ -286,13 +286,12 @@ def open_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
                 picture.draft(None, (at_least, at_least))
             picture.load()
             return ImageOps.exif_transpose(picture)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise IsicError(
             f"{path} claims more than {MAX_PIXELS:,} pixels: replace it by the original picture."
         ) from error
-    except (
-        Exception
-    ) as error:  # Pillow raises many kinds for damaged files: OSError, SyntaxError, ValueError, struct.error ...
+    # Pillow raises many kinds for damaged files: OSError, SyntaxError, ValueError, struct.error ...
+    except Exception as error:
         raise IsicError(f"{path} {what_is_wrong(Path(path))}: download or unpack it again.") from error
 
 
@@ -356,12 +355,13 @@ def batches(
     device: torch.device | str = "cpu",
     seed: int | None = None,
     vary: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
     """Batch after batch of pictures, float [n, 3, height, width] from 0 to 1, and what is to be said of them, on the
-    device: their labels, integer [n], or without labels their masks, float [n, 1, height, width], 1 on the lesion.
+    device: their labels, integer [n], or without labels their masks, float [n, 1, height, width], 1 on the lesion, or
+    None for pictures without masks.
 
     rows: where the pictures are in `pictures.pixels`; labels: their classes, in the same order; None: the masks of
-    `load_pairs`.
+    `load_pairs`, if the pictures have any.
     seed: None takes the pictures in order and as they are (validation, test); a number shuffles and augments them
     (training), and the same number always in the same way.
     vary: changes augmented pictures once more (`augmentation.strongly`), of which there are no masks. The batches are
@@ -373,7 +373,10 @@ def batches(
         pixels = torch.from_numpy(pictures.take(rows[chosen])).to(device).permute(0, 3, 1, 2)
         x = augment(pixels, generator) if generator else pixels[:, :3].float().div_(255)
         x = vary(x, generator) if generator and vary else x
-        yield x, (pixels[:, 3:] > 127).float() if labels is None else torch.from_numpy(labels[chosen]).to(device)
+        truth = None if labels is None else torch.from_numpy(labels[chosen]).to(device)
+        if labels is None and pixels.shape[1] == 4:
+            truth = (pixels[:, 3:] > 127).float()
+        yield x, truth
 
 
 def number_of_batches(pictures: int, batch_size: int) -> int:

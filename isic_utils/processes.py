@@ -2,7 +2,9 @@
 
 Each process sees the whole batch, works on its share of it, and all add their slopes up. So a batch is as large as with
 one process, and the result is the same but for rounding. Two kinds of layers need the whole batch for that: batch
-normalisation, which takes its means over it, and dropout, which draws its chance for it. Only the main process writes.
+normalisation, which takes its means over it, and dropout, which draws its chance for it. EfficientNet-Lite0's drop
+connect alone is drawn by each process for its share, so its results differ between one and several processes as those
+of two seeds do (docs/several_gpus.md). Only the main process writes.
 With a single process every function here does nothing, or hands back what it was given.
 """
 

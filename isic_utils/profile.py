@@ -18,6 +18,7 @@ from isic_utils.errors import IsicError
 
 PROJECT = Path(__file__).resolve().parents[1]
 SAMPLE = PROJECT / "data" / "sample"
+MARKER = "SYNTHETIC.json"  # in a folder whose pictures are drawn by code
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Profile:
     @property
     def synthetic(self) -> bool:
         """Whether the data are drawn by code rather than photographed."""
-        return (self.data / "SYNTHETIC.json").exists()
+        return (self.data / MARKER).exists()
 
 
 SIZES = {

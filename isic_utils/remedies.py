@@ -44,7 +44,8 @@ def undersampling(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     chance = np.random.default_rng(seed)
     classes = [chance.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
     fewest = min(map(len, classes))
-    return np.resize(np.concatenate([positions[:fewest] for positions in classes]), len(labels))
+    in_turn = np.stack([positions[:fewest] for positions in classes], axis=1)  # one of each class, then the next ones
+    return np.resize(in_turn, len(labels))  # again from the start; wherever it ends, the classes are balanced
 
 
 def mixup(
@@ -95,6 +96,8 @@ class Remedy:
     afterwards: float = 0.0
 
 
+NO_PICTURE = "A class has no training picture, so no remedy can weight it: choose more pictures."
+
 REMEDIES = {
     "cross-entropy": Remedy(),
     "undersampling": Remedy(draw=undersampling),
@@ -130,7 +133,12 @@ def for_training(name: str | None) -> Remedy:
 
 
 def loss_at(remedy: Remedy, epoch: int, epochs: int, counts: np.ndarray) -> Callable:
-    """The loss of an epoch, of logits and labels alone. epoch: from 1 on; counts: training pictures of each class."""
+    """The loss of an epoch, of logits and labels alone. epoch: from 1 on; counts: training pictures of each class.
+
+    Raises IsicError, in the first epoch already, if the remedy has a loss of its own and a class no training picture.
+    """
+    if remedy.loss is not None and not np.all(counts):
+        raise IsicError(NO_PICTURE)
     if remedy.loss is None or epoch <= remedy.begins * epochs:
         return losses.class_cross_entropy
     counts = torch.tensor(counts, dtype=torch.float32)

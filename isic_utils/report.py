@@ -95,7 +95,8 @@ def facts(found: Found) -> list[str]:
     if found.table is not None:
         data += f", {len(found.table):,} of ISIC 2019's 25,331 pictures with a diagnosis"
     if settings.synthetic:
-        data = f"{len(found.table):,} SYNTHETIC pictures, drawn by code: they show no person and no lesion"
+        count = "" if found.table is None else f"{len(found.table):,} "
+        data = f"{count}SYNTHETIC pictures, drawn by code: they show no person and no lesion"
     height, width = settings.segmentation_size
     sizes = f"{settings.picture_size}×{settings.picture_size} pixels, masks {width}×{height}; {settings.epochs} epochs"
     networks = "slim networks (a fraction of their channels)" if settings.slim else "networks of full size"
@@ -117,7 +118,7 @@ def facts(found: Found) -> list[str]:
 
 
 def failures(found: Found, failed: dict[str, str]) -> list[str]:
-    """A sentence for each thing that could not be done, and one where the official test sets are not there."""
+    """A sentence for each reason why things could not be done, which names them all."""
     causes = {f"{protocol} has no pictures": why for protocol, why in found.missing.items()} | failed
     grouped: dict[str, list[str]] = {}
     for what, why in causes.items():

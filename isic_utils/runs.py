@@ -104,6 +104,15 @@ class Run:
         return class_numbers(self.predictions(part, checkpoint), self.config["classes"])
 
 
+def check(run: Run, classifies: bool) -> None:
+    """Raise IsicError unless a run is finished and its model tells classes (or, if not `classifies`, draws masks)."""
+    if not (run.folder / "config.json").exists() or not run.finished:
+        raise IsicError(f"{run.folder} holds no finished run: `python -m isic_utils runs` lists those that there are.")
+    if ("classes" in run.config) != classifies:
+        wanted, found = ("classifier", "U-Net") if classifies else ("U-Net", "classifier")
+        raise IsicError(f"{run.folder} holds a {found} and no {wanted}: name the run of a {wanted}.")
+
+
 def scores(run: Run, part: str = "test") -> pd.DataFrame:
     """The scores of each checkpoint on a part, from the predictions: a row per checkpoint.
 
@@ -203,9 +212,10 @@ def write_json(file: Path, content: dict) -> None:
     write(file, lambda partial: partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
 
 
-def write_csv(file: Path, table: pd.DataFrame) -> None:
-    """A table as a CSV file, whole or not at all, with as many digits as give every number back exactly."""
-    write(file, lambda partial: table.to_csv(partial, index=False, lineterminator="\n"))
+def write_csv(file: Path, table: pd.DataFrame, remedy: str = CONTINUES) -> None:
+    """A table as a CSV file, whole or not at all, with as many digits as give every number back exactly. remedy: as in
+    `write`."""
+    write(file, lambda partial: table.to_csv(partial, index=False, lineterminator="\n"), remedy)
 
 
 def read_csv(file: Path) -> pd.DataFrame:

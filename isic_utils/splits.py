@@ -20,7 +20,7 @@ def standard(table: pd.DataFrame, by: str = "picture", seed: int = 0) -> pd.Seri
 
     table: one row per picture, with the columns image, label and lesion_id; by: ``"picture"`` (as the thesis) or
     ``"lesion"``. Returns a Series with the values train, validation, test and the table's index. It is stage 1 of
-    `cross_validation`.
+    `cross_validation`. Raises IsicError as `partitions` does.
     """
     return stage(table, 1, partitions(table, 5, by, seed), by, seed)
 
@@ -30,7 +30,8 @@ def cross_validation(table: pd.DataFrame, by: str = "picture", seed: int = 0) ->
 
     Of the four partitions left, 12.5 % are validation: 4/5 · 1/8 = 10 % of all, so stage 1 is the standard split.
     Returns a DataFrame with the columns 1 to 5, each as `standard` returns it. Each picture tests exactly once.
-    Prints a sentence if a class has fewer pictures (or lesions, by="lesion") than there are stages.
+    Prints a sentence if a class has fewer pictures (or lesions, by="lesion") than there are stages. Raises IsicError as
+    `partitions` does.
     """
     numbers = partitions(table, 5, by, seed)
     units = table["image"] if by == "picture" else table["lesion_id"].fillna(table["image"])
@@ -50,7 +51,8 @@ def balanced(table: pd.DataFrame, by: str = "picture", seed: int = 0, within: pd
     1987.
     within: index of the rows to draw from (default: all), e.g. to keep a test part out of the draw.
     Returns the drawn rows with the label replaced by one of 5 classes, the original one in `original_label`, and the
-    column part with 70 % train, 10 % validation, 20 % test.
+    column part with 70 % train, 10 % validation, 20 % test. Raises IsicError if one of the five classes has no picture,
+    or as `partitions` does.
     """
     table = table if within is None else table.loc[within]
     label = merged(table["label"])
@@ -90,7 +92,8 @@ def segmentation(table: pd.DataFrame, seed: int = 0) -> pd.Series:
 def partitions(table: pd.DataFrame, count: int, by: str, seed: int) -> pd.Series:
     """A partition number from 1 to `count` for each row, stratified by class, whole lesions with ``by="lesion"``.
 
-    The result depends on which pictures there are, not on the order of the rows.
+    The result depends on which pictures there are, not on the order of the rows. Raises IsicError if `by` is neither
+    picture nor lesion, or a picture or a value of the index is there twice.
     """
     if by not in ("picture", "lesion"):
         raise IsicError(f"by={by!r} is no way to split: use 'picture' or 'lesion'.")

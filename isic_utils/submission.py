@@ -17,8 +17,8 @@ def write(answered: pd.DataFrame, file: Path | str, unknown: bool = True) -> Pat
 
     The form: the columns image, the eight codes and UNK, each a number from 0 to 1 with a point in it; sorted by image.
     answered: these columns, and maybe others, as `official.answer_2019` returns them; unknown: whether UNK is among
-    them. Written whole or not at all. Raises IsicError if a column is missing, a picture stands there twice, or a
-    value is not from 0 to 1.
+    them. Written whole or not at all. Raises IsicError if a column is missing, a picture stands there twice, a
+    value is not from 0 to 1, or the file cannot be written.
     """
     file, columns = Path(file), [*CODES, *([UNKNOWN] if unknown else [])]
     missing = [column for column in ["image", *columns] if column not in answered]
@@ -35,5 +35,6 @@ def write(answered: pd.DataFrame, file: Path | str, unknown: bool = True) -> Pat
             f"{file} is not written, since {table['image'][outside].iloc[0]} has a value that is not from 0 to 1: "
             "give probabilities."
         )
-    runs.write_csv(file, pd.concat([table[["image"]], values], axis=1))
+    remedy = "free disk space or choose another file for the answers"
+    runs.write_csv(file, pd.concat([table[["image"]], values], axis=1), remedy)
     return file

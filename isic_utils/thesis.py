@@ -14,7 +14,7 @@ from isic_utils.errors import IsicError
 from isic_utils.profile import Profile
 from isic_utils.results import Found, Step
 
-CHEAP_FIRST = ["alexnet", "residual", "resnet101", "wide_resnet", "vgg16"]  # by multiplications for a picture
+CHEAP_FIRST = ["alexnet", "resnet101", "residual", "wide_resnet", "vgg16"]  # by multiplications for a picture
 BESIDES = [Step("standard", "efficientnet_lite0"), Step("segmentation", "unet_lite0")]  # shown, if a lesson made them
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from isic_utils import profile, thesis
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -38,6 +40,14 @@ def test_multiply_adds_are_those_of_the_literature():
     depthwise = cost.counted("efficientnet_lite0", 224, 224)
     assert depthwise.forward == pytest.approx(0.385e9, rel=0.03)  # 407 million in the authors' count, with 1000 classes
     assert depthwise.backward <= 2 * depthwise.forward
+
+
+def test_the_thesis_trains_the_cheap_networks_first():
+    import cost
+
+    side = profile.SIZES["full"]["picture_size"]
+    multiplications = [cost.counted(name, side, side).forward for name in thesis.CHEAP_FIRST]
+    assert len(multiplications) == 5 and multiplications == sorted(multiplications)
 
 
 def test_contenders_take_turns_and_are_compared_round_by_round():

@@ -59,6 +59,8 @@ def test_help_lists_the_commands_and_explains_each():
         (["download", "2019", "--part", "some"], "--part"),
         (["download", "2019", "--pictures", "0"], "--pictures"),
         (["download", "2019", "--pictures", "many"], "--pictures"),
+        (["train", "standard", "--seeds", "0", "-1"], "invalid seed value: '-1'"),
+        (["train", "standard", "--seeds", str(2**32)], f"invalid seed value: '{2**32}'"),
         (["fly"], "fly"),
     ],
 )

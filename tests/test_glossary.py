@@ -13,15 +13,18 @@ ANCHORS = re.findall(r'<a id="([^"]+)"></a>', GLOSSARY)
 
 def test_each_word_stands_there_once_with_its_spanish_and_its_meaning():
     assert len(ANCHORS) > 60 and len(set(ANCHORS)) == len(ANCHORS)
-    for row in re.findall(r"^\| <a .*$", GLOSSARY, flags=re.MULTILINE):
+    rows = re.findall(r"^\| <a .*$", GLOSSARY, flags=re.MULTILINE)
+    assert len(rows) == len(ANCHORS)
+    for row in rows:
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert len(cells) == 4 and all(cells), row
 
 
 def test_the_words_of_a_section_are_in_order():
-    for section in GLOSSARY.split("\n## ")[1:]:
-        words = [word.lower() for word in re.findall(r"\*\*([^*]+)\*\* \|", section)]
-        assert words == sorted(words)
+    sections = [re.findall(r"\*\*([^*]+)\*\* \|", section) for section in GLOSSARY.split("\n## ")[1:]]
+    assert len(sections) > 1 and all(sections) and sum(map(len, sections)) == len(ANCHORS)
+    for words in sections:
+        assert words == sorted(words, key=str.lower)
 
 
 @pytest.mark.parametrize("lesson", sorted(PROJECT.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)

@@ -1,5 +1,7 @@
 """The imbalance dial: sizes, parts by lesion, nested subsets, the scores it returns, and its figures."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import matplotlib
@@ -107,6 +109,30 @@ def test_the_pool_is_drawn_once(tmp_path, monkeypatch):
     for overlap in (0.1, 0.1, 0.2, 0.1):
         imbalance.pool(overlap)
     assert drawn == [0.1, 0.2]
+
+
+def test_two_that_ask_for_the_pool_at_once_both_get_it(tmp_path, monkeypatch):
+    """As two notebooks do: each finds no pool, and one waits while the other draws it."""
+    place, both, real = tmp_path / "pool", threading.Barrier(2, timeout=60), sample.draw
+
+    def draw(folder, **options):
+        both.wait()  # until neither has found a pool
+        return real(folder, **options, progress=False)
+
+    monkeypatch.setattr(sample, "draw", draw)
+    monkeypatch.setattr(sample, "_draw_pictures", lambda folder, planned, seed: write_empty(folder, planned))
+    monkeypatch.setattr(imbalance, "pool_folder", lambda overlap: place)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: imbalance.pool(), range(2))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_a_pool_that_cannot_be_drawn_says_why(tmp_path, monkeypatch):
+    (tmp_path / "something").touch()
+    monkeypatch.setattr(imbalance, "pool_folder", lambda overlap: tmp_path)
+    with pytest.raises(IsicError) as raised:
+        imbalance.pool()
+    is_one_clear_message(raised.value, str(tmp_path), "is not empty")
 
 
 def test_other_overlaps_and_versions_lie_elsewhere(monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from archives import draw_2019, draw_pairs, refusal, tiny_settings
 from PIL import Image
+from scipy import ndimage
 
 from isic_utils import calibration, inference, pictures, protocols, runs, tables
 from isic_utils.__main__ import main
@@ -94,13 +95,15 @@ def test_a_black_picture_is_refused_and_gets_no_probabilities(opinion):
 
 
 def test_the_contour_is_one_region(opinion):
-    chance = np.random.default_rng(0)
-    picture = Image.fromarray(chance.integers(0, 256, (60, 90, 3)).astype(np.uint8))
-    contour = inference.outline(opinion.outliner, picture)
-    assert contour.shape == (60, 90)
-    from scipy import ndimage
-
-    assert ndimage.label(contour)[1] <= 1
+    height, width = opinion.outliner.run.config["picture_size"]
+    logits = torch.full((1, 1, height, width), -5.0)
+    logits[..., : height // 2, : width // 2] = 5  # a large lesion, and a small one in the opposite corner
+    logits[..., -2:, -2:] = 5
+    drawn = dataclasses.replace(opinion.outliner, model=lambda x: logits)
+    contour = inference.outline(drawn, Image.new("RGB", (12 * width, 10 * height)))
+    assert contour.shape == (10 * height, 12 * width)
+    assert ndimage.label(contour)[1] == 1 and contour[3 * height, 3 * width] and not contour[-1, -1]
+    assert contour.mean() == pytest.approx(0.25, abs=0.05)
 
 
 def test_arrays_that_are_no_picture_are_refused(opinion):
@@ -123,9 +126,10 @@ def test_five_classes_work_and_the_merged_one_counts_as_malignant(trained):
     table, photos = protocols.prepare("balanced", settings)
     run = protocols.train("balanced", "residual", table, photos, settings)
     five = inference.assemble(run, settings=settings)
-    said = inference.answer(five, paths_of(settings, run.predictions()["image"])[0])
+    several = (inference.answer(five, path) for path in paths_of(settings, run.predictions()["image"]))
+    said = next(one for one in several if not one.refused)
     parts = said.probabilities[["MEL", "BCC", "AK+DF+VASC+SCC"]]
-    assert len(said.probabilities) == 5 and (said.refused or said.malignant == pytest.approx(parts.sum()))
+    assert len(said.probabilities) == 5 and said.malignant == pytest.approx(parts.sum())
 
 
 def test_the_best_run_has_eight_classes_and_the_best_validation_bma(trained):
@@ -186,6 +190,23 @@ def test_predict_answers_files_and_folders(shell, tmp_path, capsys):
     table = runs.read_csv(csv)
     assert len(table) == 4 and table["picture"].tolist()[-1] == paths[3]
     assert len(list(drawn.glob("*.png"))) == 4 and Image.open(sorted(drawn.glob("*.png"))[0]).width > 500
+
+
+def test_hidden_files_and_folders_are_no_pictures(tmp_path):
+    for name in ("b.PNG", "a.jpg", "._a.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "older.jpg").mkdir()
+    assert inference.files_of([tmp_path]) == [tmp_path / "a.jpg", tmp_path / "b.PNG"]
+
+
+def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch, capsys):
+    def refused(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", refused)
+    assert main(["predict", str(tmp_path)]) == 1
+    said = f"The folder {tmp_path} cannot be read (Permission denied): check its permissions.\n"
+    assert capsys.readouterr().err == said
 
 
 def test_predict_with_a_bad_file_answers_the_others_and_says_so(shell, tmp_path, capsys):

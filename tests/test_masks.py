@@ -91,7 +91,7 @@ def test_a_run_that_is_not_finished(trained, tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
         refusal(
             lambda folder=folder: masks.probabilities(runs.Run(folder), loaded, table["image"]),
-            f"{folder} holds no finished run", "call training.fit again",
+            f"{folder} holds no finished run", "python -m isic_utils runs",
         )  # fmt: skip
 
 

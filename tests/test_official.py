@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from archives import draw_2018, draw_2019, refusal, tiny_settings
+from archives import draw_2018, draw_2019, is_one_clear_message, refusal, tiny_settings
 from official_archive import KINDS, draw_2018_test, draw_2019_test, softmax
 
 from isic_utils import (
@@ -23,6 +23,7 @@ from isic_utils import (
     thesis,
     training,
 )
+from isic_utils.errors import IsicError
 from isic_utils.results import Step
 
 
@@ -208,6 +209,25 @@ def test_more_test_pictures_are_answered_anew(settings, classifier, tmp_path):
     (classifier.folder / "official_2019.csv").unlink()
 
 
+def test_a_damaged_test_picture_is_left_out_and_the_others_are_answered_once(
+    settings, classifier, segmenter, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pictures, "MAX_LEFT_OUT", 0.5)  # of as few pictures one is more than 1 %
+    draw_2019(tmp_path, count=96)
+    draw_2018(tmp_path, count=20)
+    draw_2018_test(draw_2019_test(tmp_path), [(30, 60), (45, 61), (60, 45)])
+    for name in (tables.PICTURES_2019_TEST, tables.PICTURES_2018.replace("Training", "Test")):
+        next((tmp_path / name).glob("*.jpg")).write_bytes(b"\xff\xd8 cut short")
+    damaged = dataclasses.replace(settings, data=tmp_path)
+    found = official.answer_2019(classifier, damaged), official.answer_2018(segmenter, damaged)
+    assert [len(answered) for answered in found] == [44, 2]
+    monkeypatch.setattr(training, "load", lambda *_: pytest.fail("answered again"))
+    pd.testing.assert_frame_equal(official.answer_2019(classifier, damaged), found[0])
+    pd.testing.assert_frame_equal(official.answer_2018(segmenter, damaged), found[1])
+    (classifier.folder / "official_2019.csv").unlink()
+    (segmenter.folder / "official_2018.csv").unlink()
+
+
 def test_a_unet_answers_the_2018_test_set_in_the_pictures_own_sizes(settings, segmenter):
     found = official.answer_2018(segmenter, settings)
     assert found["pixels"].tolist() == [30 * 60, 45 * 61, 60 * 45]
@@ -262,6 +282,15 @@ def test_a_submission_is_sorted_and_written_whole(tmp_path):
     assert read["image"].tolist() == ["a", "b"] and read["MEL"][0] == 1 / 3
     without = submission.write(table.drop(columns="UNK"), tmp_path / "eight.csv", unknown=False)
     assert list(runs.read_csv(without).columns) == ["image", *tables.CODES]
+
+
+def test_a_submission_that_cannot_be_written_says_what_to_do(tmp_path):
+    table = pd.DataFrame({"image": ["a"]} | {code: [0.5] for code in KINDS})
+    (tmp_path / "answers.csv").mkdir()
+    with pytest.raises(IsicError) as raised:
+        submission.write(table, tmp_path / "answers.csv")
+    is_one_clear_message(raised.value, "answers.csv", "cannot be written", "choose another file")
+    assert "ISIC_RUNS" not in str(raised.value), "it is no run"
 
 
 @pytest.mark.parametrize(

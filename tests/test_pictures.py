@@ -492,6 +492,16 @@ def test_a_picture_that_cannot_be_read(tmp_path, kind):
     assert any(remedy in reason for remedy in REMEDIES)
 
 
+def test_large_pictures_of_others_open_as_before(tmp_path):
+    """Importing the course must not turn Pillow's warning, from 90 million pixels on, into an error for all code."""
+    path = tmp_path / "map.png"
+    path.write_bytes(png(0, 1, b"", 10_000, 10_000))
+    command = f"import isic_utils.pictures; from PIL import Image; print(Image.open({str(path)!r}).size)"
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("(10000, 10000)\n", "")
+
+
 def test_a_picture_that_may_not_be_opened(tmp_path, monkeypatch):
     path = tmp_path / "picture.jpg"
     Image.fromarray(noise(0)).save(path)

@@ -1,6 +1,7 @@
 """Remedies for skewed classes: each does what it says, waste is where it should be, and heads repeat bit for bit."""
 
 import dataclasses
+import warnings
 from functools import partial
 
 import numpy as np
@@ -57,6 +58,8 @@ def test_undersampling_keeps_as_many_of_each_and_always_the_same():
     first, second = drawn("undersampling"), drawn("undersampling", epoch=2)
     assert set(first) == set(second) and len(set(first)) == 30
     assert np.bincount(LABELS[np.unique(first)]).tolist() == [10, 10, 10]
+    balance = np.bincount(LABELS[first])
+    assert balance.max() - balance.min() <= 1, "700 pictures are not 30 a whole number of times: balanced all the same"
     times = np.bincount(first)[np.unique(first)]
     assert times.max() - times.min() <= 1, "what is left comes equally often"
     assert set(first) != set(drawn("undersampling", seed=1))
@@ -203,9 +206,27 @@ def test_a_class_without_training_pictures():
     refusal(lambda: heads.train_head(seen, labels, train, Remedy(), 0), "no training picture", "choose more pictures")
 
 
+def test_mixup_draws_other_shares_for_every_seed_and_epoch(monkeypatch):
+    table, seen = skewed_data()
+    labels = table["label"].cat.codes.to_numpy().astype(np.int64)
+    seeds, real = [], remedies.mixup
+
+    def spy(part, alpha, classes, seed):
+        seeds.append(seed)
+        return real(part, alpha, classes, seed)
+
+    monkeypatch.setattr(remedies, "mixup", spy)
+    for seed in (0, 1):
+        heads.train_head(seen, labels, np.arange(len(labels)), REMEDIES["mixup"], seed)
+    assert len(set(seeds)) == len(seeds) == 2 * heads.EPOCHS
+
+
 def test_features_are_the_networks_and_computed_once(tmp_path, monkeypatch):
     _, decoded = in_memory(["NV", "MEL", "NV"], size=32)
-    seen = features.lite0(decoded, tmp_path)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", ResourceWarning)
+        seen = features.lite0(decoded, tmp_path)
+    assert not [one for one in warned if one.category is ResourceWarning], "the file is closed"
     network = features.models.classifier("efficientnet_lite0", pretrained=True).eval().network
     x = (torch.from_numpy(decoded.pixels).permute(0, 3, 1, 2) / 255 - 0.498) / 0.502
     with torch.no_grad():

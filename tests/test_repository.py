@@ -1,5 +1,6 @@
 """What is kept in the repository, and the forms in which others report and contribute."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
+PACKAGE = PROJECT / "isic_utils"
 FORMS = sorted((PROJECT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 LARGEST = {".ipynb": 4_000_000, ".png": 500_000, ".svg": 200_000}  # bytes; outputs of a lesson are pictures
 LARGEST_OF_OTHERS = 100_000
@@ -87,3 +89,24 @@ def test_pre_commit_needs_nothing_from_elsewhere():
         assert hook["language"] == "system" and hook["entry"].startswith("python -m ")
         for word in hook["entry"].split():
             assert not word.startswith("tests/") or (PROJECT / word).exists(), word
+
+
+def test_the_package_lists_its_modules_each_after_those_that_it_imports():
+    said = ast.get_docstring(ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")))
+    listed = re.findall(r"``(\w+)``", said)
+    modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert sorted(listed) == sorted(modules - {"__init__"})
+    for place, name in enumerate(listed):
+        files = [PACKAGE / f"{name}.py"] if (PACKAGE / f"{name}.py").exists() else (PACKAGE / name).glob("*.py")
+        imported = set().union(*(imports(file) for file in files)) & modules
+        assert imported <= set(listed[: place + 1]), (name, imported - set(listed[: place + 1]))
+
+
+def imports(file: Path) -> set[str]:
+    """The modules of the package that a file imports at its top level."""
+    found = set()
+    for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").split(".")[0] == "isic_utils":
+            inner = statement.module.split(".")[1:2]
+            found |= set(inner or [name.name for name in statement.names])
+    return found

@@ -10,8 +10,8 @@ from isic_utils.tables import isic2019
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory) -> np.ndarray:
-    """160 pictures of the synthetic sample's kind, uint8 [160, 48, 48, 3], and the same ones as they were drawn."""
+def photographs(tmp_path_factory) -> list[np.ndarray]:
+    """160 pictures or a few more of the synthetic sample's kind, as they were drawn: uint8 [height, width, 3] each."""
     folder = draw(tmp_path_factory.mktemp("drawn") / "sample", pictures=160, pairs=0, least_pictures=1, progress=False,
                   least_lesions=1)  # fmt: skip
     return [np.asarray(Image.open(path)) for path in isic2019(folder)["path"]]

@@ -248,6 +248,13 @@ def test_a_report_of_synthetic_pictures_says_so(done, tmp_path, short):
     assert "0 of 7 trainings" in page.text
 
 
+def test_synthetic_pictures_without_a_table_are_told_without_their_number(done, tmp_path, short):
+    (tmp_path / "SYNTHETIC.json").write_text("{}", encoding="utf-8")
+    settings = dataclasses.replace(done.settings, data=tmp_path)
+    page = Page(report.page(dataclasses.replace(done, settings=settings, table=None, runs={}), thesis.plan(), {}))
+    assert "Data SYNTHETIC pictures, drawn by code" in " ".join(page.text.split())
+
+
 def test_without_data_there_is_a_report_that_says_why(tmp_path, short):
     settings = tiny_settings(tmp_path)
     settings.data.mkdir()

@@ -93,6 +93,17 @@ def test_the_loss_is_asked_from_its_epoch_on_and_knows_the_counts(data, tmp_path
     assert sum(len(label) for label, _ in asked) == 2 * len(train)
 
 
+@pytest.mark.parametrize("remedy", ["class-weighted", "class-balanced", "logit adjustment", "deferred re-weighting"])
+def test_a_class_without_training_pictures_is_named_as_the_cause(data, tmp_path, remedy):
+    table, parts, decoded = data
+    without = parts.mask((table["label"] == "SCC") & (parts == "train"), "test")
+    refusal(
+        lambda: fit((table, without, decoded), tiny_settings(tmp_path), remedy=remedy),
+        "no training picture",
+        "choose more pictures",
+    )
+
+
 def test_what_a_remedy_draws_is_what_is_trained_on(data, tmp_path, monkeypatch):
     table, parts, decoded = data
     seen = []

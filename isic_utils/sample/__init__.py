@@ -23,6 +23,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from isic_utils.errors import IsicError
+from isic_utils.profile import MARKER, SAMPLE
 from isic_utils.tables import (
     CODES,
     GROUND_TRUTH_2019,
@@ -38,7 +39,6 @@ from .lesions import draw_lesion
 from .planning import Options, PlannedLesion, PlannedPicture
 
 VERSION = 3  # raise it with every change that changes a drawn picture or table, and samples are drawn anew
-MARKER = "SYNTHETIC.json"
 STRUCTURES_FILE = "SYNTHETIC_structures.csv"
 STRUCTURES = (  # what recipes draw into a lesion, then what lies on the skin
     "network", "globules", "streaks", "veil", "scar", "vessels", "nests", "ulcer", "follicles", "scale", "crust",
@@ -49,7 +49,6 @@ STATEMENT = (
     "and no real lesion. Nothing learnt from it is medical."
 )
 DEFAULT = Options()
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 def draw(
@@ -67,7 +66,7 @@ def draw(
 ) -> Path:
     """Draw a synthetic archive into `folder`, which must not exist yet or be empty, and return its path.
 
-    seed: the same seed and options give the same bytes, whatever the number of workers.
+    seed: 0 or above; the same seed and options give the same bytes, whatever the number of workers.
     proportions: class code -> share of the pictures, in any unit; a class left out gets none. None: ISIC 2019's.
     overlap: 0 to 1: how strongly lesions borrow the look of a neighbouring class, and how faint their structures
         are.
@@ -83,6 +82,7 @@ def draw(
     shares = DEFAULT.proportions if proportions is None else dict(proportions)
     options = Options(shares, overlap, pictures, tuple(size), pairs, least_pictures, least_lesions)
     folder = Path(folder)
+    _check(seed, workers)
     with _alone(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise IsicError(f"{folder} is not empty: name a new folder for the sample, or delete this one first.")
@@ -90,13 +90,14 @@ def draw(
     return folder
 
 
-def ensure(folder: Path | str = PROJECT / "data" / "sample", seed: int = 0, progress: bool = True) -> Path:
+def ensure(folder: Path | str = SAMPLE, seed: int = 0, progress: bool = True) -> Path:
     """Return the folder of the default sample, drawing it first unless it is there as this version draws it.
 
     Two processes at once draw it once. A sample of another version, seed or options is replaced. Raises IsicError
     as `draw` does; a folder that holds anything but a synthetic sample is never touched.
     """
     folder = Path(folder)
+    _check(seed, workers=2)
     if _marker_in(folder) == _marker(DEFAULT, seed):
         return folder
     with _alone(folder):
@@ -109,6 +110,12 @@ def ensure(folder: Path | str = PROJECT / "data" / "sample", seed: int = 0, prog
         if found != _marker(DEFAULT, seed):  # else another process has drawn it in the meantime
             _draw_whole(folder, DEFAULT, seed, workers=2, progress=progress)
     return folder
+
+
+def _check(seed: int, workers: int) -> None:
+    """Raise IsicError for a seed below 0, or if no thread is to draw."""
+    if seed < 0 or workers < 1:
+        raise IsicError(f"seed is {seed} and workers {workers}: seed must be 0 or above, and workers 1 or above.")
 
 
 def _marker(options: Options, seed: int) -> dict:
