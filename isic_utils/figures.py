@@ -106,7 +106,7 @@ def class_pictures(table: pd.DataFrame, each: int = 8, seed: int = 0) -> Figure:
     return figure
 
 
-def class_counts(counts: pd.DataFrame, ylabel: str = "pictures") -> Figure:
+def class_counts(counts: pd.DataFrame, ylabel: str = "pictures", xlabel: str = "") -> Figure:
     """Bars per class, one group per column. counts: classes as rows, e.g. the columns published and here."""
     figure, axis = plt.subplots(figsize=(8, 3.2))
     width = 0.8 / len(counts.columns)
@@ -115,7 +115,7 @@ def class_counts(counts: pd.DataFrame, ylabel: str = "pictures") -> Figure:
         bars = axis.bar(places, counts[column], width, label=column, hatch=HATCHES[i], edgecolor="white")
         axis.bar_label(bars, fmt="{:.1%}" if counts[column].max() <= 1 else "{:,.0f}", fontsize=7)
     axis.set_xticks(np.arange(len(counts)), counts.index)
-    axis.set_ylabel(ylabel)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
     if len(counts.columns) > 1:
         axis.legend()
     return figure

@@ -155,8 +155,8 @@ def test_contours_lie_on_their_pictures(tmp_path):
 
 def test_bars_have_their_counts():
     counts = pd.DataFrame({"published": [4522, 12875], "here": [10, 2000]}, index=["MEL", "NV"])
-    said = texts(figures.class_counts(counts))
-    assert all(word in said for word in ("4,522", "12,875", "10", "2,000", "MEL", "NV", "published", "here"))
+    said = texts(figures.class_counts(counts, xlabel="class"))
+    assert all(word in said for word in ("4,522", "12,875", "10", "2,000", "MEL", "NV", "published", "here", "class"))
 
 
 def test_recall_dots_have_a_marker_for_each_model():

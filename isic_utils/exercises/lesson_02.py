@@ -90,13 +90,13 @@ EXERCISES = {
         mistakes=(
             Mistake(
                 lambda answer, right: equal(answer, [-0.8858, 0.8438, 0.0420], 0.005),
-                "p - y is the gradient of the cross-entropy. Here the loss is the squared error.",
+                "g - y is the gradient of the cross-entropy. Here the loss is the squared error.",
             ),
             Mistake(
                 lambda answer, right: equal(answer, [-1.7716, 1.6876, 0.0840], 0.005),
                 "that is the slope with respect to the probabilities; one step further back, through softmax.",
             ),
         ),
-        praise="smaller than the cross-entropy's p - y, although the answer is wrong: softmax has gone flat here.",
+        praise="smaller than the cross-entropy's g - y, although the answer is wrong: softmax has gone flat here.",
     ),
 }
