@@ -2,10 +2,10 @@
 
 The modules follow the way from the archive to an answer, and each imports only from those before it:
 
-- data: ``errors``, ``profile``, ``tables``, ``regions``, ``sample``, ``transfer``, ``unpacking``, ``archive``,
-  ``selection``, ``splits``, ``pictures``, ``augmentation``;
-- training: ``metrics``, ``statistics``, ``losses``, ``remedies``, ``models``, ``memory``, ``processes``, ``runs``,
-  ``tasks``, ``training``, ``protocols``, ``fine_tuning``;
+- data: ``errors``, ``files``, ``profile``, ``tables``, ``regions``, ``sample``, ``transfer``, ``unpacking``,
+  ``archive``, ``selection``, ``splits``, ``pictures``, ``augmentation``;
+- training: ``metrics``, ``statistics``, ``losses``, ``remedies``, ``models``, ``processes``, ``runs``, ``tasks``,
+  ``configuration``, ``memory``, ``predicting``, ``training``, ``protocols``, ``fine_tuning``;
 - answers: ``masks``, ``answers``, ``calibration``, ``explanations``, ``scope``, ``oddities``,
   ``inference``, ``official``, ``submission``;
 - lessons: ``published``, ``figures``, ``diagrams``, ``imbalance``, ``features``, ``heads``, ``sentences``,
