@@ -122,10 +122,14 @@ def class_counts(counts: pd.DataFrame, ylabel: str = "pictures", xlabel: str = "
 
 
 def curves(run: Run) -> Figure:
-    """The loss and the validation scores of a run, epoch by epoch, with the epochs of its checkpoints marked."""
+    """The loss and the validation scores of a run, epoch by epoch, with the epochs of its checkpoints marked.
+
+    The dotted line in the panel of the BMA is what guessing gets, 1 / classes.
+    """
     history = run.history
     titles = {"loss": "loss", "bma": "validation BMA", "jaccard": "validation Jaccard"}
     figure, axes = plt.subplots(1, len(run.kept), figsize=(3.3 * len(run.kept), 2.6))
+    figure.get_layout_engine().set(wspace=0.08)
     axes[0].plot(history.index, history["train_loss"], label="train", linestyle="--", marker="s", markersize=3)
     axes[0].plot(history.index, history["validation_loss"], label="validation", marker="o", markersize=3)
     axes[0].legend()
@@ -134,6 +138,8 @@ def curves(run: Run) -> Figure:
         if metric != "loss":
             axis.plot(history.index, values, color=ORANGE, marker="o", markersize=3)
             axis.set_ylim(0, 1)
+        if metric == "bma":
+            axis.axhline(1 / len(run.config["classes"]), color=GREY, linestyle=":", linewidth=1, zorder=0)
         epoch = best_epoch(history, metric)
         axis.plot(epoch, values[epoch], marker="*", markersize=14, color=RED, linestyle="none", label="checkpoint")
         axis.set(xlabel="epoch", ylabel=titles.get(metric, f"validation {metric}"))

@@ -14,21 +14,21 @@ from isic_utils.captions import Beginning
 from isic_utils.sentences import END, Vocabulary
 
 
-def captioned(paths: Sequence[str | Path | np.ndarray], captions: dict[str, Sequence[str]], columns: int = 4) -> Figure:
+def captioned(paths: Sequence[str | Path | np.ndarray], captions: dict[str, Sequence[str]], columns: int = 2) -> Figure:
     """Pictures with what is said of each below it.
 
     paths: files or arrays [height, width, 3]; captions: who says it -> a caption for each picture.
     """
     rows = -(-len(paths) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(2.9 * columns, 3.3 * rows), squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 3.6 * rows), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for place, (axis, path) in enumerate(zip(axes.flat, paths, strict=False)):
         axis.imshow(path if isinstance(path, np.ndarray) else figures.thumbnail(path))
         said = [
-            textwrap.fill(f"{who}: {texts[place]}.", 40, subsequent_indent="   ") for who, texts in captions.items()
+            textwrap.fill(f"{who}: {texts[place]}.", 44, subsequent_indent="   ") for who, texts in captions.items()
         ]
-        axis.text(0, -0.04, "\n".join(said), transform=axis.transAxes, va="top", fontsize=8)
+        axis.text(0, -0.04, "\n".join(said), transform=axis.transAxes, va="top", fontsize=9)
         axis.set_anchor("N")
     return figure
 

@@ -122,7 +122,7 @@ def try_ratio(ratio: float, overlap: float = OVERLAP, seed: int = 0) -> pd.Serie
 
 def curves(results: pd.DataFrame) -> Figure:
     """Accuracy and BMA against the ratio, a dot for each training and a line through the means; beside them the mean
-    recall of each class.
+    recall of each class, thicker for the smaller half of them.
 
     results: a row per training, indexed by ratio, with the columns that `try_ratio` returns.
     """
@@ -135,7 +135,15 @@ def curves(results: pd.DataFrame) -> Figure:
     figures.lines(mean[ORDER], "largest : smallest class", "recall", axis=axes[1])
     axes[0].axhline(1 / len(ORDER), color="0.6", linewidth=1, zorder=0)
     axes[0].annotate("BMA of guessing, 1/8", (mean.index[0], 1 / len(ORDER) + 0.015), color="0.4", fontsize=8)
-    axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1), title="largest\nto smallest")
+    axes[1].get_legend().remove()
+    for line in axes[1].lines[len(ORDER) // 2 :]:
+        line.set_linewidth(2.8)
+    last = mean[ORDER].iloc[-1]
+    for (name, height), line in zip(heights_apart(last).items(), axes[1].lines, strict=True):
+        axes[1].annotate(
+            name, (mean.index[-1], last[name]), (1.06, height), textcoords=axes[1].get_yaxis_transform(),
+            va="center", fontsize=9, arrowprops={"arrowstyle": "-", "color": line.get_color(), "shrinkA": 1},
+        )  # fmt: skip
     for axis in axes:
         axis.set_xscale("log")
         axis.set_xticks(mean.index, [f"{ratio:g}:1" for ratio in mean.index])
@@ -143,6 +151,20 @@ def curves(results: pd.DataFrame) -> Figure:
         axis.set_ylim(-0.03, 1.03)
         axis.grid(axis="y", alpha=0.3)
     return figure
+
+
+def heights_apart(ends: pd.Series, gap: float = 0.06) -> pd.Series:
+    """Where to write a name beside the end of each line so that none touches its neighbour: as near to it as can be.
+
+    ends: the heights of the lines' ends, from 0 to 1; gap: the least distance between two names.
+    """
+    heights = ends.sort_values(kind="stable")
+    for i in range(1, len(heights)):  # from the lowest upwards
+        heights.iloc[i] = max(heights.iloc[i], heights.iloc[i - 1] + gap)
+    heights.iloc[-1] = min(heights.iloc[-1], 1)
+    for i in range(len(heights) - 2, -1, -1):  # and back, where the topmost name has left the panel
+        heights.iloc[i] = min(heights.iloc[i], heights.iloc[i + 1] - gap)
+    return heights[ends.index]
 
 
 def recall_panels(recalls: pd.DataFrame, reference: pd.Series, xlabel: str, reference_label: str) -> Figure:

@@ -100,6 +100,7 @@ def test_curves_mark_the_three_checkpoints(tmp_path):
     scores = {"loss": [2, 1, 1.5], "accuracy": [0.3, 0.5, 0.6], "bma": [0.2, 0.4, 0.3]}
     figure = figures.curves(run_in(tmp_path, {"classes": ["MEL", "NV"]}, scores))
     assert stars(figure) == [(2, 1), (3, 0.6), (2, 0.4)]
+    assert [line.get_ydata()[0] for line in figure.axes[2].lines if line.get_linestyle() == ":"] == [1 / 2]  # guessing
     assert all(name in texts(figure) for name in runs.CHECKPOINTS.values())
 
 

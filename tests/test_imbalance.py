@@ -178,11 +178,24 @@ def test_the_dial_shows_every_class_with_a_style_of_its_own_and_every_training()
     assert [line.get_label() for line in right.lines] == imbalance.ORDER
     assert len({(line.get_linestyle(), line.get_marker()) for line in right.lines}) == 8
     assert list(right.lines[-1].get_ydata()) == pytest.approx(results["DF"].groupby(level=0).mean().tolist())
+    assert [text.get_text() for text in right.texts] == imbalance.ORDER and right.get_legend() is None
+    assert [line.get_linewidth() > 2 for line in right.lines] == [False] * 4 + [True] * 4
     assert [text.get_text() for text in left.get_xticklabels()] == ["1:1", "8:1", "54:1"]
     accuracy, bma, *dots = left.lines
     assert "as skewed as the training part" in accuracy.get_label().replace("\n", " ") and bma.get_label() == "BMA"
     assert list(bma.get_ydata()) == pytest.approx(results["BMA"].groupby(level=0).mean().tolist())
     assert list(dots[1].get_xdata()) == list(results.index) and list(dots[1].get_ydata()) == list(results["BMA"])
+
+
+@pytest.mark.parametrize("ends", [[0.5, 0.5, 0.5], [1, 0.97, 0.2], [0, 0.01, 1], [0.1, 0.5, 0.9]])
+def test_names_beside_the_lines_keep_their_order_and_do_not_touch(ends):
+    ends = pd.Series(ends, index=list("abc"), dtype=float)
+    heights = imbalance.heights_apart(ends, gap=0.1)
+    assert list(heights.index) == list("abc")
+    order = ends.sort_values(kind="stable").index
+    assert (heights[order].diff().dropna() > 0.0999).all() and heights.max() <= 1
+    if ends.sort_values().diff().min() > 0.1:
+        assert list(heights) == list(ends)
 
 
 def test_panels_show_the_reference_in_each():
