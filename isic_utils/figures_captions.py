@@ -20,7 +20,8 @@ def captioned(paths: Sequence[str | Path | np.ndarray], captions: dict[str, Sequ
     paths: files or arrays [height, width, 3]; captions: who says it -> a caption for each picture.
     """
     rows = -(-len(paths) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 3.6 * rows), squeeze=False)
+    height = 2.8 + 0.7 * len(captions)  # inches for a picture and four lines of each caption
+    figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, height * rows), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for place, (axis, path) in enumerate(zip(axes.flat, paths, strict=False)):
