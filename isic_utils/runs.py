@@ -201,9 +201,11 @@ def write(file: Path, save: Callable[[Path], None], remedy: str = CONTINUES) -> 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with files.whole(file) as partial:
+            partial.write_bytes(b"")  # so that the system says why, if no file can be made there
             save(partial)
-    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when the disk is full
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except (OSError, RuntimeError) as error:
+        # on a full disk torch.save and np.save raise errors without the system's reason: "unexpected pos 576 vs 534"
+        reason = getattr(error, "strerror", None) or "the disk may be full"
         raise IsicError(f"{file} cannot be written ({reason}): {remedy}.") from error
 
 

@@ -99,7 +99,8 @@ def half_then(error: Exception):
     [
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
         (OSError(errno.EROFS, "Read-only file system"), "Read-only file system"),
-        (RuntimeError("PytorchStreamWriter failed writing file\nmore"), "PytorchStreamWriter failed writing file"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "the disk may be full"),
+        (OSError("1000000 requested and 12484 written"), "the disk may be full"),
     ],
 )
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, error, reason):
@@ -107,6 +108,14 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, error, reaso
     file.write_text("old")
     refusal(lambda: runs.write(file, half_then(error)), str(file), f"cannot be written ({reason})", "free disk space")
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"] and file.read_text() == "old"
+
+
+def test_weights_that_no_file_can_be_made_for_do_not_speak_of_a_full_disk(tmp_path):
+    (tmp_path / ".last.pt.partial").mkdir()
+    with pytest.raises(IsicError, match="cannot be written") as caught:
+        runs.write_weights(tmp_path / "last.pt", {"layer": torch.arange(3)})
+    is_one_clear_message(caught.value, str(tmp_path / "last.pt"))
+    assert "full" not in str(caught.value)
 
 
 def test_a_file_that_belongs_to_no_run_has_a_remedy_of_its_own(tmp_path):
