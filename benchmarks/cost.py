@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import marks
 import pandas as pd
 import torch
 import torchvision
@@ -327,8 +328,7 @@ def write(plan: Path, texts: dict[str, str]) -> None:
     page = plan.read_text(encoding="utf-8")
     for name, text in texts.items():
         start, end = f"<!-- {name}: written by benchmarks/cost.py -->", f"<!-- end of {name} -->"
-        before, rest = page.split(start)
-        page = f"{before}{start}\n{text}\n{end}{rest.split(end)[1]}"
+        page = marks.replaced(page, start, end, text)
     plan.write_text(page, encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ python benchmarks/plot.py --write              also puts the tables into benchma
 import argparse
 from pathlib import Path
 
+import marks
 import matplotlib.pyplot as plt
 import pandas as pd
 import side_by_side
@@ -31,9 +32,7 @@ def main() -> None:
     print(text)
     if arguments.write:
         page = (HERE / "README.md").read_text(encoding="utf-8")
-        before, rest = page.split(START)
-        page = f"{before}{START}\n{text}\n{END}{rest.split(END)[1]}"
-        (HERE / "README.md").write_text(page, encoding="utf-8")
+        (HERE / "README.md").write_text(marks.replaced(page, START, END, text), encoding="utf-8")
 
 
 def largest(table: pd.DataFrame) -> pd.DataFrame:

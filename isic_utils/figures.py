@@ -109,16 +109,23 @@ def class_pictures(table: pd.DataFrame, each: int = 8, seed: int = 0) -> Figure:
 def class_counts(counts: pd.DataFrame, ylabel: str = "pictures", xlabel: str = "") -> Figure:
     """Bars per class, one group per column. counts: classes as rows, e.g. the columns published and here."""
     figure, axis = plt.subplots(figsize=(8, 3.2))
-    width = 0.8 / len(counts.columns)
-    for i, column in enumerate(counts.columns):
-        places = np.arange(len(counts)) + (i - (len(counts.columns) - 1) / 2) * width
-        bars = axis.bar(places, counts[column], width, label=column, hatch=HATCHES[i], edgecolor="white")
+    grouped_bars(axis, counts)
+    for bars, column in zip(axis.containers, counts.columns, strict=True):
         axis.bar_label(bars, fmt="{:.1%}" if counts[column].max() <= 1 else "{:,.0f}", fontsize=7)
-    axis.set_xticks(np.arange(len(counts)), counts.index)
     axis.set(xlabel=xlabel, ylabel=ylabel)
     if len(counts.columns) > 1:
         axis.legend()
     return figure
+
+
+def grouped_bars(axis: plt.Axes, values: pd.DataFrame) -> None:
+    """A group of bars for each row of a table, a colour and a hatching for each column."""
+    places, width = np.arange(len(values)), 0.8 / values.shape[1]
+    for i, column in enumerate(values):
+        aside = (i - (values.shape[1] - 1) / 2) * width
+        style = {"color": COLOURS[i], "hatch": HATCHES[i], "edgecolor": "white"}
+        axis.bar(places + aside, values[column], width, label=column, **style)
+    axis.set_xticks(places, values.index)
 
 
 def curves(run: Run) -> Figure:

@@ -84,12 +84,7 @@ def beam_tree(steps: Sequence[Sequence[Beginning]], width: int, vocabulary: Voca
 def slot_bars(scores: pd.DataFrame, ylabel: str) -> Figure:
     """A group of bars for each slot. scores: slots as rows, who speaks as columns, values from 0 to 1."""
     figure, axis = plt.subplots(figsize=(max(6, 1.4 * len(scores)), 3))
-    width = 0.8 / len(scores.columns)
-    for i, column in enumerate(scores.columns):
-        places = np.arange(len(scores)) + (i - (len(scores.columns) - 1) / 2) * width
-        style = {"color": figures.COLOURS[i], "hatch": figures.HATCHES[i], "edgecolor": "white"}
-        axis.bar(places, scores[column], width, label=column, **style)
-    axis.set_xticks(np.arange(len(scores)), scores.index)
+    figures.grouped_bars(axis, scores)
     axis.set(ylabel=ylabel, ylim=(0, 1))
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -46,14 +46,8 @@ def features_on_paper(seen: np.ndarray, labels: pd.Series, shown: list[str]) -> 
 def weights(table: pd.DataFrame) -> Figure:
     """Weights by class, a bar for each column of the table. table: classes as rows, values above 0."""
     figure, axis = plt.subplots(figsize=(9, 3.2))
-    places, width = np.arange(len(table)), 0.8 / table.shape[1]
-    for i, column in enumerate(table):
-        axis.bar(
-            places + (i - (table.shape[1] - 1) / 2) * width, table[column], width, label=column,
-            color=figures.COLOURS[i], hatch=figures.HATCHES[i], edgecolor="white",
-        )  # fmt: skip
+    figures.grouped_bars(axis, table)
     axis.axhline(1, color="0.4", linewidth=1)
-    axis.set_xticks(places, table.index)
     axis.set(yscale="log", ylabel="weight of a picture")
     axis.yaxis.set_major_locator(LogLocator(base=2))
     axis.yaxis.set_major_formatter("{x:g}")

@@ -50,6 +50,14 @@ def test_the_thesis_trains_the_cheap_networks_first():
     assert len(multiplications) == 5 and multiplications == sorted(multiplications)
 
 
+def test_a_text_comes_between_its_marks_and_nothing_else_changes():
+    import marks
+
+    assert marks.replaced("a <1>old<2> b", "<1>", "<2>", "new") == "a <1>\nnew\n<2> b"
+    with pytest.raises(ValueError):
+        marks.replaced("a <1>old b", "<1>", "<2>", "new")
+
+
 def test_contenders_take_turns_and_are_compared_round_by_round():
     import side_by_side
 
