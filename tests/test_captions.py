@@ -255,7 +255,7 @@ def test_features_for_which_the_disk_has_no_room_leave_nothing_half_written(tmp_
     with pytest.raises(IsicError) as caught:
         features.lite0(Pictures(pd.Index(list("abc")), pixels, pd.DataFrame(), "first"), tmp_path)
     said = str(caught.value)
-    assert str(tmp_path / "features-efficientnet_lite0-first.npy") in said and "3840 requested and 25 written" in said
+    assert str(tmp_path / "features-efficientnet_lite0-first.npy") in said and "the disk may be full" in said
     assert said.endswith("free disk space, and run the cell again.") and "epoch" not in said
     assert list(tmp_path.iterdir()) == []
 
