@@ -90,10 +90,9 @@ def steps(measured: pd.DataFrame) -> Figure:
         some = measured[measured["seed"] == seed].set_index("step")["test BMA"].reindex(names).dropna()
         places = [names.index(name) for name in some.index]
         axis.plot(some, places, marker=figures.MARKERS[i], color=figures.COLOURS[i], label=f"seed {seed}")
-    for place, name in enumerate(names):
-        some = measured.loc[measured["step"] == name, "test BMA"]
-        if len(some) == len(seeds):
-            axis.plot(some.mean(), place, "|", color="black", markersize=22, label="mean" if place == 0 else None)
+    means = measured.groupby("step", sort=False)["test BMA"].agg(["mean", "size"])
+    means = means.loc[means["size"] == len(seeds), "mean"]
+    axis.plot(means, [names.index(name) for name in means.index], "|", color="black", markersize=22, label="mean")
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
     axis.set(xlabel="BMA of the test part, on photographs")

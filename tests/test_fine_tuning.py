@@ -38,3 +38,10 @@ def test_the_figure_has_a_line_per_seed_and_a_mean_only_where_all_seeds_are():
     drawn = {line.get_label(): list(line.get_xdata()) for line in axis.lines}
     assert drawn == {"seed 0": [0.5, 0.6], "seed 1": [0.7], "mean": [pytest.approx(0.6)]}
     assert [tick.get_text() for tick in axis.get_yticklabels()] == ["first", "second"]
+
+
+def test_the_mean_is_named_wherever_it_is_first_drawn():
+    rows = [("first", 0, 0.5), ("second", 0, 0.6), ("second", 1, 0.7)]
+    [axis] = figures_remedies.steps(pd.DataFrame(rows, columns=["step", "seed", "test BMA"])).axes
+    [mean] = [line for line in axis.lines if line.get_label() == "mean"]
+    assert list(mean.get_xdata()) == [pytest.approx(0.65)] and list(mean.get_ydata()) == [1]
