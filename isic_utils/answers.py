@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from isic_utils import runs, training
+from isic_utils import memory, runs, training
 from isic_utils.errors import IsicError
 from isic_utils.pictures import Pictures, batches
 from isic_utils.runs import Run
@@ -28,6 +28,7 @@ def probabilities(run: Run, photos: Pictures, images: pd.Series, views: int = 1)
     if views not in (1, 8):
         raise IsicError(f"A square picture has 1 or 8 views, not {views}.")
     model, mixed, device = training.load(run)
+    memory.keep()
     if device.type != "mps":
         model.to(memory_format=torch.channels_last)  # as in training: faster
     found = []

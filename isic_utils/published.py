@@ -2,12 +2,10 @@
 
 import pandas as pd
 
+from isic_utils import tables
 from isic_utils.models import TITLES
 
-CLASS_COUNTS = pd.Series(  # Table 5.1: ISIC 2019, 25 331 pictures
-    {"MEL": 4522, "NV": 12875, "BCC": 3323, "AK": 867, "BKL": 2624, "DF": 239, "VASC": 253, "SCC": 628},
-    name="thesis, Table 5.1",
-)
+CLASS_COUNTS = pd.Series(tables.COUNTS_2019, name="thesis, Table 5.1")
 
 STANDARD = pd.DataFrame(  # Table 6.1: standard classification
     {

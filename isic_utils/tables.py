@@ -23,6 +23,10 @@ CLASSES = {
     "SCC": "Squamous cell carcinoma",
 }
 CODES = list(CLASSES)
+# the pictures of each class in ISIC 2019, 25 331 in all (thesis Table 5.1)
+COUNTS_2019 = {
+    "MEL": 4522, "NV": 12875, "BCC": 3323, "AK": 867, "BKL": 2624, "DF": 239, "VASC": 253, "SCC": 628,
+}  # fmt: skip
 MALIGNANT = ["MEL", "BCC", "AK", "SCC"]  # AK may turn into SCC and is treated, so the course counts it here
 
 PICTURES_2019 = "ISIC_2019_Training_Input"

@@ -48,9 +48,9 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_classes_keep_isic_2019s_proportions_except_where_the_least_number_raises_them():
     counts = planning.class_counts(DEFAULT)
-    total = sum(planning.ISIC_2019_COUNTS.values())
+    total = sum(tables.COUNTS_2019.values())
     for code in tables.CODES:
-        share = planning.ISIC_2019_COUNTS[code] / total
+        share = tables.COUNTS_2019[code] / total
         assert counts[code] == max(40, round(2200 * share)), code
     assert 2000 <= sum(counts.values()) <= 2400
     assert counts["NV"] / sum(counts.values()) == pytest.approx(0.5, abs=0.01)

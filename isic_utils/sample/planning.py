@@ -10,11 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from isic_utils.errors import IsicError
-from isic_utils.tables import CODES
-
-ISIC_2019_COUNTS = {
-    "MEL": 4522, "NV": 12875, "BCC": 3323, "AK": 867, "BKL": 2624, "DF": 239, "VASC": 253, "SCC": 628,
-}  # fmt: skip
+from isic_utils.tables import CODES, COUNTS_2019
 
 # The planted shortcut (data/README.md, "For instructors"): ruler marks say something about the diagnosis that the
 # skin does not. It is written into no table; a lesson finds it from the pictures.
@@ -79,7 +75,7 @@ SHARE_OF_OVERLAP = {
 class Options:
     """What `sample.draw` was asked for; its docstring explains each."""
 
-    proportions: Mapping[str, float] = field(default_factory=lambda: dict(ISIC_2019_COUNTS))
+    proportions: Mapping[str, float] = field(default_factory=lambda: dict(COUNTS_2019))
     overlap: float = 0.42
     pictures: int = 2200
     size: tuple[int, int] = (160, 120)
