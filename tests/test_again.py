@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
-from isic_utils import profile, sample
+from isic_utils import profile
 from isic_utils.exercises import order
 
 TOOL = profile.PROJECT / "tools" / "again.py"
@@ -37,10 +37,16 @@ def course(tmp_path) -> list[str]:
 
 
 def test_a_lesson_runs_twice_from_a_folder_with_spaces_and_accents():
-    sample.ensure()
     result = again("01")
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.split() == ["01_data_analysis", "ok"]
+
+
+def test_a_folder_without_data_is_named_in_one_sentence(tmp_path, course):
+    result = again(*course[:2], "--data", str(tmp_path / "nowhere"))
+    assert result.returncode == 2
+    sentence = f"There is no folder {tmp_path / 'nowhere'}: name one that holds data with --data."
+    assert result.stderr.endswith(f"again.py: error: {sentence}\n")
 
 
 def test_what_depends_on_the_place_or_on_the_first_time_is_found(tmp_path, course):

@@ -57,6 +57,20 @@ def test_the_source_has_every_lesson_with_its_solutions_closed(project, tmp_path
     assert (source / "docs" / "words.md").read_text() == "# Words\n\n[]{#mask}**Mask**, see [there](../index.md)."
 
 
+def test_a_page_says_where_a_running_notebook_has_a_button_and_has_no_widget(project, tmp_path):
+    path = project / "notebooks" / "01_ab.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    button = new_output("display_data", {book.WIDGET: {"model_id": "a"}, "text/plain": "FileUpload()"})
+    notebook.cells[1].outputs[:0] = [button, button]
+    notebook.metadata["widgets"] = {"state": {"a": {}}}
+    nbformat.write(notebook, path)
+    book.write_source(project, tmp_path / "source")
+    page = nbformat.read(tmp_path / "source" / "notebooks" / "01_ab.ipynb", as_version=4)
+    said, *others = page.cells[1].outputs
+    assert said.text == book.NO_WIDGET + "\n"
+    assert others == notebook.cells[1].outputs[2:] and "widgets" not in page.metadata
+
+
 def test_the_first_page_has_the_figure_that_stands_for_each_lesson(project, tmp_path):
     book.write_source(project, tmp_path / "source")
     page = (tmp_path / "source" / "index.md").read_text(encoding="utf-8")

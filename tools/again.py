@@ -20,6 +20,9 @@ import nbformat
 from execute_notebooks import PROJECT, chosen_notebooks, clean, execute
 from nbformat import NotebookNode
 
+from isic_utils import sample
+from isic_utils.profile import SAMPLE
+
 FOLDER = "Mis cuadernos ñ é ü"
 MARK = "# NBVAL_CHECK_OUTPUT"
 
@@ -28,8 +31,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run notebooks twice, from a folder with spaces and accents.")
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 04; none means all")
     parser.add_argument("--notebooks", type=Path, default=PROJECT / "notebooks", help="folder to read from")
-    parser.add_argument("--data", type=Path, default=PROJECT / "data" / "sample", help="data to copy")
+    parser.add_argument("--data", type=Path, default=SAMPLE, help="data to copy")
     arguments = parser.parse_args()
+    if arguments.data == SAMPLE:
+        sample.ensure()
+    if not arguments.data.is_dir():
+        parser.error(f"There is no folder {arguments.data}: name one that holds data with --data.")
     failures = 0
     build = PROJECT / "build"
     build.mkdir(exist_ok=True)

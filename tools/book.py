@@ -15,8 +15,11 @@ from pathlib import Path
 import lesson_figures
 import nbformat
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
 
 PROJECT = Path(__file__).resolve().parent.parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
+NO_WIDGET = "Here a running notebook has a button, which a page cannot have."
 DOCUMENTS = ["docs/*.md", "data/README.md", "benchmarks/README.md", "CONTRIBUTING.md"]
 LINKED = ["docs/*.png", "docs/*.svg", "benchmarks/*.png", "isic_utils/**/*.py", "LICENSE"]
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
@@ -80,7 +83,9 @@ def document(text: str) -> str:
 
 
 def lesson(notebook: NotebookNode) -> None:
-    """Make a notebook a page: solutions are closed until one opens them, and nbval's marks are gone."""
+    """Make a notebook a page: solutions are closed until one opens them, nbval's marks are gone, and so are widgets,
+    which need a kernel (and would have scripts fetched from the network)."""
+    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = document(cell.source)
@@ -88,6 +93,10 @@ def lesson(notebook: NotebookNode) -> None:
             cell.metadata = NotebookNode(SOLUTION)
         if cell.cell_type == "code":
             cell.source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
+            kept = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            if len(kept) < len(cell.outputs):
+                kept.insert(0, new_output("stream", text=NO_WIDGET + "\n"))
+            cell.outputs = kept
 
 
 def card(path: Path, notebook: NotebookNode) -> str:
