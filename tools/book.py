@@ -14,11 +14,11 @@ from pathlib import Path
 
 import lesson_figures
 import nbformat
+from execute_notebooks import WIDGET
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 PROJECT = Path(__file__).resolve().parent.parent
-WIDGET = "application/vnd.jupyter.widget-view+json"
 NO_WIDGET = "Here a running notebook has a button, which a page cannot have."
 DOCUMENTS = ["docs/*.md", "data/README.md", "benchmarks/README.md", "CONTRIBUTING.md"]
 LINKED = ["docs/*.png", "docs/*.svg", "benchmarks/*.png", "isic_utils/**/*.py", "LICENSE"]
