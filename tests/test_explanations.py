@@ -1,5 +1,6 @@
 """Grad-CAM points at what decides, in a network whose reason is known."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -38,6 +39,34 @@ def test_grad_cam_points_at_what_speaks_for_the_class(picture):
 
 def test_grad_cam_is_empty_where_nothing_speaks_for_the_class(picture):
     assert explanations.grad_cam(Corner(), picture, 0).max() == 0
+
+
+class Rimmed(Corner):
+    """Corner, whose picture gets a rim first, and whose ReLU is used twice, the second time on a much smaller map."""
+
+    def __init__(self):
+        super().__init__()
+        self.rim = nn.ZeroPad2d((0, 32, 0, 32))
+        self.smaller = nn.AvgPool2d(8)
+
+    def forward(self, x):
+        self.relu(self.smaller(self.rim(x)))
+        logits = super().forward(x)
+        self.relu(self.smaller(x))
+        self.rim(x)
+        return logits
+
+
+def test_a_rim_or_a_layer_used_twice_does_not_move_the_heat(picture):
+    assert np.array_equal(explanations.grad_cam(Rimmed(), picture, 1), explanations.grad_cam(Corner(), picture, 1))
+
+
+@pytest.mark.parametrize("side", [64, 128])
+def test_the_map_of_lite0_covers_the_whole_picture(side):
+    torch.manual_seed(0)
+    model = models.classifier("efficientnet_lite0", pretrained=False, slim=True).eval()
+    heats = [explanations.grad_cam(model, x, 3) for x in torch.rand(16, 1, 3, side, side)]
+    assert np.mean(heats, axis=0).reshape(8, side // 8, 8, side // 8).mean(axis=(1, 3)).min() > 0
 
 
 @pytest.mark.parametrize("name", models.NAMES)
