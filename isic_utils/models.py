@@ -169,6 +169,9 @@ class ResidualNet(nn.Module):
         return self.dense(self.blocks(x))
 
 
+NOT_DOWNLOADED = "no (could not be downloaded)"  # what a run's config then says of ImageNet weights
+
+
 def torchvision_network(name: str, classes: int, pretrained: bool) -> tuple[nn.Module, str]:
     """torchvision's own network with a new last layer, and whether it starts from ImageNet weights."""
     build, weights = MODELS[name].of_torchvision
@@ -178,7 +181,7 @@ def torchvision_network(name: str, classes: int, pretrained: bool) -> tuple[nn.M
         network = build(weights=weights)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, or no weights in the file
         print(f"The ImageNet weights of {TITLES[name]} cannot be downloaded ({error}): it starts from random weights.")
-        return build(num_classes=classes), "no (could not be downloaded)"
+        return build(num_classes=classes), NOT_DOWNLOADED
     if hasattr(network, "fc"):
         network.fc = nn.Linear(network.fc.in_features, classes)
     else:

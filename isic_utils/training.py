@@ -91,7 +91,8 @@ def fit(
         run, finished = look(place, config)
         if finished:
             return run
-        with lock(run):  # another training of the same run waits here and then finds it finished
+        # another training of the same run waits here and then finds it finished
+        with runs.writing(run.folder), lock(run):
             again, finished = look(place, config)
             if again != run:  # while this one waited, a run with another config began here
                 continue
@@ -149,10 +150,17 @@ def find(
 ) -> Run:
     """The run that `fit` returns for the same arguments, as far as it has come: nothing is trained (`Run.finished`).
 
+    Where ImageNet weights are wanted, a finished run counts that had to do without, since they could not be downloaded.
     options: seed, stage, learning_rate, loss and remedy, as `fit` takes them.
     """
     config = configuration(name, table, parts, pictures, settings, protocol, by, **options)
-    return Run(runs.find(place_of(config, settings), config))
+    run = Run(runs.find(place_of(config, settings), config))
+    if run.finished or config["pretrained"] != "ImageNet":
+        return run
+    task = tasks.of(name, table, options.get("loss"))
+    config |= schedule(task, models.NOT_DOWNLOADED, settings, options.get("learning_rate"))
+    without = Run(runs.find(place_of(config, settings), config))
+    return without if without.finished else run
 
 
 def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: Pictures, progress: bool) -> None:
@@ -185,6 +193,8 @@ def train(run: Run, task, model: nn.Module, config: dict, data: dict, pictures: 
         scaler.load_state_dict(state["scaler"])
         if average:
             average.load_state_dict(state["average"])
+        if main:
+            write_results(run, state, answering.state_dict())  # which a killed process may not have come to
 
     title = models.TITLES[config["model"]]
     done, total = state["epoch"] * steps, config["epochs"] * steps
@@ -266,18 +276,24 @@ def mean_of_weights(model: nn.Module, config: dict) -> AveragedModel | None:
 
 
 def write_epoch(run: Run, state: dict, weights: dict) -> None:
-    """Keep an epoch: the weights of the checkpoints whose best it is, the history, and what it takes to continue.
+    """Keep an epoch: what it takes to continue, then the history and the weights of the checkpoints whose best it is.
 
     state: history and seconds (a dictionary per epoch), epoch, and the states of model, optimizer, scaler and, where
-    there is one, the moving mean; weights: of the model that has validated.
+    there is one, the moving mean; weights: of the model that has validated. From the first file on the epoch counts as
+    done: killed after it, a run that continues writes the others again (`write_results`).
     """
+    runs.write_weights(run.folder / "last.pt", state)
+    write_results(run, state, weights)
+
+
+def write_results(run: Run, state: dict, weights: dict) -> None:
+    """Write the history, and the weights of the checkpoints whose best the last epoch is (see `write_epoch`)."""
     history = pd.DataFrame(state["history"]).set_index("epoch")
     for metric, file in run.checkpoints.items():
         if runs.best_epoch(history, metric) == state["epoch"]:
             runs.write_weights(file, weights)
     runs.write_csv(run.folder / "history.csv", history.reset_index())
     runs.write_csv(run.folder / "seconds.csv", pd.DataFrame(state["seconds"]))
-    runs.write_weights(run.folder / "last.pt", state)  # last: only now does the epoch count as done
 
 
 def train_one_epoch(
@@ -321,7 +337,7 @@ def load(run: Run, checkpoint: str | None = None) -> tuple[nn.Module, torch.auto
     """A trained model, ready to answer: the model, the context of its forward pass, and the device it is on.
 
     checkpoint: loss, accuracy, bma or jaccard; None: the run's `headline`. Raises IsicError if the run does not keep
-    this one, or its file is missing.
+    this one, or its file is missing or of another network.
     """
     checkpoint = run.headline if checkpoint is None else checkpoint
     if checkpoint not in run.kept:
@@ -332,7 +348,13 @@ def load(run: Run, checkpoint: str | None = None) -> tuple[nn.Module, torch.auto
         model = models.classifier(config["model"], len(config["classes"]), pretrained=False, slim=config["slim"])
     else:
         model = models.segmenter(config["model"], pretrained=False, slim=config["slim"])
-    model.load_state_dict(runs.read_weights(run.checkpoints[checkpoint]))
+    try:
+        model.load_state_dict(runs.read_weights(run.checkpoints[checkpoint]))
+    except RuntimeError as error:
+        raise IsicError(
+            f"{run.checkpoints[checkpoint]} holds the weights of another network than {models.TITLES[config['model']]} "
+            f"as it is built now: delete the folder {run.folder} and train again."
+        ) from error
     model.to(device).eval()
     return model, mixed_precision(device, model), device
 

@@ -405,6 +405,34 @@ def test_a_damaged_last_checkpoint(data, tmp_path, monkeypatch):
     refusal(lambda: fit(data, settings), str(last), "damaged", "delete the folder")
 
 
+def test_weights_of_another_network(data, tmp_path):
+    run = fit(data, tiny_settings(tmp_path))
+    runs.write_weights(run.checkpoints["bma"], torch.nn.Linear(3, 2).state_dict())
+    refusal(lambda: training.load(run), str(run.checkpoints["bma"]), "another network", "delete the folder")
+
+
+@pytest.mark.parametrize("owner, name", [(training, "FileLock"), (training.SummaryWriter, "add_scalar")])
+def test_a_folder_that_cannot_be_written(data, tmp_path, monkeypatch, owner, name):
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(owner, name, refuse)
+    refusal(lambda: fit(data, tiny_settings(tmp_path)), "cannot be written (Read-only file system)", "ISIC_RUNS")
+
+
+def test_a_finished_run_that_had_to_do_without_imagenet_weights_is_found(data, tmp_path):
+    settings = dataclasses.replace(tiny_settings(tmp_path), slim=False, pretrained=True)
+    table, parts, decoded = data
+    wanted = configuration.configuration("resnet101", table, parts, decoded, settings)
+    assert wanted["pretrained"] == "ImageNet"
+    had = wanted | configuration.schedule(TASK, models.NOT_DOWNLOADED, settings, None)
+    run = runs.Run(configuration.place_of(had, settings))
+    runs.write_json(run.folder / "config.json", had)
+    assert training.find("resnet101", table, parts, decoded, settings).folder != run.folder, "it is not finished"
+    (run.folder / "predictions_test.csv").touch()
+    assert training.find("resnet101", table, parts, decoded, settings).folder == run.folder
+
+
 def test_an_unknown_model(data, tmp_path):
     table, parts, decoded = data
     refusal(
