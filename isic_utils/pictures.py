@@ -212,20 +212,24 @@ def fingerprint(table: pd.DataFrame, size: int | tuple[int, int]) -> str:
 
 
 def decode(path: str, size: int) -> np.ndarray | str:
-    """One picture as uint8 [size, size, 3]; if it cannot be read, the reason as a sentence.
+    """One picture as uint8 [size, size, 3]; if it is of no use, the reason as a sentence.
 
-    The whole picture is squeezed into the square, as the thesis does (§4.1.2), so nothing at its edge is lost.
+    The whole picture is squeezed into the square, as the thesis does (§4.1.2), so nothing at its edge is lost. Raises
+    IsicError if the machine cannot read it now (`passing`): to leave it out for good would be wrong.
     """
     try:
         return resize(read_picture(path, at_least=size), (size, size))
     except IsicError as error:
+        if passing(error.__cause__):
+            raise
         return str(error)
 
 
 def decode_pair(path: str, mask_path: str, size: tuple[int, int]) -> np.ndarray | str:
     """A picture and its mask as uint8 [height, width, 4]; if something is wrong with them, what, as a sentence.
 
-    The mask is resized as grey, then cut at one half, so it is as smooth as it can be and stays binary.
+    The mask is resized as grey, then cut at one half, so it is as smooth as it can be and stays binary. Raises
+    IsicError as `decode` does.
     """
     height, width = size
     try:
@@ -242,6 +246,8 @@ def decode_pair(path: str, mask_path: str, size: tuple[int, int]) -> np.ndarray 
                 "task shows one lesion and skin around it: draw the mask anew or leave out its row."
             )
     except IsicError as error:
+        if passing(error.__cause__):
+            raise
         return str(error)
     resized = Image.fromarray(mask).convert("L").resize((width, height), Image.Resampling.BILINEAR)
     binary = np.where(np.asarray(resized) > 127, 255, 0).astype(np.uint8)
@@ -292,7 +298,16 @@ def open_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
         ) from error
     # Pillow raises many kinds for damaged files: OSError, SyntaxError, ValueError, struct.error ...
     except Exception as error:
+        if passing(error):
+            reason = getattr(error, "strerror", None) or "memory is full"
+            raise IsicError(f"{path} cannot be read ({reason}): see to that, then start again.") from error
         raise IsicError(f"{path} {what_is_wrong(Path(path))}: download or unpack it again.") from error
+
+
+def passing(error: BaseException | None) -> bool:
+    """Whether an error says something of the machine (no permission, a disk that is gone) and nothing of the file:
+    the system's errors have a number, and those that Pillow raises for damaged files have none."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
 def check_sums(path: Path | str) -> None:

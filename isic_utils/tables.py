@@ -58,7 +58,8 @@ def isic2019(folder: Path | str) -> pd.DataFrame:
     """
     folder = Path(folder)
     truth = read_csv(folder / GROUND_TRUTH_2019, ["image", *CODES])
-    metadata = read_csv(folder / METADATA_2019, ["image", "age_approx", "anatom_site_general", "lesion_id", "sex"])
+    columns = ["image", "age_approx", "anatom_site_general", "lesion_id", "sex"]
+    metadata = read_csv(folder / METADATA_2019, columns)[columns]
     metadata["age_approx"] = ages(metadata["age_approx"], folder / METADATA_2019)
     table = pd.DataFrame({"image": truth["image"], "label": one_label_each(truth, folder / GROUND_TRUTH_2019)})
     table = table.merge(metadata, on="image", how="left", validate="one_to_one")
@@ -297,6 +298,11 @@ def keep_pictures_that_are_there(table: pd.DataFrame, folder: Path) -> pd.DataFr
     return table[there].reset_index(drop=True)
 
 
+def printable(name: str) -> str:
+    """A name as it can be printed and written: bytes that are no valid text, e.g. of an old zip, as ``\\udcf1``."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def files_by_name(folder: Path) -> dict[str, Path]:
     """The pictures in a folder: file name without ending -> path.
 
@@ -314,6 +320,8 @@ def files_by_name(folder: Path) -> dict[str, Path]:
         if path.name.startswith(".") or path.suffix.lower() not in PICTURE_TYPES:
             continue
         name = unicodedata.normalize("NFC", path.stem)
+        if printable(name) != name:
+            raise IsicError(f"{folder} holds a file whose name is no valid text, {printable(path.name)}: rename it.")
         if name in files:
             raise IsicError(f"{files[name]} and {path} have the same name: keep one of them.")
         files[name] = path

@@ -511,7 +511,7 @@ def test_a_picture_that_may_not_be_opened(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Image, "open", refuse)
     monkeypatch.setattr(Path, "open", refuse)
-    refusal(lambda: pictures.read_picture(path), str(path), "cannot be opened (Permission denied)")
+    refusal(lambda: pictures.read_picture(path), str(path), "cannot be read (Permission denied)", "start again")
 
 
 @pytest.mark.parametrize("kind", ["truncated", "empty", "missing"])
@@ -528,6 +528,22 @@ def test_one_bad_picture_among_many_is_listed_counted_and_left_out(tmp_path, cac
     must_not_decode(monkeypatch)
     assert load(table, cache).left_out.equals(loaded.left_out)
     assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+def test_what_the_machine_cannot_read_now_is_not_left_out_for_good(tmp_path, cache, error, monkeypatch):
+    table = many(tmp_path / "pictures", 150)
+    real, bad = Image.open, table["path"][70]
+
+    def refuse(path, *arguments, **options):
+        if str(path) == bad:
+            raise error
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Image, "open", refuse)
+    refusal(lambda: load(table, cache), bad, "cannot be read (", "start again")
+    monkeypatch.setattr(Image, "open", real)
+    assert load(table, cache).left_out.empty
 
 
 def test_more_than_one_percent_stops(tmp_path, cache):

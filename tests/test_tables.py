@@ -1,6 +1,8 @@
 """Reading the ISIC tables: the official ones exactly, every form they come in, and each kind of damage said clearly."""
 
+import os
 import shutil
+import sys
 import unicodedata
 
 import pandas as pd
@@ -114,6 +116,14 @@ def test_a_column_without_any_value_is_missing_throughout(archive, metadata):
     write_csv(metadata, [METADATA_COLUMNS, *[[image, "", "", "", ""] for image in names(8)]])
     table = tables.isic2019(archive)
     assert len(table) == 8 and table[["lesion_id", "age_approx", "sex"]].isna().all(axis=None)
+
+
+def test_columns_of_ones_own_in_the_metadata_change_nothing(archive, metadata):
+    expected = tables.isic2019(archive)
+    lines = metadata.read_text(encoding="utf-8").splitlines()
+    own = [f"{line},{'label' if number == 0 else 'mine'}" for number, line in enumerate(lines)]
+    metadata.write_text("\n".join(own), encoding="utf-8")
+    assert tables.isic2019(archive).equals(expected)
 
 
 def test_isic2018_pairs_pictures_with_masks(tmp_path, capsys):
@@ -423,6 +433,13 @@ def test_macosx_leftovers_and_text_files_are_passed_over(archive, capsys):
     table = tables.isic2019(archive)
     assert len(table) == 8 and not table["path"].str.contains("MACOSX|/\\._").any()
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps file names that are no valid text")
+def test_a_file_name_that_is_no_valid_text(archive):
+    place = archive / tables.PICTURES_2019
+    shutil.copy(place / "ISIC_0000000.jpg", os.fsencode(place) + b"/mu\xf1eca.jpg")
+    refused(tables.isic2019, archive, str(place), r"mu\udcf1eca.jpg", "rename it")
 
 
 def test_two_files_of_one_name(archive):
