@@ -2,6 +2,8 @@
 trained overnight (``python -m isic_utils train``)."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -34,6 +36,24 @@ def prepare(protocol: str, settings: Profile) -> tuple[pd.DataFrame, Pictures]:
         return table, pictures.load_pairs(table, settings.segmentation_size, settings.cache)
     table = tables.isic2019(settings.data)
     return table, pictures.load(table, settings.picture_size, settings.cache)
+
+
+def once(settings: Profile) -> Callable[[str], tuple[pd.DataFrame, Pictures]]:
+    """`prepare` for many steps: a protocol's pictures are decoded once, and what is wrong with them is found once."""
+
+    @functools.cache
+    def outcome(protocol: str) -> tuple[pd.DataFrame, Pictures] | IsicError:
+        try:
+            return prepare(protocol, settings)
+        except IsicError as error:
+            return error
+
+    def prepared(protocol: str) -> tuple[pd.DataFrame, Pictures]:
+        if isinstance(outcome(protocol), IsicError):
+            raise outcome(protocol)
+        return outcome(protocol)
+
+    return prepared
 
 
 def models_of(protocol: str) -> list[str]:

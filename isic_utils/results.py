@@ -69,22 +69,20 @@ def find(settings: Profile, steps: Iterable[Step]) -> Found:
     Where the pictures of a protocol are not there or cannot be used, its runs count as missing, and `Found.missing`
     says why.
     """
-    found, missing, prepared, table = {}, {}, {}, None
+    found, missing, table, prepare = {}, {}, None, protocols.once(settings)
     for step in steps:
         if step.protocol in missing:
             continue
         kind = pictures_of(step)
         try:
-            if kind not in prepared:
-                prepared[kind] = protocols.prepare(kind, settings)
-            run = protocols.find(step.protocol, step.model, *prepared[kind], settings, stage=step.stage)
+            prepared = prepare(kind)
+            table = prepared[0] if kind == "standard" else table
+            run = protocols.find(step.protocol, step.model, *prepared, settings, stage=step.stage)
         except IsicError as error:
             missing[step.protocol] = str(error)
             continue
         if run.finished:
             found[step] = run
-    if "standard" in prepared:
-        table = prepared["standard"][0]
     return Found(settings, found, table, missing)
 
 
@@ -107,13 +105,13 @@ def standard(found: Found) -> pd.DataFrame:
 def balanced(found: Found) -> pd.DataFrame:
     """Table 6.2: the balanced protocol's loss, accuracy and BMA on five classes, and the BMA on eight, by 5/8 · M_b
     (§5.3) and exactly, from the original labels (`exact_bma`). The thesis multiplied its accuracy by 5/8 too."""
-    drawn = None if found.table is None else splits.balanced(found.table)
     rows = {}
     for name in CLASSIFIERS:
         run = found.runs.get(Step("balanced", name))
         if run is not None:
             row = scores(run).rename({"accuracy": "accuracy, 5 classes", "BMA": "M_b"})
-            row["5/8 · M_b"], row["exact, 8 classes"] = 5 / 8 * row["M_b"], exact_bma(run.predictions(), drawn)
+            row["5/8 · M_b"] = 5 / 8 * row["M_b"]
+            row["exact, 8 classes"] = exact_bma(run.predictions(), splits.balanced(found.table))
             rows[name] = row
     columns = ["loss", "accuracy, 5 classes", "M_b", "5/8 · M_b", "exact, 8 classes"]
     return beside(found, published.BALANCED, rows, columns)

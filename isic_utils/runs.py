@@ -12,9 +12,10 @@
 Files appear whole or not at all, so a run can be killed at any moment.
 """
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,8 @@ class Run:
                 f"{file} is missing, since this run is not finished: call training.fit again, it continues the run."
             )
         table = read_csv(file)
+        if "checkpoint" not in table:
+            raise IsicError(f"{file} is not as a run writes it: delete the folder {self.folder} and train again.")
         return table[table["checkpoint"] == checkpoint].drop(columns="checkpoint").reset_index(drop=True)
 
     def true_and_predicted(self, part: str = "test", checkpoint: str = HEADLINE) -> tuple[np.ndarray, np.ndarray]:
@@ -193,6 +196,16 @@ CONTINUES = (
 )
 
 
+@contextlib.contextmanager
+def writing(folder: Path, remedy: str | None = None) -> Iterator[None]:
+    """What is done inside writes into a folder. Raises IsicError, which ends with the remedy, if it cannot be made or
+    written to. remedy: None is that of a run, `CONTINUES`."""
+    try:
+        yield
+    except OSError as error:
+        raise IsicError(f"{folder} cannot be written ({error.strerror or error}): {remedy or CONTINUES}.") from error
+
+
 def write(file: Path, save: Callable[[Path], None], remedy: str = CONTINUES) -> None:
     """Write a file whole or not at all (`files.whole`); `save` is given the place to write to.
 
@@ -223,7 +236,8 @@ def write_csv(file: Path, table: pd.DataFrame, remedy: str = CONTINUES) -> None:
 def read_csv(file: Path) -> pd.DataFrame:
     """A table that `write_csv` wrote, every number exactly as it was."""
     exact_unasked = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
-    return pd.read_csv(file, **({} if exact_unasked else {"float_precision": "round_trip"}))
+    exact = {} if exact_unasked else {"float_precision": "round_trip"}
+    return pd.read_csv(file, dtype={"image": str}, **exact)  # a name may be made of digits
 
 
 def write_weights(file: Path, content: dict) -> None:

@@ -5,7 +5,6 @@ balanced protocol, then the cross-validation stage by stage, and at last the off
 Stopped at any moment, it goes on from there: finished runs are found, half-trained ones continue.
 """
 
-import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def reproduce(settings: Profile, train: bool = True) -> tuple[Path, dict[str, st
     say(f"The report: {file}")
     if not train:
         return file, {}
-    prepare = functools.cache(lambda protocol: protocols.prepare(protocol, settings))
+    prepare = protocols.once(settings)
     for number, step in enumerate(plan(), start=1):
         if step in found.runs:
             continue

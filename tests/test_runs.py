@@ -251,6 +251,18 @@ def test_predictions_of_a_run_that_has_not_begun(tmp_path):
             )  # fmt: skip
 
 
+def test_names_made_of_digits_stay_names(tmp_path):
+    table = pd.DataFrame({"image": ["0007", "12"], "loss": [0.5, 0.25]})
+    runs.write_csv(tmp_path / "some.csv", table)
+    pd.testing.assert_frame_equal(runs.read_csv(tmp_path / "some.csv"), table, check_dtype=False)
+
+
+def test_predictions_of_another_version(tmp_path):
+    run = finished_run(tmp_path)
+    runs.write_csv(run.folder / "predictions_test.csv", run.predictions())
+    refusal(run.predictions, "predictions_test.csv", "train again")
+
+
 def test_classes_as_numbers_are_in_the_configs_order(tmp_path):
     true, predicted = finished_run(tmp_path).true_and_predicted("validation", "loss")
     assert np.array_equal(true, [0, 1, 1]) and np.array_equal(predicted, [0, 0, 0])

@@ -223,6 +223,24 @@ def test_every_table_can_be_made_from_nothing_and_says_what_is_missing(tmp_path)
         assert table[table.columns.levels[0].drop(found.here)[0]].notna().any(axis=None)
 
 
+def test_a_class_without_pictures_does_not_stop_the_tables(tmp_path):
+    table = pd.DataFrame({"image": ["a", "b"], "label": pd.Categorical(["NV", "NV"], tables.CODES, ordered=True)})
+    found = dataclasses.replace(nothing(tmp_path), table=table)
+    assert results.balanced(found)[found.here].isna().all(axis=None)
+
+
+def test_what_is_wrong_with_the_pictures_is_found_once(tmp_path, monkeypatch):
+    asked = []
+
+    def prepare(protocol, settings):
+        asked.append(protocol)
+        raise IsicError(f"The pictures of {protocol} are damaged: unpack them again.")
+
+    monkeypatch.setattr(protocols, "prepare", prepare)
+    _, failed = thesis.reproduce(tiny_settings(tmp_path))
+    assert len(failed) == 31 and sorted(asked) == ["segmentation"] * 2 + ["standard"] * 2  # to look, and to train
+
+
 def test_the_report_is_one_whole_page(done, settings, short):
     file = report.write(done, thesis.plan(), {})
     assert file == settings.runs / "data-tiny" / "thesis.html"
