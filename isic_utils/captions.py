@@ -93,7 +93,7 @@ def train(
         for epoch in range(1, epochs + 1):
             decoder.train()
             losses = []
-            for some in rows[torch.randperm(len(rows))].split(64):
+            for some in rows[torch.randperm(len(rows))].tensor_split(-(-len(rows) // 64)):  # never one alone
                 loss = masked_cross_entropy(decoder(x[some], captions[some]), captions[some])
                 optimizer.zero_grad()
                 loss.backward()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from isic_utils import models, runs
 from isic_utils.pictures import Pictures, batches
@@ -18,15 +19,24 @@ def lite0(photos: Pictures, cache: Path) -> np.ndarray:
     file = cache / f"features-efficientnet_lite0-{photos.digest}.npy"
     if file.exists():
         return np.load(file)
+    remedy = f"make {cache} writable, free disk space, and run the cell again"
+    with runs.writing(cache, remedy):
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_suffix(".lock")):  # a second lesson waits here and then finds the work done
+            if not file.exists():
+                runs.write(file, lambda partial: save(partial, seen_by_lite0(photos)), remedy)
+    return np.load(file)
+
+
+def seen_by_lite0(photos: Pictures) -> np.ndarray:
+    """The features themselves, computed (see `lite0`)."""
     encoder = models.classifier("efficientnet_lite0", pretrained=True).eval()
     seen = []
     with torch.inference_mode():
         for x, _ in batches(photos, np.arange(len(photos.images)), None, 64):
             filters = encoder.network.extract_features((x - encoder.mean) / encoder.std)  # [n, 1280, h/32, w/32]
             seen.append(filters.mean(dim=(2, 3)).numpy())
-    remedy = f"make {cache} writable, free disk space, and run the cell again"
-    runs.write(file, lambda partial: save(partial, np.concatenate(seen)), remedy)
-    return np.load(file)
+    return np.concatenate(seen)
 
 
 def save(file: Path, values: np.ndarray) -> None:
