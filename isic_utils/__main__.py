@@ -20,6 +20,7 @@ from isic_utils import (
     remedies,
     runs,
     selection,
+    tables,
     thesis,
 )
 from isic_utils.errors import IsicError
@@ -185,7 +186,14 @@ def run_in(folder: Path) -> runs.Run:
     folder = folder if folder.is_dir() else profile.current().runs / folder
     if not (folder / "config.json").exists():
         raise IsicError(f"{folder} is no run's folder: `python -m isic_utils runs` lists those that there are.")
-    return runs.Run(folder)
+    run = runs.Run(folder)
+    try:
+        whole = "model" in run.config
+    except (ValueError, TypeError, OSError):
+        whole = False
+    if not whole:
+        raise IsicError(f"{folder / 'config.json'} is damaged or no run's: delete the folder and train again.")
+    return run
 
 
 def add_runs(commands: argparse._SubParsersAction) -> None:
@@ -280,18 +288,20 @@ def predict(arguments: argparse.Namespace) -> None:
     print(inference.STATEMENT + (f" {inference.SYNTHETIC}" if opinion.synthetic else ""), end="\n\n", flush=True)
     rows, unreadable = [], 0
     for number, file in enumerate(files, start=1):
+        name = tables.printable(str(file))
         try:
             picture = inference.read(file)
         except IsicError as error:
-            print(error, file=sys.stderr, flush=True)
+            print(tables.printable(str(error)), file=sys.stderr, flush=True)
             unreadable += 1
-            rows.append(inference.unreadable_row(str(file), error))
+            rows.append(inference.unreadable_row(name, error))
             continue
         said = inference.answer(opinion, picture)
-        rows.append(inference.row_of(str(file), said))
-        print(f"{file}: {inference.summary(said)}", flush=True)
+        rows.append(inference.row_of(name, said))
+        print(f"{name}: {inference.summary(said)}", flush=True)
         if arguments.save:
-            drawing.save(opinion, picture, said, arguments.save / f"{number:0{len(str(len(files)))}d}-{file.stem}.png")
+            place = arguments.save / f"{number:0{len(str(len(files)))}d}-{tables.printable(file.stem)}.png"
+            drawing.save(opinion, picture, said, place)
     if arguments.csv:
         inference.write_csv(arguments.csv, inference.table_of(rows, opinion))
     if unreadable:

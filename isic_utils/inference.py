@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from isic_utils import calibration, explanations, masks, pictures, protocols, runs, scope, training
+from isic_utils import calibration, explanations, masks, pictures, protocols, runs, scope, tables, training
 from isic_utils.errors import IsicError
 from isic_utils.profile import Profile, current
 from isic_utils.regions import one_region
@@ -127,8 +127,9 @@ def learn_scope(run: Run, settings: Profile) -> Scope:
     _, photos = protocols.prepare("standard", settings)
     if photos.digest != run.config["pictures"]:
         raise IsicError(
-            f"{run.folder} was trained on other pictures than those of {settings.data} in profile {settings.name}: "
-            f"set ISIC_DATA to its data ({run.config['data']}) and ISIC_PROFILE as it was."
+            f"{run.folder} was trained on other pictures, or other sizes of them, than those of {settings.data} in "
+            f"profile {settings.name}: set ISIC_DATA to its data ({run.config['data']}) and ISIC_PROFILE as it was, or "
+            "train a network on these."
         )
     parts = {part: photos.rows(run.predictions(part)["image"]) for part in ("validation", "test")}
     seen = np.setdiff1d(np.arange(len(photos.images)), np.concatenate(list(parts.values())))
@@ -140,8 +141,9 @@ def best_run(settings: Profile, task: str = "classification") -> Run:
     """The finished run of a task, classification or segmentation, that did best on validation, of this data and size.
 
     By BMA or Jaccard index. Among classifiers, eight classes come before five, and a split by lesion before one by
-    picture, since with fewer classes, or with lesions known from training, validation is easier. Raises IsicError if
-    there is none.
+    picture, since with fewer classes, or with lesions known from training, validation is easier. Those that were
+    trained on other pictures than the data have now, or at another size, are passed over. Raises IsicError if there is
+    none.
     """
     place = settings.runs / f"{settings.data_name}-{settings.name}"
     found = []
@@ -152,13 +154,22 @@ def best_run(settings: Profile, task: str = "classification") -> Run:
             if not run.finished or ("classes" in config) != (task == "classification"):
                 continue
             score = runs.scores(run, "validation").loc[run.headline, "BMA" if "classes" in config else "jaccard"]
-        except (ValueError, KeyError, TypeError, OSError):
+            rank = len(config.get("classes", [])) == 8, config["by"] == "lesion", score
+            found.append((rank, config["pictures"], run))
+        except (ValueError, KeyError, TypeError, OSError, IsicError):
             continue  # a folder that cannot be read, as `protocols.overview` passes it over
-        found.append(((len(config.get("classes", [])) == 8, config["by"] == "lesion", score), run))
+    besides = ""
+    if found and task == "classification":
+        _, photos = protocols.prepare("standard", settings)
+        of_these = [one for one in found if one[1] == photos.digest]
+        besides = "" if of_these else f" on the pictures of {settings.data} as they are now, but {len(found)} on others"
+        found = of_these
     if not found:
         example = "standard efficientnet_lite0 --by lesion" if task == "classification" else "segmentation unet_lite0"
-        raise IsicError(f"{place} holds no finished run of {task}: train one, python -m isic_utils train {example}.")
-    return max(found, key=lambda one: one[0])[1]
+        raise IsicError(
+            f"{place} holds no finished run of {task}{besides}: train one, python -m isic_utils train {example}."
+        )
+    return max(found, key=lambda one: one[0])[2]
 
 
 def best_mask_run(settings: Profile) -> Run | None:
@@ -249,10 +260,12 @@ def probabilities(opinion: SecondOpinion, x: torch.Tensor) -> np.ndarray:
 
 def in_words(opinion: SecondOpinion, malignant: float, ask: bool) -> str:
     """Why an expert should be asked, or why the alarm is silent."""
-    limit = f"{opinion.threshold:.1%}, the limit that found {opinion.sensitivity:.0%} of them on validation"
+    found = f"{opinion.sensitivity:.0%} of the malignant pictures of validation"
+    limit = f"{opinion.threshold:.1%}, the limit that found {found}"
+    together = f"the malignant classes together have a probability of {malignant:.1%}"
     if ask:
-        return f"ask an expert: a malignant class has a probability of {malignant:.1%}, not below {limit}"
-    return f"no alarm: a malignant class has a probability of {malignant:.1%}, below {limit}; that excludes nothing"
+        return f"ask an expert: {together}, not below {limit}"
+    return f"no alarm: {together}, below {limit}; that excludes nothing"
 
 
 @torch.no_grad()
@@ -276,7 +289,7 @@ def answers(opinion: SecondOpinion, chosen: Sequence[Picture], explain: bool = T
     """
     rows = []
     for number, picture in enumerate(chosen, start=1):
-        name = str(picture) if isinstance(picture, (str, Path)) else f"picture {number}"
+        name = tables.printable(str(picture)) if isinstance(picture, (str, Path)) else f"picture {number}"
         try:
             rows.append(row_of(name, answer(opinion, picture, explain)))
         except IsicError as error:

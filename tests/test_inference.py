@@ -1,6 +1,9 @@
 """One picture in, an answer out: the same as the run's own predictions, with limits that validation set."""
 
 import dataclasses
+import os
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -150,6 +153,26 @@ def test_without_a_run_it_says_how_to_train_one(tmp_path):
     assert inference.best_mask_run(settings) is None
 
 
+def test_runs_on_other_pictures_or_sizes_are_passed_over(trained, tmp_path):
+    settings, run, _ = trained
+    own = dataclasses.replace(settings, runs=tmp_path)
+    double = dataclasses.replace(own, picture_size=settings.picture_size * 2)
+    table, larger = protocols.prepare("standard", double)
+    protocols.train("standard", "residual", table, larger, double, by="lesion")  # would be the best, but for its size
+    refusal(lambda: inference.best_run(own), "no finished run", "as they are now, but 1 on others", "train one")
+    table, photos = protocols.prepare("standard", own)
+    usable = protocols.train("standard", "residual", table, photos, own, seed=1)
+    assert inference.best_run(own).folder == usable.folder
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"epochs": 3}'])
+def test_a_damaged_run_from_a_shell(tmp_path, capsys, content):
+    (tmp_path / "config.json").write_text(content)
+    assert main(["evaluate", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert str(tmp_path / "config.json") in said and "train again" in said and said.count("\n") == 1
+
+
 def test_runs_of_the_other_task_and_unfinished_ones_are_refused(trained, tmp_path):
     settings, run, mask_run = trained
     refusal(lambda: inference.assemble(mask_run, settings=settings), "U-Net and no classifier")
@@ -190,6 +213,17 @@ def test_predict_answers_files_and_folders(shell, tmp_path, capsys):
     table = runs.read_csv(csv)
     assert len(table) == 4 and table["picture"].tolist()[-1] == paths[3]
     assert len(list(drawn.glob("*.png"))) == 4 and Image.open(sorted(drawn.glob("*.png"))[0]).width > 500
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps file names that are no valid text")
+def test_predict_answers_files_with_odd_names(shell, tmp_path, capsys):
+    names = [b"cost_$5_and_$6.jpg", b"mu\xf1eca.jpg", b"$a$ b.jpg"]
+    for name in names:
+        shutil.copy(shell[3][0], os.fsencode(tmp_path) + b"/" + name)
+    csv, drawn = tmp_path / "answers.csv", tmp_path / "drawn"
+    assert main(["predict", str(tmp_path), "--csv", str(csv), "--save", str(drawn)]) == 0
+    assert r"mu\udcf1eca.jpg: " in capsys.readouterr().out
+    assert len(list(drawn.glob("*.png"))) == len(runs.read_csv(csv)) == 3
 
 
 def test_hidden_files_and_folders_are_no_pictures(tmp_path):
