@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-PADDING = (nn.ConstantPad2d, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d)
+# they put a rim around a map, or make one of another size from it: its cells no longer say where in the picture
+REFRAMING = (nn.ConstantPad2d, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.AdaptiveAvgPool2d)
 CELLS = 4  # a map of fewer cells a side says hardly more than "in the picture"
 
 
@@ -35,7 +36,7 @@ def grad_cam(model: nn.Module, picture: torch.Tensor, number: int) -> np.ndarray
 def kept_maps(model: nn.Module) -> Iterator[list[torch.Tensor]]:
     """Keeps every map [1, filters, height, width] that a layer answers while the model answers, in a list, in order.
 
-    Layers that only put a rim around a map are left out: with it, its cells no longer lie over the picture's places.
+    Layers that only frame a map anew (`REFRAMING`) are left out.
     """
     maps = []
 
@@ -45,7 +46,7 @@ def kept_maps(model: nn.Module) -> Iterator[list[torch.Tensor]]:
             return after.clone()  # so that a ReLU that works in place leaves the kept one alone
         return None
 
-    leaves = [layer for layer in model.modules() if not list(layer.children()) and not isinstance(layer, PADDING)]
+    leaves = [layer for layer in model.modules() if not list(layer.children()) and not isinstance(layer, REFRAMING)]
     hooks = [layer.register_forward_hook(keep) for layer in leaves]
     try:
         yield maps

@@ -24,7 +24,8 @@ def lite0(photos: Pictures, cache: Path) -> np.ndarray:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):  # a second lesson waits here and then finds the work done
             if not file.exists():
-                runs.write(file, lambda partial: save(partial, seen_by_lite0(photos)), remedy)
+                seen = seen_by_lite0(photos)
+                runs.write(file, lambda partial: save(partial, seen), remedy)
     return np.load(file)
 
 

@@ -141,9 +141,9 @@ def best_run(settings: Profile, task: str = "classification") -> Run:
     """The finished run of a task, classification or segmentation, that did best on validation, of this data and size.
 
     By BMA or Jaccard index. Among classifiers, eight classes come before five, and a split by lesion before one by
-    picture, since with fewer classes, or with lesions known from training, validation is easier. Those that were
-    trained on other pictures than the data have now, or at another size, are passed over. Raises IsicError if there is
-    none.
+    picture, since with fewer classes, or with lesions known from training, validation is easier. Classifiers
+    that were trained on other pictures than the data have now, or at another size, are passed over. Raises IsicError if
+    there is none.
     """
     place = settings.runs / f"{settings.data_name}-{settings.name}"
     found = []
@@ -306,7 +306,12 @@ def row_of(name: str, said: Answer) -> dict:
 
 def unreadable_row(name: str, error: IsicError) -> dict:
     """The row of a picture that cannot be read."""
-    return {"picture": name, "ask_expert": True, "reason": "no answer, since it cannot be read", "refused": str(error)}
+    return {
+        "picture": name,
+        "ask_expert": True,
+        "reason": "no answer, since it cannot be read",
+        "refused": tables.printable(str(error)),
+    }
 
 
 def table_of(rows: list[dict], opinion: SecondOpinion) -> pd.DataFrame:

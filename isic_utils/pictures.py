@@ -11,6 +11,7 @@ import math
 import mmap
 import os
 import shutil
+import stat
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -278,9 +279,13 @@ def read_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
 
 def open_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
     """As `read_picture`, but in the mode that the file has."""
-    if not os.path.exists(path):
-        raise IsicError(f"{path} is missing: put the picture there or leave out its row.")
-    if not os.path.isfile(path):
+    try:
+        kind = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise IsicError(f"{path} is missing: put the picture there or leave out its row.") from error
+    except OSError as error:
+        raise IsicError(f"{path} cannot be read ({error.strerror}): see to that, then start again.") from error
+    if not stat.S_ISREG(kind):
         raise IsicError(f"{path} is a folder or device and not a picture: put the picture there or leave out its row.")
     try:
         with Image.open(path, formats=("JPEG", "PNG")) as picture:
@@ -306,8 +311,11 @@ def open_picture(path: Path | str, at_least: int | None = None) -> Image.Image:
 
 def passing(error: BaseException | None) -> bool:
     """Whether an error says something of the machine (no permission, a disk that is gone) and nothing of the file:
-    the system's errors have a number, and those that Pillow raises for damaged files have none."""
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
+    the system's errors have a number, and those that Pillow raises for damaged files have none. A missing file is no
+    such error."""
+    of_the_system = isinstance(error, OSError) and error.errno is not None
+    missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+    return isinstance(error, MemoryError) or (of_the_system and not missing)
 
 
 def check_sums(path: Path | str) -> None:

@@ -39,13 +39,16 @@ def prepare(protocol: str, settings: Profile) -> tuple[pd.DataFrame, Pictures]:
 
 
 def once(settings: Profile) -> Callable[[str], tuple[pd.DataFrame, Pictures]]:
-    """`prepare` for many steps: a protocol's pictures are decoded once, and what is wrong with them is found once."""
+    """`prepare` for many steps: a protocol's pictures are decoded once, and what is wrong with them is found once,
+    unless the fault is the machine's and may pass."""
 
     @functools.cache
     def outcome(protocol: str) -> tuple[pd.DataFrame, Pictures] | IsicError:
         try:
             return prepare(protocol, settings)
         except IsicError as error:
+            if pictures.passing(error.__cause__):  # the next step may find the machine better
+                raise
             return error
 
     def prepared(protocol: str) -> tuple[pd.DataFrame, Pictures]:

@@ -13,6 +13,7 @@ Files appear whole or not at all, so a run can be killed at any moment.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -196,13 +197,18 @@ CONTINUES = (
 )
 
 
+NOT_TO_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+
+
 @contextlib.contextmanager
 def writing(folder: Path, remedy: str | None = None) -> Iterator[None]:
-    """What is done inside writes into a folder. Raises IsicError, which ends with the remedy, if it cannot be made or
-    written to. remedy: None is that of a run, `CONTINUES`."""
+    """What is done inside writes into a folder. Raises IsicError, which ends with the remedy, if the disk is full or
+    the folder may not be written to. remedy: None is that of a run, `CONTINUES`."""
     try:
         yield
     except OSError as error:
+        if error.errno not in NOT_TO_BE_WRITTEN:
+            raise
         raise IsicError(f"{folder} cannot be written ({error.strerror or error}): {remedy or CONTINUES}.") from error
 
 

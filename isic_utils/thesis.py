@@ -8,7 +8,7 @@ Stopped at any moment, it goes on from there: finished runs are found, half-trai
 from dataclasses import replace
 from pathlib import Path
 
-from isic_utils import official, processes, protocols, report, results, tables
+from isic_utils import models, official, processes, protocols, report, results, tables
 from isic_utils.errors import IsicError
 from isic_utils.profile import Profile
 from isic_utils.results import Found, Step
@@ -40,8 +40,8 @@ def reproduce(settings: Profile, train: bool = True) -> tuple[Path, dict[str, st
         return file, {}
     prepare = protocols.once(settings)
     for number, step in enumerate(plan(), start=1):
-        if step in found.runs:
-            continue
+        if step in found.runs and found.runs[step].config["pretrained"] != models.NOT_DOWNLOADED:
+            continue  # one that had to do without ImageNet weights is trained again, once they can be had
         say(f"[{number}/{len(plan())}] {step}")
         try:
             prepared = prepare(results.pictures_of(step))

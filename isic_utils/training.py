@@ -150,7 +150,8 @@ def find(
 ) -> Run:
     """The run that `fit` returns for the same arguments, as far as it has come: nothing is trained (`Run.finished`).
 
-    Where ImageNet weights are wanted, a finished run counts that had to do without, since they could not be downloaded.
+    Where ImageNet weights are wanted, a finished run counts that had to do without, since they could not be downloaded,
+    until one with them is finished; `fit` tries again to get them.
     options: seed, stage, learning_rate, loss and remedy, as `fit` takes them.
     """
     config = configuration(name, table, parts, pictures, settings, protocol, by, **options)

@@ -220,10 +220,13 @@ def test_predict_answers_files_with_odd_names(shell, tmp_path, capsys):
     names = [b"cost_$5_and_$6.jpg", b"mu\xf1eca.jpg", b"$a$ b.jpg"]
     for name in names:
         shutil.copy(shell[3][0], os.fsencode(tmp_path) + b"/" + name)
+    with open(os.fsencode(tmp_path) + b"/empt\xed.jpg", "wb"):
+        pass
     csv, drawn = tmp_path / "answers.csv", tmp_path / "drawn"
-    assert main(["predict", str(tmp_path), "--csv", str(csv), "--save", str(drawn)]) == 0
-    assert r"mu\udcf1eca.jpg: " in capsys.readouterr().out
-    assert len(list(drawn.glob("*.png"))) == len(runs.read_csv(csv)) == 3
+    assert main(["predict", str(tmp_path), "--csv", str(csv), "--save", str(drawn)]) == 1
+    said = capsys.readouterr()
+    assert r"mu\udcf1eca.jpg: " in said.out and r"empt\udced.jpg is empty" in said.err
+    assert len(list(drawn.glob("*.png"))) == 3 and len(runs.read_csv(csv)) == 4
 
 
 def test_hidden_files_and_folders_are_no_pictures(tmp_path):

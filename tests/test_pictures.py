@@ -530,19 +530,28 @@ def test_one_bad_picture_among_many_is_listed_counted_and_left_out(tmp_path, cac
     assert capsys.readouterr().out == said
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
-def test_what_the_machine_cannot_read_now_is_not_left_out_for_good(tmp_path, cache, error, monkeypatch):
+@pytest.mark.parametrize(
+    "owner, name, error",
+    [
+        (Image, "open", OSError(errno.EIO, "Input/output error")),
+        (Image, "open", MemoryError()),
+        (os, "stat", PermissionError(errno.EACCES, "Permission denied")),
+    ],
+)
+def test_what_the_machine_cannot_read_now_is_not_left_out_for_good(tmp_path, cache, owner, name, error, monkeypatch):
     table = many(tmp_path / "pictures", 150)
-    real, bad = Image.open, table["path"][70]
+    real, bad = getattr(owner, name), table["path"][70]
 
     def refuse(path, *arguments, **options):
         if str(path) == bad:
             raise error
         return real(path, *arguments, **options)
 
-    monkeypatch.setattr(Image, "open", refuse)
+    table_fingerprint = pictures.fingerprint(table, SIZE)
+    monkeypatch.setattr(pictures, "fingerprint", lambda *_: table_fingerprint)  # it has seen the file before
+    monkeypatch.setattr(owner, name, refuse)
     refusal(lambda: load(table, cache), bad, "cannot be read (", "start again")
-    monkeypatch.setattr(Image, "open", real)
+    monkeypatch.setattr(owner, name, real)
     assert load(table, cache).left_out.empty
 
 

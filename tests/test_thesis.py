@@ -2,7 +2,9 @@
 valid."""
 
 import dataclasses
+import errno
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,7 +12,20 @@ import pandas as pd
 import pytest
 from archives import draw_2018, draw_2019, tiny_settings
 
-from isic_utils import figures, profile, protocols, published, report, results, runs, splits, tables, thesis, training
+from isic_utils import (
+    figures,
+    models,
+    profile,
+    protocols,
+    published,
+    report,
+    results,
+    runs,
+    splits,
+    tables,
+    thesis,
+    training,
+)
 from isic_utils.__main__ import main
 from isic_utils.errors import IsicError
 from isic_utils.models import TITLES
@@ -328,6 +343,35 @@ def test_stopped_at_any_training_a_valid_report_stays(settings, tmp_path, short,
     assert main(["thesis"]) == 130
     page = Page((own.runs / "data-tiny" / "thesis.html").read_text(encoding="utf-8"))
     assert "2 of 7 trainings" in page.text and page.open == []
+
+
+def test_a_run_that_had_to_do_without_imagenet_weights_is_trained_again(done, tmp_path, short, monkeypatch):
+    step = Step("standard", "residual")
+    without = runs.Run(tmp_path / "run")
+    shutil.copytree(done.runs[step].folder, without.folder)
+    runs.write_json(without.folder / "config.json", without.config | {"pretrained": models.NOT_DOWNLOADED})
+    found, trained = dataclasses.replace(done, runs=done.runs | {step: without}), []
+
+    def train(*arguments, **options):
+        trained.append(arguments[:2])
+        return done.runs[step]
+
+    monkeypatch.setattr(results, "find", lambda settings, steps: found)
+    monkeypatch.setattr(protocols, "train", train)
+    thesis.reproduce(done.settings)
+    assert trained == [("standard", "residual")]
+
+
+def test_a_fault_that_may_pass_is_not_kept(tmp_path, monkeypatch):
+    def prepare(protocol, settings):
+        raise IsicError("It cannot be read now: start again.") from OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(protocols, "prepare", prepare)
+    prepared = protocols.once(tiny_settings(tmp_path))
+    with pytest.raises(IsicError):
+        prepared("standard")
+    monkeypatch.setattr(protocols, "prepare", lambda protocol, settings: "there")
+    assert prepared("standard") == "there"
 
 
 def test_report_only_trains_nothing(done, short, monkeypatch, capsys):
