@@ -9,8 +9,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
-from isic_utils.figures import BLUE, COLOURS, DASHES, ORANGE, SKY
+from isic_utils.figures import BLUE, COLOURS, ORANGE, SKY
 
 Shape = tuple[int, int, int]  # filters, height, width
 
@@ -54,20 +55,20 @@ def maps(arrays: Sequence[np.ndarray], titles: Sequence[str], columns: int, side
 
 
 def receptive_fields(picture: np.ndarray, fields: Mapping[str, int]) -> Figure:
-    """The square of the picture that a number in the middle of each layer depends on.
+    """The square of the picture that a number in the middle of each layer depends on, and a line from it to its name.
 
-    picture: array [height, width, 3]; fields: name of the layer -> side of its square in pixels.
+    picture: array [height, width, 3]; fields: name of the layer -> side of its square in pixels, the smallest first.
     """
     figure, axis = plt.subplots(figsize=(6.4, 4))
     height, width = picture.shape[:2]
     axis.imshow(picture, alpha=0.75)
-    for number, (name, side) in enumerate(fields.items()):
-        corner = (width / 2 - side / 2 - 0.5, height / 2 - side / 2 - 0.5)
-        style = {"edgecolor": "black", "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.6}
-        axis.add_patch(Rectangle(corner, side, side, fill=False, label=f"{name}: {side} × {side}", **style))
-        if side >= 10:  # in smaller ones there is no room for the number
-            axis.text(corner[0] + side, corner[1], str(side), ha="left", va="bottom", fontsize=9)
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), handlelength=2.2, handleheight=2.2)
+    heights = np.linspace(0.5, 0.05, len(fields)) * height  # of the names, from the smallest square's to the largest's
+    for (name, side), place in zip(fields.items(), heights, strict=True):
+        left, top = width / 2 - side / 2 - 0.5, height / 2 - side / 2 - 0.5
+        axis.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor="black", linewidth=1.6))
+        line = {"color": "black", "linewidth": 0.7, "path_effects": [withStroke(linewidth=2.2, foreground="white")]}
+        axis.plot([left + side, width + 1], [top, place], clip_on=False, **line)  # seen on dark corners too
+        axis.text(width + 2, place, f"{name}: {side} × {side}", va="center", fontsize=10)
     axis.axis("off")
     return figure
 

@@ -35,6 +35,7 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 HATCHES = ["", "///", "...", "xxx", "\\\\\\", "ooo", "+++", "**"]
 
 SCREEN_DPI = 80
+SYNTHETIC = "synthetic sample, drawn by code"  # stands under each figure that shows nothing else
 
 plt.rcParams.update(
     {
@@ -49,14 +50,15 @@ plt.rcParams.update(
 )
 
 
-def show(figure: Figure, alt: str, synthetic: bool | None = None) -> None:
+def show(figure: Figure, alt: str, synthetic: bool | None = None, note: str = SYNTHETIC) -> None:
     """Display a figure with its alternative text; drawn from the synthetic sample, it says so at its lower edge.
 
     alt: what the figure shows, in a sentence, for readers who cannot see it.
     synthetic: whether it was drawn from the synthetic sample; None: if the profile's data are that.
+    note: what it says then, where the usual words do not hold for all of it.
     """
     if profile.current().synthetic if synthetic is None else synthetic:
-        figure.supxlabel("synthetic sample, drawn by code", fontsize=7, color="0.45", x=0.995, ha="right")
+        figure.supxlabel(note, fontsize=7, color="0.45", x=0.995, ha="right")
     photographs = any(axis.images for axis in figure.axes)
     kind, quality = ("jpeg", {"quality": 85}) if photographs else ("png", {})
     buffer = io.BytesIO()
@@ -182,9 +184,9 @@ def confusions(matrices: dict[str, np.ndarray], classes: Sequence[str]) -> Figur
 
 def recall_dots(recalls: pd.DataFrame, counts: pd.Series | None = None) -> Figure:
     """Recall per class, a marker per model. recalls: classes as rows, models as columns; counts: training pictures of
-    each class."""
+    each class. The markers of a class stand side by side, their middle at its place."""
     figure, axis = plt.subplots(figsize=(9, 3.4))
-    shift = np.linspace(-0.3, 0.3, len(recalls.columns))
+    shift = 0.12 * (np.arange(len(recalls.columns)) - (len(recalls.columns) - 1) / 2)
     for i, column in enumerate(recalls.columns):
         axis.plot(
             np.arange(len(recalls)) + shift[i],
@@ -197,6 +199,7 @@ def recall_dots(recalls: pd.DataFrame, counts: pd.Series | None = None) -> Figur
     labels = [code if counts is None else f"{code}\n{counts[code]:,}" for code in recalls.index]
     axis.set_xticks(np.arange(len(recalls)), labels)
     axis.set(
+        xlim=(-0.6, len(recalls) - 0.4),
         ylim=(-0.03, 1.03),
         ylabel="recall",
         xlabel="" if counts is None else "class and its number of training pictures",

@@ -21,7 +21,7 @@ def answer(opinion: SecondOpinion, picture: np.ndarray, said: Answer, title: str
     for axis in axes[:2]:
         axis.imshow(picture)
         axis.axis("off")
-    axes[0].set_title(title, fontsize=9)
+    axes[0].set_title(title, fontsize=9, parse_math=False)
     axes[0].set_anchor("W")
     if said.contour is not None:
         figures.contour(axes[0], said.contour, "white", "-")
@@ -85,7 +85,7 @@ def reliability(tables: dict[str, pd.DataFrame]) -> Figure:
         )
         sizes = 12 + 400 * table["pictures"] / table["pictures"].sum()
         axis.scatter(table["confidence"], table["accuracy"], s=sizes, color=figures.BLUE, zorder=3)
-        axis.set(xlim=(0, 1.02), ylim=(-0.02, 1.02), xlabel="how sure", title=title)
+        axis.set(xlim=(0, 1.06), ylim=(-0.02, 1.06), xlabel="how sure", title=title)  # room for the largest dot at 1
     axes[0, 0].set_ylabel("how often right")
     return figure
 

@@ -217,7 +217,7 @@ def two_masks(found: Found) -> list[tuple[Figure, str]]:
 def image(figure: Figure, alt: str, synthetic: bool) -> str:
     """A figure as an HTML image that carries its pixels with it; the figure is closed. synthetic: says so below."""
     if synthetic:
-        figure.supxlabel("synthetic sample, drawn by code", fontsize=7, color="0.45", x=0.995, ha="right")
+        figure.supxlabel(figures.SYNTHETIC, fontsize=7, color="0.45", x=0.995, ha="right")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)

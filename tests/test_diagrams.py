@@ -37,13 +37,16 @@ def test_maps_are_grey_at_zero_and_leave_pictures_as_they_are():
     assert low < 0 < high
 
 
-def test_receptive_fields_are_squares_in_the_middle_each_with_a_dash_of_its_own():
+def test_receptive_fields_are_squares_in_the_middle_each_with_a_line_to_its_name():
     figure = diagrams.receptive_fields(np.zeros((40, 60, 3)), {"conv 1": 3, "conv 2": 12})
     squares = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     assert [(square.get_width(), square.get_height()) for square in squares] == [(3, 3), (12, 12)]
     assert all(square.get_center() == pytest.approx((29.5, 19.5)) for square in squares)  # of pixels 0 to 59, 0 to 39
-    assert len({str(square.get_linestyle()) for square in squares}) == 2
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["conv 1: 3 × 3", "conv 2: 12 × 12"]
+    assert words(figure) == ["conv 1: 3 × 3", "conv 2: 12 × 12"]
+    corners = [(line.get_xdata()[0], line.get_ydata()[0]) for line in figure.axes[0].lines]
+    assert corners == [(square.get_x() + square.get_width(), square.get_y()) for square in squares]
+    ends = [line.get_ydata()[1] for line in figure.axes[0].lines]
+    assert ends == [text.get_position()[1] for text in figure.axes[0].texts] and ends[0] > ends[1], "no two lines cross"
 
 
 def test_the_residual_net_has_as_many_blocks_and_dense_layers_as_it_is_given():

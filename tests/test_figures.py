@@ -73,6 +73,12 @@ def test_only_what_is_drawn_from_the_synthetic_sample_says_so(archive, shown, sy
     assert ("synthetic" in texts(figure)) == synthetic
 
 
+def test_a_figure_of_which_the_note_does_not_hold_has_one_of_its_own(archive, shown):
+    figure = plain_figure()
+    figures.show(figure, "a line", synthetic=True, note="drawn by hand")
+    assert "drawn by hand" in texts(figure) and figures.SYNTHETIC not in texts(figure)
+
+
 def test_a_caller_may_know_better_what_a_figure_is_drawn_from(archive, shown):
     for synthetic in (True, False):
         figure = plain_figure()
@@ -167,6 +173,16 @@ def test_recall_dots_have_a_marker_for_each_model():
     assert len({line.get_marker() for line in drawn}) == len({line.get_color() for line in drawn}) == 6
     assert [list(line.get_ydata()) for line in drawn] == [list(recalls[column]) for column in recalls]
     assert "1,000" in texts(figure)
+
+
+@pytest.mark.parametrize("models", [1, 2, 6])
+def test_the_markers_of_a_class_stand_around_its_place(models):
+    recalls = pd.DataFrame(0.5, index=tables.CODES, columns=[f"model {i}" for i in range(models)])
+    axis = figures.recall_dots(recalls).axes[0]
+    places = np.array([line.get_xdata() for line in axis.lines])
+    assert places.mean(axis=0) == pytest.approx(np.arange(8))
+    assert np.ptp(places, axis=0) == pytest.approx(0.12 * (models - 1)), "they stand as far apart, however many"
+    assert axis.get_xlim() == (-0.6, 7.6)
 
 
 def test_no_two_classes_share_a_colour_dash_marker_or_hatch():

@@ -84,6 +84,7 @@ EXERCISES = {
                 "that is less. A picture counts as right if at least one of the five is right.",
             ),
         ),
-        praise="what is missing to 1 no weights can bring; it takes another network, or other pictures.",
+        praise="what is missing to 1 no choice among their answers can bring. A mean of probabilities can do a little "
+        "more (it may answer what was everybody's second choice); the rest takes another network, or other pictures.",
     ),
 }
