@@ -187,12 +187,8 @@ def run_in(folder: Path) -> runs.Run:
     if not (folder / "config.json").exists():
         raise IsicError(f"{folder} is no run's folder: `python -m isic_utils runs` lists those that there are.")
     run = runs.Run(folder)
-    try:
-        whole = "model" in run.config
-    except (ValueError, TypeError, OSError):
-        whole = False
-    if not whole:
-        raise IsicError(f"{folder / 'config.json'} is damaged or no run's: delete the folder and train again.")
+    if "model" not in run.config:
+        raise IsicError(f"{folder / 'config.json'} is no run's: delete the folder and train again.")
     return run
 
 
@@ -281,9 +277,10 @@ def predict(arguments: argparse.Namespace) -> None:
     if arguments.save:
         from isic_utils import figures_second_opinion as drawing  # matplotlib, which no other command needs
     settings = profile.current()
-    run = run_in(arguments.classifier) if arguments.classifier else inference.best_run(settings)
+    prepare = protocols.once(settings)
+    run = run_in(arguments.classifier) if arguments.classifier else inference.best_run(settings, prepare=prepare)
     mask_run = run_in(arguments.masks) if arguments.masks else inference.best_mask_run(settings)
-    opinion = inference.assemble(run, mask_run, settings)
+    opinion = inference.assemble(run, mask_run, settings, prepare=prepare)
     print(f"Classifier: {run.folder}\nContours: {mask_run.folder if mask_run else 'none, no U-Net is trained'}")
     print(inference.STATEMENT + (f" {inference.SYNTHETIC}" if opinion.synthetic else ""), end="\n\n", flush=True)
     rows, unreadable = [], 0
@@ -292,9 +289,9 @@ def predict(arguments: argparse.Namespace) -> None:
         try:
             picture = inference.read(file)
         except IsicError as error:
-            print(tables.printable(str(error)), file=sys.stderr, flush=True)
-            unreadable += 1
             rows.append(inference.unreadable_row(name, error))
+            print(rows[-1]["refused"], file=sys.stderr, flush=True)
+            unreadable += 1
             continue
         said = inference.answer(opinion, picture)
         rows.append(inference.row_of(name, said))

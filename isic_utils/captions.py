@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from isic_utils.pictures import number_of_batches
 from isic_utils.sentences import END, PAD, START
 
 
@@ -93,7 +94,7 @@ def train(
         for epoch in range(1, epochs + 1):
             decoder.train()
             losses = []
-            for some in rows[torch.randperm(len(rows))].tensor_split(-(-len(rows) // 64)):  # never one alone
+            for some in rows[torch.randperm(len(rows))].tensor_split(number_of_batches(len(rows), 64)):
                 loss = masked_cross_entropy(decoder(x[some], captions[some]), captions[some])
                 optimizer.zero_grad()
                 loss.backward()

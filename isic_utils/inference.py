@@ -17,6 +17,7 @@ from torch import nn
 from isic_utils import calibration, explanations, masks, pictures, protocols, runs, scope, tables, training
 from isic_utils.errors import IsicError
 from isic_utils.profile import Profile, current
+from isic_utils.protocols import Prepare
 from isic_utils.regions import one_region
 from isic_utils.runs import Run
 from isic_utils.scope import Scope
@@ -92,12 +93,14 @@ def assemble(
     mask_run: Run | None = None,
     settings: Profile | None = None,
     sensitivity: float = SENSITIVITY,
+    prepare: Prepare | None = None,
 ) -> SecondOpinion:
     """Put a second opinion together from finished runs, and set its limits by what they did on validation.
 
     run: of a classifier, by any protocol; mask_run: of a U-Net, for contours; settings: the profile whose data the
-    classifier was trained on, None: the current one; sensitivity: above 0, at most 1. Raises IsicError if a run is not
-    finished or of the other task, the data are not those of the run, or validation has no malignant picture.
+    classifier was trained on, None: the current one; sensitivity: above 0, at most 1; prepare: `protocols.once` of
+    these settings, where several functions need the pictures. Raises IsicError if a run is not finished or of the other
+    task, the data are not those of the run, or validation has no malignant picture.
     """
     settings = current() if settings is None else settings
     runs.check(run, classifies=True)
@@ -118,13 +121,13 @@ def assemble(
         sensitivity, calibration.malignant_probability(calibrated, classes), malignant
     )
     networks = [None if one is None else Network(one, *training.load(one)) for one in (run, mask_run)]
-    return SecondOpinion(*networks, temperature, threshold, sensitivity, learn_scope(run, settings))
+    return SecondOpinion(*networks, temperature, threshold, sensitivity, learn_scope(run, settings, prepare))
 
 
-def learn_scope(run: Run, settings: Profile) -> Scope:
+def learn_scope(run: Run, settings: Profile, prepare: Prepare | None = None) -> Scope:
     """What is usual among the pictures that neither validate nor test a run, with the limits that its validation part
-    sets."""
-    _, photos = protocols.prepare("standard", settings)
+    sets. prepare: as `assemble` takes it."""
+    _, photos = (prepare or protocols.once(settings))("standard")
     if photos.digest != run.config["pictures"]:
         raise IsicError(
             f"{run.folder} was trained on other pictures, or other sizes of them, than those of {settings.data} in "
@@ -137,13 +140,13 @@ def learn_scope(run: Run, settings: Profile) -> Scope:
     return scope.fit(photos.pixels[seen], photos.pixels[np.sort(parts["validation"])])
 
 
-def best_run(settings: Profile, task: str = "classification") -> Run:
+def best_run(settings: Profile, task: str = "classification", prepare: Prepare | None = None) -> Run:
     """The finished run of a task, classification or segmentation, that did best on validation, of this data and size.
 
     By BMA or Jaccard index. Among classifiers, eight classes come before five, and a split by lesion before one by
     picture, since with fewer classes, or with lesions known from training, validation is easier. Classifiers
-    that were trained on other pictures than the data have now, or at another size, are passed over. Raises IsicError if
-    there is none.
+    that were trained on other pictures than the data have now, or at another size, are passed over. prepare: as
+    `assemble` takes it. Raises IsicError if there is none.
     """
     place = settings.runs / f"{settings.data_name}-{settings.name}"
     found = []
@@ -156,11 +159,11 @@ def best_run(settings: Profile, task: str = "classification") -> Run:
             score = runs.scores(run, "validation").loc[run.headline, "BMA" if "classes" in config else "jaccard"]
             rank = len(config.get("classes", [])) == 8, config["by"] == "lesion", score
             found.append((rank, config["pictures"], run))
-        except (ValueError, KeyError, TypeError, OSError, IsicError):
+        except (ValueError, KeyError, TypeError, OSError):
             continue  # a folder that cannot be read, as `protocols.overview` passes it over
     besides = ""
     if found and task == "classification":
-        _, photos = protocols.prepare("standard", settings)
+        _, photos = (prepare or protocols.once(settings))("standard")
         of_these = [one for one in found if one[1] == photos.digest]
         besides = "" if of_these else f" on the pictures of {settings.data} as they are now, but {len(found)} on others"
         found = of_these

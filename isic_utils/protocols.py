@@ -20,6 +20,7 @@ NAMES = {
     "segmentation": "U-Net draws masks (thesis §5.5, lesson 07)",
 }
 STAGES = [1, 2, 3, 4, 5]
+Prepare = Callable[[str], tuple[pd.DataFrame, Pictures]]  # `prepare` with its settings, as `once` gives it
 
 
 def prepare(protocol: str, settings: Profile) -> tuple[pd.DataFrame, Pictures]:
@@ -38,7 +39,7 @@ def prepare(protocol: str, settings: Profile) -> tuple[pd.DataFrame, Pictures]:
     return table, pictures.load(table, settings.picture_size, settings.cache)
 
 
-def once(settings: Profile) -> Callable[[str], tuple[pd.DataFrame, Pictures]]:
+def once(settings: Profile) -> Prepare:
     """`prepare` for many steps: a protocol's pictures are decoded once, and what is wrong with them is found once,
     unless the fault is the machine's and may pass."""
 
@@ -149,7 +150,7 @@ def overview(settings: Profile) -> pd.DataFrame:
             if run.finished:
                 scores = runs.scores(run).loc[run.headline].rename({"jaccard": "Jaccard"})
                 row |= {name: scores.get(name) for name in ("accuracy", "BMA", "Jaccard")}
-        except (ValueError, KeyError, TypeError, OSError, IsicError):
+        except (ValueError, KeyError, TypeError, OSError):  # IsicError is a ValueError
             continue
         rows.append(row)
     return pd.DataFrame(rows, columns=["run", "epochs", "pretrained", "accuracy", "BMA", "Jaccard"]).set_index("run")

@@ -42,8 +42,20 @@ class Run:
 
     @property
     def config(self) -> dict:
-        """Everything that determined the result: the content of config.json."""
-        return json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        """Everything that determined the result: the content of config.json. Raises FileNotFoundError if there is none,
+        and IsicError if it cannot be read."""
+        file = self.folder / "config.json"
+        try:
+            config = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(config, dict):
+                raise ValueError("it is no object")
+            return config
+        except FileNotFoundError:
+            raise
+        except (ValueError, OSError) as error:
+            raise IsicError(
+                f"{file} cannot be read ({error}): move or delete the folder {self.folder} and train again."
+            ) from error
 
     @property
     def finished(self) -> bool:
@@ -162,10 +174,6 @@ def find(place: Path, config: dict) -> Path:
                 return folder
         except FileNotFoundError:
             return folder
-        except (ValueError, AttributeError, OSError) as error:  # AttributeError: JSON, but no dictionary
-            raise IsicError(
-                f"{folder / 'config.json'} cannot be read ({error}): move or delete the folder {folder}."
-            ) from error
     raise IsicError(f"{folder} holds a run that does not belong there: move or delete it.")
 
 

@@ -229,6 +229,17 @@ def test_predict_answers_files_with_odd_names(shell, tmp_path, capsys):
     assert len(list(drawn.glob("*.png"))) == 3 and len(runs.read_csv(csv)) == 4
 
 
+def test_predict_prepares_the_pictures_once(shell, monkeypatch):
+    real, asked = protocols.prepare, []
+
+    def prepare(protocol, settings):
+        asked.append(protocol)
+        return real(protocol, settings)
+
+    monkeypatch.setattr(protocols, "prepare", prepare)
+    assert main(["predict", shell[3][0]]) == 0 and asked == ["standard"]
+
+
 def test_hidden_files_and_folders_are_no_pictures(tmp_path):
     for name in ("b.PNG", "a.jpg", "._a.jpg", "notes.txt"):
         (tmp_path / name).touch()
