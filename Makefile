@@ -48,7 +48,7 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 notebooks: $(INSTALLED)
-	@test -n "$$ISIC_DATA" || $(IN_VENV) -m isic_utils.sample
+	@test -n "$$ISIC_DATA" || $(IN_VENV) -m isic_course.synthetic
 	@$(IN_VENV) tools/execute_notebooks.py
 
 # Days on a graphics card in `full`. It may be stopped at any moment, and the same command goes on from there.
@@ -57,7 +57,7 @@ thesis: $(INSTALLED)
 
 test: $(INSTALLED)
 	@rm -rf build/test-runs
-	@$(ON_SAMPLE) $(IN_VENV) -m isic_utils.sample
+	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
 	@status=0; \
 	$(ON_SAMPLE) ISIC_RUNS=build/test-runs $(IN_VENV) -m pytest --durations=15 --nbval-lax --nbval-current-env \
 	  --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 600 --nbval-kernel-startup-timeout 180 \
@@ -66,8 +66,8 @@ test: $(INSTALLED)
 	exit $$status
 
 browser: $(INSTALLED)
-	@$(ON_SAMPLE) $(IN_VENV) -m isic_utils.sample
-	@$(ON_SAMPLE) ISIC_BROWSER=1 $(IN_VENV) -m pytest tests/test_book.py tests/test_lab.py
+	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
+	@$(ON_SAMPLE) ISIC_BROWSER=1 $(IN_VENV) -m pytest tests/notebooks/test_book.py tests/notebooks/test_lab.py
 
 lab: $(INSTALLED)
 	$(IN_VENV) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
@@ -77,7 +77,7 @@ tensorboard: $(INSTALLED)
 
 execute: $(INSTALLED)
 	@rm -rf build/execute-runs
-	@$(ON_SAMPLE) $(IN_VENV) -m isic_utils.sample
+	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
 	@$(ON_SAMPLE) ISIC_RUNS=build/execute-runs $(IN_VENV) tools/execute_notebooks.py --in-place
 
 handout: $(INSTALLED)

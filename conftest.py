@@ -8,7 +8,7 @@ import pytest
 from nbval.plugin import IPyNbCell
 
 # nbval 0.11 waits 5 seconds, fixed, for the outputs of a cell that has ended, then stops the kernel, and no
-# later cell can run. A loaded machine needs longer. tests/test_nbval.py shows the failure and this remedy.
+# later cell can run. A loaded machine needs longer. tests/notebooks/test_nbval.py shows the failure and this remedy.
 SECONDS_TO_WAIT_FOR_OUTPUT = 600
 
 

@@ -24,7 +24,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from isic_utils import archive, imbalance, models, profile, published
+from isic_course import dial as imbalance
+from isic_course.thesis import published
+from isic_utils import models, settings as profile
+from isic_utils.datasets import archive
 
 PLAN = Path(__file__).resolve().parents[1] / "docs" / "plan.md"
 SHARE_OF_PEAK = 0.37  # of the peak, while multiplying; see `check_against_published`

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from isic_utils import pictures
+from isic_utils.datasets import images as pictures
 
 SIZE = (1024, 768)
 SIDE = 256

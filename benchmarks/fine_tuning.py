@@ -15,9 +15,12 @@ import sys
 
 import pandas as pd
 
-from isic_utils import answers as answering
-from isic_utils import fine_tuning, metrics, protocols, runs, statistics, tables
-from isic_utils.fine_tuning import MODEL, STEPS
+from isic_course import fine_tuning
+from isic_course.fine_tuning import MODEL, STEPS
+from isic_utils.datasets import tables
+from isic_utils.inference import predict as answering
+from isic_utils.metrics import classification as metrics, intervals as statistics
+from isic_utils.training import protocols, runs
 
 THE_RECIPE = "eight views: the recipe"
 # the same training with a remedy and with plain cross-entropy: once short, once long

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from isic_utils import pictures, tables
+from isic_utils.datasets import images as pictures, tables
 from isic_utils.errors import IsicError
 
 SECONDS = 30

@@ -20,7 +20,10 @@ from pathlib import Path
 import pandas as pd
 import side_by_side
 
-from isic_utils import pictures, profile, published, splits, tables, training
+from isic_course.thesis import published
+from isic_utils import settings as profile
+from isic_utils.datasets import images as pictures, splits, tables
+from isic_utils.training import fit as training
 
 SIDE = 256
 LIMIT = 3000  # MB

@@ -16,7 +16,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, jaccard_sco
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_recall
 from torchmetrics.functional.segmentation import mean_iou
 
-from isic_utils import metrics, published
+from isic_course.thesis import published
+from isic_utils.metrics import classification as metrics
 
 CLASSES = 8
 MASK = 64

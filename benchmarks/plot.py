@@ -14,7 +14,7 @@ import side_by_side
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from isic_utils import figures
+from isic_utils import plots as figures
 
 HERE = Path(__file__).resolve().parent
 SPEED = ["preparing", "feeding", "training_speed", "metrics"]

@@ -20,7 +20,7 @@ import side_by_side
 import torch
 from PIL import Image
 
-from isic_utils import pictures
+from isic_utils.datasets import images as pictures
 
 SIZE = (1024, 768)
 CORES = os.cpu_count()

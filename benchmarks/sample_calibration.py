@@ -18,7 +18,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from isic_utils import metrics, pictures, profile, sample, splits, tables, training
+from isic_course import synthetic as sample
+from isic_utils import settings as profile
+from isic_utils.datasets import images as pictures, splits, tables
+from isic_utils.metrics import classification as metrics
+from isic_utils.training import fit as training
 
 TARGETS = {  # measure: the least and the most that the mean over the seeds should be
     "NV accuracy": (0.48, 0.52),

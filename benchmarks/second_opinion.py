@@ -18,7 +18,10 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from isic_utils import inference, oddities, pictures, profile, scope, tables
+from isic_course import odd_images as oddities
+from isic_utils import settings as profile
+from isic_utils.datasets import images as pictures, tables
+from isic_utils.inference import ood as scope, second_opinion as inference
 
 SIZES = [(200, 150), (600, 450), (1024, 768), (6000, 4000)]
 

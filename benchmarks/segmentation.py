@@ -16,7 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from isic_utils import masks, metrics, models, pictures, profile, runs, splits, tables, training
+from isic_utils import models, settings as profile
+from isic_utils.datasets import images as pictures, splits, tables
+from isic_utils.inference import masks
+from isic_utils.metrics import classification as metrics
+from isic_utils.training import fit as training, runs
 
 
 def main() -> None:

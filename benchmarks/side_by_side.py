@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from isic_utils import sample
+from isic_course import synthetic as sample
 
 RESULTS = Path(__file__).resolve().parent / "results"
 COURSE = "course"  # the contender that the others are compared with

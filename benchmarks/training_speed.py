@@ -26,7 +26,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from isic_utils import configuration, models, pictures, predicting, profile, training
+from isic_utils import models, settings as profile
+from isic_utils.datasets import images as pictures
+from isic_utils.training import config as configuration, fit as training, predicting
 
 BATCH = 32
 RATE = 1e-4

@@ -15,7 +15,8 @@ import argparse
 import pandas as pd
 import torch
 
-from isic_utils import losses, models, profile
+from isic_utils import models, settings as profile
+from isic_utils.training import losses
 
 GB = 1e9
 CONTEXT = 0.6 * GB  # CUDA's context and libraries, before the first tensor

@@ -4,26 +4,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from isic_utils import doctor
+from isic_course import doctor
 
 if __name__ == "__main__" and sys.argv[1:2] == ["doctor"]:  # at once, since the imports below may be what is broken
     sys.exit(doctor.main(sys.argv[2:]))
 
-from isic_utils import (
-    archive,
-    inference,
-    losses,
-    models,
-    processes,
-    profile,
-    protocols,
-    remedies,
-    runs,
-    selection,
-    tables,
-    thesis,
-)
+from isic_course.thesis import reproduce as thesis
+from isic_utils import models, settings as profile
+from isic_utils.datasets import archive, selection, tables
 from isic_utils.errors import IsicError
+from isic_utils.inference import second_opinion as inference
+from isic_utils.training import imbalance as remedies, losses, processes, protocols, runs
 
 # A command is two functions: `add_…` says what it understands, the other does it. `main` calls each `add_…`.
 
@@ -275,7 +266,7 @@ def predict(arguments: argparse.Namespace) -> None:
     """Answer each picture; one that cannot be read does not stop the others."""
     files = inference.files_of(arguments.pictures)  # before anything is loaded
     if arguments.save:
-        from isic_utils import figures_second_opinion as drawing  # matplotlib, which no other command needs
+        from isic_course.figures import lesson_09 as drawing  # matplotlib, which no other command needs
     settings = profile.current()
     prepare = protocols.once(settings)
     run = run_in(arguments.classifier) if arguments.classifier else inference.best_run(settings, prepare=prepare)

@@ -9,8 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from isic_utils import pictures, profile, runs, splits, tables, training
+from isic_utils import settings as profile
+from isic_utils.datasets import images as pictures, splits, tables
 from isic_utils.errors import IsicError
+from isic_utils.training import fit as training, runs
 
 torch.set_num_threads(1)  # threads would wait for each other longer than networks of this size take
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from archives import assert_same_result, in_memory, pairs_in_memory, tiny_settings
 
-from isic_utils import runs, splits, tables, training
+from isic_utils.datasets import splits, tables
+from isic_utils.training import fit as training, runs
 
 
 def classify(folder: Path) -> runs.Run:

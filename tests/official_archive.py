@@ -6,7 +6,7 @@ import numpy as np
 from archives import lesion, noise, picture_of, write_csv
 from PIL import Image
 
-from isic_utils import tables
+from isic_utils.datasets import tables
 
 HEADER = ["image", *tables.CODES, tables.UNKNOWN, "score_weight", "validation_weight"]
 KINDS = [*tables.CODES, tables.UNKNOWN]

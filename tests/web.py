@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from isic_utils.archive import Archive, File
-from isic_utils.transfer import Patience
+from isic_utils.datasets.archive import Archive, File
+from isic_utils.datasets.transfer import Patience
 
 SHORT = Patience(attempts=3, wait=0, timeout=5)  # no waits between attempts
 PAGE = b"<!DOCTYPE html><html><body>Please log in to the network</body></html>"

@@ -20,8 +20,8 @@ import nbformat
 from execute_notebooks import PROJECT, chosen_notebooks, clean, execute
 from nbformat import NotebookNode
 
-from isic_utils import sample
-from isic_utils.profile import SAMPLE
+from isic_course import synthetic as sample
+from isic_utils.settings import SAMPLE
 
 FOLDER = "Mis cuadernos ñ é ü"
 MARK = "# NBVAL_CHECK_OUTPUT"

@@ -21,7 +21,7 @@ from nbformat.v4 import new_output
 PROJECT = Path(__file__).resolve().parent.parent
 NO_WIDGET = "Here a running notebook has a button, which a page cannot have."
 DOCUMENTS = ["docs/*.md", "data/README.md", "benchmarks/README.md", "CONTRIBUTING.md"]
-LINKED = ["docs/*.png", "docs/*.svg", "benchmarks/*.png", "isic_utils/**/*.py", "LICENSE"]
+LINKED = ["docs/*.png", "docs/*.svg", "benchmarks/*.png", "isic_utils/**/*.py", "isic_course/**/*.py", "LICENSE"]
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 SOLUTION = {"tags": ["solution", "hide-cell"], "mystnb": {"code_prompt_show": "Show the solution",
                                                           "code_prompt_hide": "Hide the solution"}}  # fmt: skip
@@ -40,7 +40,18 @@ def main() -> int:
     from sphinx.cmd.build import build_main  # here, so that a test of the source needs no Sphinx
 
     doctrees = arguments.build / "book-doctrees"
-    options = ["-b", "html", "-E", "-q", "-W", "--keep-going", "-d", str(doctrees), "-c", str(PROJECT / "book")]
+    options = [
+        "-b",
+        "html",
+        "-E",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-d",
+        str(doctrees),
+        "-c",
+        str(PROJECT / "docs" / "book"),
+    ]
     status = build_main([*options, str(source), str(pages)])
     if status == 0:
         print(f"Open {pages / 'index.html'} in a browser.")

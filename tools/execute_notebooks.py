@@ -22,7 +22,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from isic_utils import doctor
+from isic_course import doctor
 from isic_utils.errors import IsicError
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -1,0 +1,59 @@
+"""Answers to the exercises, checked at once: `check("04.1", answer)` says right, not yet, or what kind of mistake it
+is.
+
+A stub, ``answer = ...``, runs and says that it waits. Where the right answer depends on the data or on a run, the
+notebook hands it over, ``check("04.2", answer, expected)``, or hands over what it is worked out from, here, so that
+the stub does not give it away: ``check("01.1", answer, table)``.
+
+Each lesson has a module; `answers` compares. `order` says which cell is to run first, when a name is missing.
+"""
+
+from isic_course.exercises import (
+    lesson_01,
+    lesson_02,
+    lesson_03,
+    lesson_04,
+    lesson_05,
+    lesson_06,
+    lesson_07,
+    lesson_08,
+    lesson_09,
+    lesson_10,
+    lesson_11,
+)
+from isic_course.exercises.answers import verdict
+from isic_course.exercises.order import explain_missing_names
+
+LESSONS = (
+    lesson_01,
+    lesson_02,
+    lesson_03,
+    lesson_04,
+    lesson_05,
+    lesson_06,
+    lesson_07,
+    lesson_08,
+    lesson_09,
+    lesson_10,
+    lesson_11,
+)
+EXERCISES = {number: exercise for lesson in LESSONS for number, exercise in lesson.EXERCISES.items()}
+
+explain_missing_names()
+
+
+def check(number: str, answer: object, expected: object = None) -> None:
+    """Say whether an answer is right.
+
+    number: the exercise, e.g. ``"04.1"``; answer: yours, or ``...`` while you have none; expected: the right answer,
+    where it depends on the data at hand, or what the exercise works it out from. Raises KeyError for a number that no
+    exercise has.
+    """
+    exercise = EXERCISES[number]
+    if answer is ...:
+        print(f"Exercise {number}: not answered yet. Replace the three dots by your answer and run the cell again.")
+        return
+    right = exercise.right if expected is None else expected
+    if callable(exercise.right):
+        right = exercise.right(expected)
+    print(f"Exercise {number}: {verdict(exercise, answer, right)}")

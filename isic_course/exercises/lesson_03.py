@@ -1,0 +1,116 @@
+"""The exercises of lesson 03, convolutional networks."""
+
+import numpy as np
+
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close, equal
+
+EXERCISES = {
+    "03.1": Exercise(
+        right=128,
+        tolerance=0,
+        mistakes=(
+            Mistake(
+                lambda answer, right: close(answer, 128.5, 0.005), "windows are counted: round 127.5 down, then add 1."
+            ),
+            Mistake(lambda answer, right: answer in (127, 127.5), "the window's first place counts too: add 1."),
+            Mistake(lambda answer, right: answer in (125, 126, 126.5), "the padding is on both ends: 2 · 3."),
+            Mistake(lambda answer, right: answer in (255, 256), "that is with stride 1."),
+        ),
+        praise="just half of the side, which is what the padding of 3 was chosen for.",
+    ),
+    "03.2": Exercise(
+        right=64 * (32 * 5 * 5 + 1),
+        tolerance=0,
+        mistakes=(
+            Mistake(
+                lambda answer, right: answer == right - 64, "those are the weights; add one bias for every filter."
+            ),
+            Mistake(
+                lambda answer, right: answer in (64 * 25, 64 * 26),
+                "each filter has a table of 5 × 5 weights for each of its 32 channels.",
+            ),
+            Mistake(
+                lambda answer, right: answer == right - 64 + 32,
+                "there is a bias for every filter, and not for every channel.",
+            ),
+        ),
+        praise="whatever the size of the picture.",
+    ),
+    "03.3": Exercise(
+        right=[[-1, -1, 0], [-1, 0, 1], [0, 1, 1]],
+        mistakes=(
+            Mistake(
+                lambda answer, right: equal(answer, np.negative(right), 0.005),
+                "that one is positive where it gets darker towards the lower right.",
+            ),
+            Mistake(
+                lambda answer, right: equal(answer, np.flipud(right), 0.005) or equal(answer, np.fliplr(right), 0.005),
+                "that one is for the other diagonal: its zeros go from the upper left to the lower right.",
+            ),
+            Mistake(
+                lambda answer, right: np.array(answer, dtype=object).shape != (3, 3),
+                "a kernel of 3 × 3 is a list of three lists of three numbers.",
+            ),
+        ),
+        praise="the lower right corner minus the upper left one.",
+    ),
+    "03.4": Exercise(
+        right=18,
+        tolerance=0,
+        mistakes=(
+            Mistake(
+                lambda answer, right: answer == 7,
+                "that is without the pooling: it doubles the distance between neighbours.",
+            ),
+            Mistake(
+                lambda answer, right: answer == 15, "a pooling window has a size too: it reaches one neighbour further."
+            ),
+            Mistake(
+                lambda answer, right: answer == 9, "the distance doubles for the layers after a pooling: d is 1, 2, 4."
+            ),
+            Mistake(lambda answer, right: answer == 22, "only the first two convolutions are followed by a pooling."),
+        ),
+        praise="without the pooling it would be 7.",
+    ),
+    "03.5": Exercise(
+        right=256 * 256 * 64 * 27,
+        tolerance=0,
+        mistakes=(
+            Mistake(lambda answer, right: answer == 64 * 27, "those are the weights; each is used at every place."),
+            Mistake(
+                lambda answer, right: answer == right / 3, "a filter has 3 × 3 weights for each of three channels."
+            ),
+            Mistake(lambda answer, right: answer == 2 * right, "those are the FLOPs; a multiply-add is two of them."),
+            Mistake(
+                lambda answer, right: answer == 254 * 254 * 64 * 27,
+                "with padding 1 the answer is as large as the picture.",
+            ),
+        ),
+        praise="a hundred million, from fewer than two thousand weights.",
+    ),
+    "03.6": Exercise(
+        right=27 / 49,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            UPSIDE_DOWN,
+            Mistake(lambda answer, right: close(answer, 9 / 49, 0.005), "that is one of the three layers."),
+        ),
+        praise="little more than half, and three ReLUs instead of one. That is VGG16's idea.",
+    ),
+    "03.7": Exercise(
+        right=64 * 768 * 1024 * 4 / 1e6,
+        tolerance=0.5,
+        mistakes=(
+            Mistake(
+                lambda answer, right: close(answer, 192, 0.5), "those are mebibytes, 2^20 bytes; a megabyte is 10^6."
+            ),
+            Mistake(
+                lambda answer, right: close(answer, right / 4, 0.5),
+                "those are millions of numbers, each of which takes 4 bytes.",
+            ),
+            Mistake(lambda answer, right: close(answer, right * 1e6, 1e6), "those are bytes."),
+        ),
+        praise="for one picture, in one layer. It explains why segmentation takes small batches.",
+    ),
+}

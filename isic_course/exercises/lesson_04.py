@@ -1,0 +1,90 @@
+"""The exercises of lesson 04, standard classification."""
+
+import math
+
+import pandas as pd
+
+from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, is_number
+from isic_utils.training.runs import Run
+
+
+def top_two_balanced_accuracy(run: Run) -> float:
+    """Exercise 04.2: the BMA if an answer also counts as right when the second most likely class is the true one."""
+    answers = run.predictions()
+    second_best = answers[run.config["classes"]].apply(lambda row: row.nlargest(2).iloc[-1], axis=1)
+    of_true_class = [row[row["label"]] for _, row in answers.iterrows()]
+    return (of_true_class >= second_best).groupby(answers["label"]).mean().mean()
+
+
+def lesions_on_both_sides(table: pd.DataFrame) -> int:
+    """Exercise 04.4: how many lesions have a picture in train and one in test."""
+    parts = table.dropna(subset="lesion_id").groupby("lesion_id")["part"]
+    return int(parts.agg(lambda part: {"train", "test"} <= set(part)).sum())
+
+
+EXERCISES = {
+    "04.1": Exercise(
+        right=0.55,
+        mistakes=(
+            Mistake(
+                lambda answer, right: close(answer, 92 / 110, 0.005),
+                "that is the accuracy, 92 of 110. BMA is the mean of the two recalls.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 1.1 / 8, 0.005),
+                "that divides by eight; only two classes are in this test part.",
+            ),
+            PERCENT,
+        ),
+        praise="0.9 and 0.2, each counted once, though there are ten times as many NV.",
+    ),
+    "04.2": Exercise(
+        right=top_two_balanced_accuracy,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: is_number(answer) and right < answer <= 1,
+                "that is too high. Is it the share of all pictures? Take the share within each class, then the mean.",
+            ),
+            Mistake(
+                lambda answer, right: is_number(answer) and 0 <= answer < right,
+                "that is too low. Does the most likely class still count as right too?",
+            ),
+        ),
+        praise="this is called the top-2 BMA. How far it lies above the BMA tells how often the network was close.",
+    ),
+    "04.3": Exercise(
+        right=0.1 * math.log(2),
+        tolerance=0.0006,
+        mistakes=(
+            Mistake(
+                lambda answer, right: close(answer, 0.9 * math.log(2), 0.005),
+                "that is the bound for an accuracy of 0.1: it is the share of wrong answers that counts.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.1 * math.log10(2), 0.001),
+                "that uses the logarithm to base 10; cross-entropy uses the natural one.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.1, 0.002) or close(answer, 0.05, 0.002),
+                "each wrong answer costs at least ln 2, and one in ten is wrong.",
+            ),
+        ),
+        praise="so the loss of 0.05 and the accuracy of 0.9 cannot both be true of the same predictions.",
+    ),
+    "04.4": Exercise(
+        right=lesions_on_both_sides,
+        tolerance=0,
+        mistakes=(
+            Mistake(
+                lambda answer, right: answer == 0,
+                "0 is what by='lesion' gives. The question is about `parts`, which is drawn by picture.",
+            ),
+            Mistake(
+                lambda answer, right: answer > right,
+                "that is more. Count each lesion once, and only if it has a picture in train and one in test.",
+            ),
+        ),
+        praise="a network can recognise them instead of their disease. Lesson 06 measures what that is worth.",
+    ),
+}

@@ -1,0 +1,86 @@
+"""The exercises of lesson 05, balanced classification."""
+
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, close, is_number
+
+EXERCISES = {
+    "05.1": Exercise(
+        right=3.3 / 8,
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, 3.5 / 8, 0.001),
+                "that is 5/8 of the five-class BMA: it takes the merged class's recall for AK's.",
+            ),
+            Mistake(lambda answer, right: close(answer, 3.5 / 5, 0.001), "that is the BMA over five classes."),
+            Mistake(
+                lambda answer, right: close(answer, 3.3 / 5, 0.001),
+                "divide by eight: DF, VASC and SCC count too, each with a recall of 0.",
+            ),
+        ),
+        praise="5/8 of the five-class BMA would have been 0.4375.",
+    ),
+    "05.2": Exercise(
+        right=["ResNet101", "Wide ResNet"],
+        mistakes=(
+            Mistake(
+                lambda answer, right: set(right) < {name.strip() for name in answer},
+                "one of these is below 5/8 · 1, so a very good five-class model could have beaten it.",
+            ),
+            Mistake(
+                lambda answer, right: {name.strip() for name in answer} < set(right),
+                "there is another one. What is the highest that 5/8 · M_b can be?",
+            ),
+        ),
+        praise="5/8 · M_b ends at 0.625, so those two had won before the balanced models were trained.",
+    ),
+    "05.3": Exercise(
+        right=lambda table: 1 - 8 * table["label"].value_counts().min() / len(table),
+        tolerance=0.001,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            Mistake(
+                lambda answer, right: is_number(answer) and 0 < answer < right,
+                "that is less. The smallest of the eight classes sets the number, and there are eight draws of it.",
+            ),
+            Mistake(lambda answer, right: answer > 1, "that is a number of pictures; divide by all of them."),
+        ),
+        praise="that is why the thesis merged.",
+    ),
+    "05.4": Exercise(
+        right=0.009 / 0.108,
+        tolerance=0.001,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            Mistake(
+                lambda answer, right: close(answer, 0.9, 0.001),
+                "that is the recall: right alarms among the class. Precision is right alarms among all alarms.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.009, 0.0005),
+                "that is the share of right alarms among all pictures; divide by the share of all alarms.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.009 / 0.099, 0.0005),
+                "that is right against false alarms; divide by all of them, right and false.",
+            ),
+        ),
+        praise="one alarm in twelve is right, with a recall of 0.9 and few false alarms in the eyes of the ROC.",
+    ),
+    "05.5": Exercise(
+        right=lambda sizes: sizes.max() / sizes.sum(),
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, 1 / 8, 0.0005), "that is its BMA. Accuracy is the share of NV."
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 54 / 55, 0.005),
+                "that would be so with two classes; there are six more in between.",
+            ),
+        ),
+        praise="accuracy is to be compared with this number, BMA with 1/8.",
+    ),
+}

@@ -1,0 +1,113 @@
+"""The exercises of lesson 06, cross-validation."""
+
+import pandas as pd
+
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, close, is_number
+
+
+def gain_on_seen_lesions(answers: pd.DataFrame) -> float:
+    """Exercise 06.5: the BMA on pictures whose lesion was in training, minus the BMA on the others."""
+    right = answers["predicted"] == answers["label"]
+    seen, unseen = (right[answers["seen"] == was].groupby(answers["label"]).mean() for was in (True, False))
+    return seen.mean() - unseen.mean()
+
+
+EXERCISES = {
+    "06.1": Exercise(
+        right=0.7875,
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            Mistake(lambda answer, right: close(answer, 0.9, 0.0005), "an eighth of those nine partitions validates."),
+            Mistake(
+                lambda answer, right: close(answer, 0.7, 0.0005), "that is with five partitions, as in the thesis."
+            ),
+            Mistake(lambda answer, right: close(answer, 0.1125, 0.001), "that is the share that validates."),
+            Mistake(
+                lambda answer, right: close(answer, 0.775, 0.0005),
+                "an eighth of the nine partitions that are left, not of all pictures.",
+            ),
+        ),
+        praise="more to learn from than with five partitions, for twice as many trainings.",
+    ),
+    "06.2": Exercise(
+        right=round(1.96**2 * 0.733 * 0.267 / 0.01**2),
+        tolerance=5,
+        mistakes=(
+            Mistake(
+                lambda answer, right: close(answer, 4 * right, 20),
+                "that is for ± 0.005, an interval 0.01 wide in all; ± 0.01 is 0.02 wide.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, right / 4, 5),
+                "that is for ± 0.02; ± 0.01 means that each half is 0.01 wide.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, right / 1.96**2, 5),
+                "that is for one standard deviation; a 95 % interval takes 1.96 of them, and here it is squared.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 1.96**2 / 4 / 0.01**2, 5),
+                "that is for an accuracy of a half, the worst case; here it is 0.733.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, right / 1.96, 5), "1.96 has to be squared when you solve for n."
+            ),
+        ),
+        praise="and they must be independent: a lesion photographed eight times is not eight of them.",
+    ),
+    "06.3": Exercise(
+        right=1.959964**2 / (20 + 1.959964**2),
+        tolerance=0.002,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            Mistake(lambda answer, right: answer == 0, "that is the normal interval, which has no width here."),
+            Mistake(
+                lambda answer, right: close(answer, 3 / 20, 0.002),
+                "that is the rule of three, 3/n, a good guess; Wilson's upper end is a little higher.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.1684, 0.002),
+                "that is the exact interval by Clopper and Pearson; the question is about Wilson's.",
+            ),
+        ),
+        praise="missing none of 20 still allows for one melanoma missed in six.",
+    ),
+    "06.4": Exercise(
+        right=0.0356996,
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, right / 2, 0.0005),
+                "that is one side; either model might have been the better one, so take both.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.0253, 0.0005),
+                "that is the chi-square approximation without correction; the exact test takes coins, stats.binom.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.0369, 0.0005),
+                "that is the chi-square approximation, close; the exact test takes coins, stats.binom.",
+            ),
+        ),
+        praise="the 955 pictures on which they agree play no part.",
+    ),
+    "06.5": Exercise(
+        right=gain_on_seen_lesions,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, -right, 0.005) and abs(right) > 0.005,
+                "that is the other way round: seen minus not seen.",
+            ),
+            Mistake(
+                lambda answer, right: is_number(answer) and -1 <= answer <= 1,
+                "that is another difference. Is it the accuracy? Take the recall of each class, then their mean, on "
+                "the pictures that were seen and on those that were not.",
+            ),
+        ),
+        praise="a hint of the leak and not its measure, for the two groups show different lesions.",
+    ),
+}

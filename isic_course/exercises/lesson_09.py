@@ -1,0 +1,93 @@
+"""The exercises of lesson 09, a second opinion."""
+
+import numpy as np
+
+from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, is_number
+from isic_utils.metrics import calibration
+
+
+def share_of_alarms(scores: tuple[np.ndarray, np.ndarray, np.ndarray]) -> float:
+    """Exercise 09.4: how many test pictures raise the alarm if 80 % of the malignant ones are to be found.
+
+    scores: the malignant probability on validation, whether those pictures are malignant, and the one on the test part.
+    """
+    validation, malignant, test = scores
+    return float(np.mean(test >= calibration.threshold_for(0.8, validation, malignant)))
+
+
+EXERCISES = {
+    "09.1": Exercise(
+        right=1 / (1 + np.exp(-1)),
+        mistakes=(
+            PERCENT,
+            Mistake(lambda answer, right: close(answer, 1 / (1 + np.exp(-2)), 0.005), "that is without temperature."),
+            Mistake(
+                lambda answer, right: close(answer, 1 / (1 + np.exp(-4)), 0.005),
+                "the logits have been multiplied by the temperature; it divides them.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 1 / (1 + np.exp(-2)) / 2, 0.005),
+                "the temperature divides the logits and not the probability.",
+            ),
+        ),
+        praise="less sure than the 0.88 before, and still the same answer.",
+    ),
+    "09.2": Exercise(
+        right=0.12,
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, 0, 0.0005),
+                "too sure in one bin does not make up for too modest in the other: take the distances without sign.",
+            ),
+            Mistake(lambda answer, right: close(answer, 0.125, 0.0005), "the bins have different numbers of pictures."),
+            Mistake(lambda answer, right: close(answer, 0.25, 0.0005), "a mean over all pictures, and not a sum."),
+        ),
+        praise="its mean confidence equals its accuracy, and it is calibrated nowhere: look at the bins.",
+    ),
+    "09.3": Exercise(
+        right=0.01 * 0.95 / (0.01 * 0.95 + 0.99 * 0.5),
+        tolerance=0.0006,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, 0.95, 0.005), "that is the share of the malignant that is found."
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.0095, 0.0002),
+                "that is the share among all pictures; the question is about those with an alarm.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.95 / 1.45, 0.005),
+                "that would hold if half of all lesions were malignant.",
+            ),
+        ),
+        praise="fifty alarms for one malignant lesion: what an alarm means depends on whom it is used for.",
+    ),
+    "09.4": Exercise(
+        right=share_of_alarms,
+        tolerance=0.003,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: is_number(answer) and 0 <= answer <= 1,
+                "that is another value. Take `calibration.threshold_for(0.8, …)` on validation, then the share of test "
+                "pictures at or above it.",
+            ),
+        ),
+        praise="fewer alarms, and about one malignant picture in five missed: what that is worth is no sum to be done.",
+    ),
+    "09.5": Exercise(
+        right=4 / (4 + 1.959964**2),
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, 1, 0.005),
+                "that is the normal interval, which has no width here (06.3); ask Wilson's.",
+            ),
+            Mistake(lambda answer, right: close(answer, 1 - right, 0.005), "that is the share that may be *missed*."),
+        ),
+        praise="four of four is compatible with an alarm that misses nearly every second one.",
+    ),
+}

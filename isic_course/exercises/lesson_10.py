@@ -1,0 +1,90 @@
+"""The exercises of lesson 10, published results."""
+
+import numpy as np
+
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, close, is_number
+from isic_utils.metrics.classification import balanced_accuracy, per_class_recall
+
+
+def geometric(handed: tuple[list[np.ndarray], np.ndarray]) -> float:
+    """Exercise 10.3: the BMA of the geometric mean. handed: each network's probabilities [n, classes]; the truth."""
+    networks, true = handed
+    logarithms = [np.log(np.clip(probabilities, 1e-12, None)) for probabilities in networks]
+    return balanced_accuracy(true, np.mean(logarithms, axis=0).argmax(axis=1), networks[0].shape[1])
+
+
+def oracle(handed: tuple[list[np.ndarray], np.ndarray]) -> float:
+    """Exercise 10.4: the BMA of answering right wherever any network does. handed: as in `geometric`."""
+    networks, true = handed
+    anyone = np.any([probabilities.argmax(axis=1) == true for probabilities in networks], axis=0)
+    classes = networks[0].shape[1]
+    said = np.where(anyone, true, (true + 1) % classes)
+    return float(np.nanmean(per_class_recall(true, said, classes)))
+
+
+EXERCISES = {
+    "10.1": Exercise(
+        right=0.56,
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, 0.63, 0.0005),
+                "that leaves the ninth recall out; it is 0 and counts.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.63 * 9 / 8, 0.0005),
+                "the other way round: a recall of 0 comes in.",
+            ),
+        ),
+        praise="0.07 are lost to a class that it was never taught.",
+    ),
+    "10.2": Exercise(
+        right=1 - 0.067 / np.log(2),
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            Mistake(
+                lambda answer, right: close(answer, (1 - 0.643) * np.log(2), 0.001),
+                "that is the least loss of the published accuracy; solve the bound for the accuracy instead.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, np.exp(-0.067), 0.002),
+                "that is the probability that a loss of 0.067 means for one picture; use the bound of finding 10.",
+            ),
+        ),
+        praise="Table 6.1 prints 0.643, so loss and accuracy cannot belong to the same predictions.",
+    ),
+    "10.3": Exercise(
+        right=geometric,
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: is_number(answer) and 0 <= answer <= 1,
+                "that is another number. Is it the accuracy, or the plain mean? Take the mean of the logarithms over "
+                "the networks, the largest class of each picture, and then the BMA.",
+            ),
+        ),
+        praise="compare it with the plain mean: a veto helps where a network that is sure of a No is right.",
+    ),
+    "10.4": Exercise(
+        right=oracle,
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: is_number(answer) and right < answer <= 1,
+                "that is more than any choice among the five can reach. Is it an accuracy? Take the recall of each "
+                "class first, then their mean.",
+            ),
+            Mistake(
+                lambda answer, right: is_number(answer) and 0 <= answer < right,
+                "that is less. A picture counts as right if at least one of the five is right.",
+            ),
+        ),
+        praise="what is missing to 1 no choice among their answers can bring. A mean of probabilities can do a little "
+        "more (it may answer what was everybody's second choice); the rest takes another network, or other pictures.",
+    ),
+}

@@ -1,0 +1,101 @@
+"""The exercises of lesson 11, describing lesions."""
+
+import math
+
+import pandas as pd
+
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close
+
+
+def balanced_accuracy_of_class_words(facts: tuple[pd.DataFrame, pd.DataFrame]) -> float:
+    """Exercise 11.4: the BMA of the class that the sentences name. facts: the true ones and the said ones."""
+    true, said = facts
+    return float((true["class"] == said["class"]).groupby(true["class"]).mean().mean())
+
+
+EXERCISES = {
+    "11.1": Exercise(
+        right=-math.log(0.5 * 0.8 * 0.25 * 1.0) / 4,
+        mistakes=(
+            Mistake(
+                lambda answer, right: close(answer, 4 * right, 0.005), "that is the sum; divide by the four words."
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.1, 0.005),
+                "that is the probability of the sentence; the loss is minus the mean of the logarithms.",
+            ),
+            Mistake(lambda answer, right: close(answer, -right, 0.005), "the loss is minus the logarithm."),
+            Mistake(
+                lambda answer, right: close(answer, right / math.log(10), 0.005),
+                "that is the logarithm to base 10; the loss takes the natural one, np.log.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 4 * right / 3, 0.005),
+                "the full stop is a word too, even where it is certain: divide by four.",
+            ),
+        ),
+        praise="the decoder is as unsure as if it chose among e^0.58, about 1.8, words each time.",
+    ),
+    "11.2": Exercise(
+        right=0.36,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            Mistake(
+                lambda answer, right: close(answer, 0.24, 0.0005),
+                "that is what greedy search finds. Follow the less likely first word as well.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 0.9, 0.0005),
+                "that is the second word alone; multiply by the probability of the first.",
+            ),
+        ),
+        praise="greedy search stops at 0.24: a likely first word may lead where nothing is likely.",
+    ),
+    "11.3": Exercise(
+        right=5 / 8,
+        mistakes=(
+            PERCENT,
+            UPSIDE_DOWN,
+            Mistake(
+                lambda answer, right: close(answer, 1, 0.0005),
+                "a word counts at most as often as the true sentence has it: two a's, one nevus, one of.",
+            ),
+            Mistake(
+                lambda answer, right: close(answer, 5 / 9, 0.005),
+                "divide by the words that were said, eight; the true sentence has nine.",
+            ),
+            COMPLEMENT,
+        ),
+        praise="five eighths for a sentence that no one would call a sentence: BLEU-1 does not look at the order.",
+    ),
+    "11.4": Exercise(
+        right=balanced_accuracy_of_class_words,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: answer == 1 / 8,
+                "that is the BMA of naming one class always; take the mean of the eight recalls.",
+            ),
+            Mistake(
+                lambda answer, right: answer > right,
+                "that is more. Is it the accuracy? Take the recall of each class first, then their mean.",
+            ),
+        ),
+        praise="inside the fluent sentence sits a classifier, and it is to be judged as one.",
+    ),
+    "11.5": Exercise(
+        right="class",
+        mistakes=(
+            Mistake(
+                lambda answer, right: answer.strip().lower() == "site",
+                "then the right share would fall when the picture is exchanged for one of another person's lesion.",
+            ),
+            Mistake(
+                lambda answer, right: answer.strip().lower() in ("picture", "skin"),
+                "all of the picture was exchanged but one thing. Which one?",
+            ),
+        ),
+        praise="the word about the site was a guess from the class. It reads like an observation.",
+    ),
+}

@@ -1,0 +1,268 @@
+"""Draws the synthetic archive: pictures in ISIC's own layout that look like dermoscopy and are not.
+
+Every picture is drawn by this code from a seed. The classes follow ISIC 2019's proportions, carry the structures
+that a dermatologist looks for, overlap, and show the same lesion several times, so that the lessons of the course
+happen on them. Nothing learnt on them is medical.
+
+How a picture comes about, module by module: planning (what to draw), lesions (outline and structures, made from
+textures), photograph (skin, view, light, hairs), masks; and the files, here.
+"""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from PIL import Image
+from tqdm.auto import tqdm
+
+from isic_utils.datasets.tables import (
+    CODES,
+    GROUND_TRUTH_2019,
+    MASK_ENDING,
+    MASKS_2018,
+    METADATA_2019,
+    PICTURES_2018,
+    PICTURES_2019,
+)
+from isic_utils.errors import IsicError
+from isic_utils.settings import MARKER, SAMPLE
+
+from . import masks, photograph, planning
+from .lesions import draw_lesion
+from .planning import Options, PlannedLesion, PlannedPicture
+
+VERSION = 3  # raise it with every change that changes a drawn picture or table, and samples are drawn anew
+STRUCTURES_FILE = "SYNTHETIC_structures.csv"
+STRUCTURES = (  # what recipes draw into a lesion, then what lies on the skin
+    "network", "globules", "streaks", "veil", "scar", "vessels", "nests", "ulcer", "follicles", "scale", "crust",
+    "ridges", "openings", "cysts", "grains", "lacunae", "hair", "bubbles", "glints", "pen", "ruler",
+)  # fmt: skip
+STATEMENT = (
+    "Every picture, mask and table row in this folder is synthetic: drawn by isic_course.synthetic, it shows no person "
+    "and no real lesion. Nothing learnt from it is medical."
+)
+DEFAULT = Options()
+
+
+def draw(
+    folder: Path | str,
+    seed: int = 0,
+    proportions: Mapping[str, float] | None = None,
+    overlap: float = DEFAULT.overlap,
+    pictures: int = DEFAULT.pictures,
+    size: tuple[int, int] = DEFAULT.size,
+    pairs: int = DEFAULT.pairs,
+    least_pictures: int = DEFAULT.least_pictures,
+    least_lesions: int = DEFAULT.least_lesions,
+    workers: int = 2,
+    progress: bool = True,
+) -> Path:
+    """Draw a synthetic archive into `folder`, which must not exist yet or be empty, and return its path.
+
+    seed: 0 or above; the same seed and options give the same bytes, whatever the number of workers.
+    proportions: class code -> share of the pictures, in any unit; a class left out gets none. None: ISIC 2019's.
+    overlap: 0 to 1: how strongly lesions borrow the look of a neighbouring class, and how faint their structures
+        are.
+    pictures: number of classification pictures, before `least_pictures` raises the rare classes.
+    size: width and height of most pictures, in pixels; every tenth is of another size.
+    pairs: number of pictures with a mask for segmentation; 0: none, and no folders for them.
+    least_pictures, least_lesions: every class with a share has at least so many.
+    workers: threads that draw; progress: whether to show a progress bar.
+
+    The folder appears complete or not at all. Raises IsicError for options that make no sense, a folder that holds
+    something, and a disk that is full or read-only.
+    """
+    shares = DEFAULT.proportions if proportions is None else dict(proportions)
+    options = Options(shares, overlap, pictures, tuple(size), pairs, least_pictures, least_lesions)
+    folder = Path(folder)
+    _check(seed, workers)
+    with _alone(folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise IsicError(f"{folder} is not empty: name a new folder for the sample, or delete this one first.")
+        _draw_whole(folder, options, seed, workers, progress)
+    return folder
+
+
+def ensure(folder: Path | str = SAMPLE, seed: int = 0, progress: bool = True) -> Path:
+    """Return the folder of the default sample, drawing it first unless it is there as this version draws it.
+
+    Two processes at once draw it once. A sample of another version, seed or options is replaced. Raises IsicError
+    as `draw` does; a folder that holds anything but a synthetic sample is never touched.
+    """
+    folder = Path(folder)
+    _check(seed, workers=2)
+    if _marker_in(folder) == _marker(DEFAULT, seed):
+        return folder
+    with _alone(folder):
+        found = _marker_in(folder)
+        if found is None and folder.exists() and any(folder.iterdir()):
+            raise IsicError(
+                f"{folder} holds something else than a synthetic sample: move it away, and name its new place in "
+                "ISIC_DATA if it is data to work on."
+            )
+        if found != _marker(DEFAULT, seed):  # else another process has drawn it in the meantime
+            _draw_whole(folder, DEFAULT, seed, workers=2, progress=progress)
+    return folder
+
+
+def _check(seed: int, workers: int) -> None:
+    """Raise IsicError for a seed below 0, or if no thread is to draw."""
+    if seed < 0 or workers < 1:
+        raise IsicError(f"seed is {seed} and workers {workers}: seed must be 0 or above, and workers 1 or above.")
+
+
+def _marker(options: Options, seed: int) -> dict:
+    """The content of the marker file, which tells what a folder holds."""
+    content = {"statement": STATEMENT, "version": VERSION, "seed": seed, "options": dataclasses.asdict(options)}
+    return json.loads(json.dumps(content))  # as it will be read
+
+
+def _marker_in(folder: Path) -> dict | None:
+    """What the marker file in a folder says; empty if it is damaged, None if there is none."""
+    try:
+        return json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        return {}
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process draws into `folder`, and turn what the disk refuses into a sentence."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            yield
+    except OSError as error:
+        raise IsicError(
+            f"The sample cannot be drawn into {folder} ({error.strerror or error}): make {folder.parent} writable and "
+            "see that 30 MB are free."
+        ) from error
+
+
+def _draw_whole(folder: Path, options: Options, seed: int, workers: int, progress: bool) -> None:
+    """Draw beside `folder`, and put the result in its place when all is there; delete it if something goes wrong."""
+    unfinished = folder.parent / f".{folder.name}-unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+    unfinished.mkdir()
+    try:
+        lesions = planning.plan(options, seed)
+        drawn = _draw_all_pictures(unfinished, lesions, seed, workers, progress)
+        ground_truth, metadata = _tables(lesions)
+        ground_truth.to_csv(unfinished / GROUND_TRUTH_2019, index=False, lineterminator="\n")
+        metadata.to_csv(unfinished / METADATA_2019, index=False, lineterminator="\n")
+        names = pd.Series({image: " ".join(sorted(drawn[image])) for image in metadata["image"]}, name="structures")
+        names.to_csv(unfinished / STRUCTURES_FILE, index_label="image", lineterminator="\n")
+        marker = json.dumps(_marker(options, seed), indent=2)
+        (unfinished / MARKER).write_text(marker + "\n", encoding="utf-8", newline="\n")
+        if folder.exists():
+            shutil.rmtree(folder)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def structures(folder: Path | str) -> pd.DataFrame:
+    """What was drawn into each classification picture of a synthetic archive, however faint.
+
+    Returns booleans with a row per picture, indexed by image, and the columns `STRUCTURES`. The ruler stands in no
+    file and is taken from the plan. Raises IsicError if the folder holds no sample of this version.
+    """
+    folder = Path(folder)
+    marker = _marker_in(folder) or {}
+    if marker.get("version") != VERSION or not (folder / STRUCTURES_FILE).exists():
+        raise IsicError(
+            f"{folder} holds no synthetic sample of this version: only drawn pictures have a list of what is drawn."
+        )
+    names = pd.read_csv(folder / STRUCTURES_FILE, index_col="image", keep_default_na=False)["structures"].str.split()
+    options = Options(**{**marker["options"], "size": tuple(marker["options"]["size"])})
+    planned = planning.plan(options, marker["seed"])
+    ruler = {picture.image: picture.ruler for lesion in planned for picture in lesion.pictures}
+    table = pd.DataFrame({name: names.map(lambda found, name=name: name in found) for name in STRUCTURES})
+    return table.assign(ruler=[ruler[image] for image in table.index])
+
+
+def _draw_all_pictures(
+    folder: Path, lesions: list[PlannedLesion], seed: int, workers: int, progress: bool
+) -> dict[str, set[str]]:
+    """Draw and write all pictures. Returns the structures in each, by the picture's name."""
+    for name in {_picture_folder(picture) for lesion in lesions for picture in lesion.pictures}:
+        (folder / name).mkdir()
+    if any(picture.care for lesion in lesions for picture in lesion.pictures):
+        (folder / MASKS_2018).mkdir()
+    bar = tqdm(
+        desc="drawing the synthetic sample", total=len(lesions), unit="lesion", leave=False, disable=not progress
+    )
+    with ThreadPoolExecutor(workers) as pool, bar:
+        tasks = [pool.submit(_draw_pictures, folder, lesion, seed) for lesion in lesions]
+        drawn = {}
+        try:
+            for task in tasks:
+                drawn |= task.result()  # raises what went wrong in the thread
+                bar.update()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return drawn
+
+
+def _picture_folder(picture: PlannedPicture) -> str:
+    return PICTURES_2019 if picture.care is None else PICTURES_2018
+
+
+def _draw_pictures(folder: Path, planned: PlannedLesion, seed: int) -> dict[str, set[str]]:
+    """Draw one lesion and write all its photographs. Returns the structures in each, by the picture's name."""
+    drawn = {}
+    rng = np.random.default_rng([seed, 1, planned.index])
+    person = photograph.draw_person(rng, planned.years)
+    lesion = draw_lesion(
+        rng,
+        planned.code,
+        planned.borrowed,
+        planned.borrowed_share,
+        planned.clearness,
+        photograph.REFERENCE_HEIGHT,
+    )
+    for picture in planned.pictures:
+        rng = np.random.default_rng([seed, 2, picture.index])
+        pixels, mask, on_the_skin = photograph.take(rng, lesion, person, picture.size, picture.ruler)
+        drawn[picture.image] = lesion.structures | on_the_skin
+        _write_jpeg(folder / _picture_folder(picture) / f"{picture.image}.jpg", pixels)
+        if picture.care is not None:
+            mask = masks.with_care(rng, mask, pixels, picture.care)
+            target = folder / MASKS_2018 / f"{picture.image}{MASK_ENDING}.png"
+            Image.fromarray(mask.astype(np.uint8) * 255).save(target)
+    return drawn
+
+
+def _write_jpeg(path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(path, quality=86, comment=b"synthetic, drawn by isic_course.synthetic")
+
+
+def _tables(lesions: list[PlannedLesion]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ground truth and metadata of the classification pictures, with ISIC 2019's columns, sorted by image."""
+    rows: list[tuple[PlannedPicture, PlannedLesion]] = [
+        (picture, lesion) for lesion in lesions for picture in lesion.pictures if picture.care is None
+    ]
+    rows.sort(key=lambda row: row[0].image)
+    ground_truth = pd.DataFrame({"image": [picture.image for picture, _ in rows]})
+    for code in [*CODES, "UNK"]:
+        ground_truth[code] = [float(lesion.code == code) for _, lesion in rows]
+    metadata = pd.DataFrame(
+        {
+            "image": [picture.image for picture, _ in rows],
+            "age_approx": pd.Series([lesion.age for _, lesion in rows], dtype=float),
+            "anatom_site_general": [lesion.site for _, lesion in rows],
+            "lesion_id": [lesion.lesion_id for _, lesion in rows],
+            "sex": [lesion.sex for _, lesion in rows],
+        }
+    )
+    return ground_truth, metadata

