@@ -9,16 +9,21 @@ IN_VENV := .venv/bin/python
 # trained by the present code: each starts with an empty folder of runs, which its notebooks then share.
 ON_SAMPLE := env -u ISIC_DATA -u ISIC_PROFILE
 
+# Committed outputs are computed as a processor without AVX-512 and without 16-bit arithmetic does it, so they hardly
+# depend on the machine.
+ORDINARY := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 ACCELERATE_MIXED_PRECISION=no
+
 # The kernel is this environment's, even where the user has another one called python3.
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help notebooks thesis test browser lab tensorboard execute handout book clean
+.PHONY: help notebooks thesis doctor test browser lab tensorboard execute handout book clean
 
 help:
 	@echo "make notebooks    set up .venv, draw the synthetic sample, execute every notebook; results in build/"
 	@echo "make thesis       train everything of the thesis (ISIC_PROFILE=full unless set) and report: runs/…/thesis.html"
+	@echo "make doctor       look at this installation, and say in plain words what does not work"
 	@echo "make test         unit tests, every notebook through nbval, ruff: what CI runs"
 	@echo "make browser      open the book and JupyterLab in a real browser (Chromium), and look at what they show"
 	@echo "make lab          open the notebooks in JupyterLab"
@@ -53,7 +58,10 @@ notebooks: $(INSTALLED)
 
 # Days on a graphics card in `full`. It may be stopped at any moment, and the same command goes on from there.
 thesis: $(INSTALLED)
-	@ISIC_PROFILE="$${ISIC_PROFILE:-full}" $(IN_VENV) -m isic_utils thesis
+	@ISIC_PROFILE="$${ISIC_PROFILE:-full}" $(IN_VENV) -m isic_course thesis
+
+doctor: $(INSTALLED)
+	@$(IN_VENV) -m isic_course doctor
 
 test: $(INSTALLED)
 	@rm -rf build/test-runs
@@ -78,7 +86,7 @@ tensorboard: $(INSTALLED)
 execute: $(INSTALLED)
 	@rm -rf build/execute-runs
 	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
-	@$(ON_SAMPLE) ISIC_RUNS=build/execute-runs $(IN_VENV) tools/execute_notebooks.py --in-place
+	@$(ON_SAMPLE) $(ORDINARY) ISIC_RUNS=build/execute-runs $(IN_VENV) tools/execute_notebooks.py --in-place
 
 handout: $(INSTALLED)
 	@$(IN_VENV) tools/handout.py

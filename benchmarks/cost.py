@@ -8,7 +8,7 @@ multiply-adds forward and backward (`torch.utils.flop_counter`), the numbers tha
 operations themselves. From these and a card's data sheet:
 
     time of a step = the longest of  multiply-adds / (peak x SHARE_OF_PEAK) + bytes moved / bandwidth,
-                                     operations x LAUNCH,  bytes of the pictures / READING
+                                     operations x LAUNCH,  bytes of the images / READING
 """
 
 import argparse
@@ -24,23 +24,24 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from isic_course import dial as imbalance
-from isic_course.thesis import published
-from isic_utils import models, settings as profile
-from isic_utils.datasets import archive
+from isic_course import dial
+from isic_utils import models
+from isic_utils.datasets import download
+from isic_utils.datasets.tables import COUNTS_2019
+from isic_utils.settings import PROFILES
 
 PLAN = Path(__file__).resolve().parents[1] / "docs" / "plan.md"
 SHARE_OF_PEAK = 0.37  # of the peak, while multiplying; see `check_against_published`
 LAUNCH = 30e-6  # seconds until Python has started an operation on the card; ours, an assumption
-READING = 1e9  # bytes of pictures per second from the store to the card; ours, an assumption
-# Bytes that AdamW moves per weight and step: reads weight, slope, two moments; writes all but the slope.
+READING = 1e9  # bytes of images per second from the store to the card; ours, an assumption
+# Bytes that AdamW moves per weight and step: reads weight, gradient, two moments; writes all but the gradient.
 OPTIMIZER = 7 * 4
-STAGES_BESIDE_STANDARD = 4  # of the cross-validation: its first is the standard run
-PICTURES = int(published.CLASS_COUNTS.sum())  # ISIC 2019
+FOLDS_BESIDE_STANDARD = 4  # of the cross-validation: its first is the standard run
+IMAGES = sum(COUNTS_2019.values())  # ISIC 2019
 BALANCED = 5 * 1987  # thesis §5.3
 PAIRS = 2594  # ISIC 2018 Task 1
-LAB_PICTURES = 3000  # python -m isic_utils download 2019 --pictures 3000
-LAB_BALANCED = 5 * round(1987 * LAB_PICTURES / PICTURES)
+LAB_IMAGES = 3000  # python -m isic_utils download 2019 --images 3000
+LAB_BALANCED = 5 * round(1987 * LAB_IMAGES / IMAGES)
 OTHER_MINUTES = 2  # of a lesson: all that trains nothing, as long as the whole lesson takes on a laptop
 
 
@@ -62,8 +63,8 @@ CARDS = [GTX_1080, T4, A100]
 
 @dataclass(frozen=True)
 class Work:
-    """What a network does for a picture. forward, backward: multiply-adds; moved, moved_forward: numbers that training
-    and answering read and write, without the weights; operations: of a training step; weights: how many it has."""
+    """What a network does for an image. forward, backward: multiply-adds; moved, moved_forward: numbers that training
+    and predicting read and write, without the weights; operations: of a training step; weights: how many it has."""
 
     forward: float
     backward: float
@@ -91,63 +92,62 @@ class Movement(TorchDispatchMode):
 
 
 @cache
-def counted(name: str, height: int, width: int, slim: bool = False) -> Work:
-    """The work of a network for a picture of this size. name: of `models.TITLES`, or resnet50, to check the rule."""
+def counted(name: str, height: int, width: int, multiplier: float = 1.0) -> Work:
+    """The work of a network for an image of this size. name: of `models.MODELS`, or resnet50, to check the rule;
+    multiplier: the width multiplier."""
     with torch.device("meta"):
         if name == "resnet50":
             model = torchvision.models.resnet50()
-        elif name in models.SEGMENTERS:
-            model = models.segmenter(name, pretrained=False, slim=slim)
         else:
-            model = models.classifier(name, pretrained=False, slim=slim)
-        picture = torch.rand(1, 3, height, width)
+            model = models.create_model(name, pretrained=False, width=multiplier)
+        image = torch.rand(1, 3, height, width)
         with FlopCounterMode(display=False) as both, Movement() as training:
-            model(picture).sum().backward()
+            model(image).sum().backward()
         model.eval()
-        with torch.no_grad(), FlopCounterMode(display=False) as forward, Movement() as answering:
-            model(picture)
+        with torch.no_grad(), FlopCounterMode(display=False) as forward, Movement() as predicting:
+            model(image)
     weights = sum(parameter.numel() for parameter in model.parameters())
     forward, both = forward.get_total_flops() / 2, both.get_total_flops() / 2
     # The counter takes a depthwise convolution's way back for a full one's; it is twice the way forward, as elsewhere.
     backward = min(both - forward, 2 * forward)
-    # Whatever the number of pictures, a step reads each weight forward and backward and writes its slope.
-    moved, moved_forward = training.numbers - 3 * weights, answering.numbers - weights
+    # Whatever the number of images, a step reads each weight forward and backward and writes its gradient.
+    moved, moved_forward = training.numbers - 3 * weights, predicting.numbers - weights
     return Work(forward, backward, moved, moved_forward, training.operations, weights)
 
 
 def seconds(
     name: str,
     card: Card,
-    pictures: int,
+    images: int,
     epochs: int,
     size: tuple[int, int],
     batch: int,
-    at_once: int | None = None,
-    slim: bool = False,
+    micro_batch: int | None = None,
+    multiplier: float = 1.0,
 ) -> float:
-    """Training by the protocol: 70 % of the pictures are trained on and 10 % validate in each epoch; at the end three
-    checkpoints answer for validation and test (30 %). at_once: pictures in memory at a time; None: the batch."""
-    work = counted(name, *size, slim)
-    train, validation, test = 0.7 * pictures, 0.1 * pictures, 0.2 * pictures
-    steps, passes = train / batch, train / (at_once or batch)
+    """Training by the protocol: 70 % of the images are trained on and 10 % validate in each epoch; at the end three
+    checkpoints predict validation and test (30 %). micro_batch: images in memory at a time; None: the batch."""
+    work = counted(name, *size, multiplier)
+    train, validation, test = 0.7 * images, 0.1 * images, 0.2 * images
+    steps, passes = train / batch, train / (micro_batch or batch)
     training = train * on_card(card, work.forward + work.backward, work.moved)
     training += passes * 3 * work.weights * card.number / card.bandwidth
     training += steps * work.weights * OPTIMIZER / card.bandwidth
     training = max(training, passes * work.operations * LAUNCH, train * size[0] * size[1] * 4 / READING)
-    answering = on_card(card, work.forward, work.moved_forward)
-    return epochs * (training + validation * answering) + 3 * (validation + test) * answering
+    predicting = on_card(card, work.forward, work.moved_forward)
+    return epochs * (training + validation * predicting) + 3 * (validation + test) * predicting
 
 
 def on_card(card: Card, multiply_adds: float, numbers: float) -> float:
-    """Seconds for a picture."""
+    """Seconds for an image."""
     return 2 * multiply_adds / (card.peak * SHARE_OF_PEAK) + numbers * card.number / card.bandwidth
 
 
 def check_against_published() -> pd.DataFrame:
-    """Pictures of 224×224 per second by this rule, and as published.
+    """Images of 224×224 per second by this rule, and as published.
 
-    GTX 1080: forward and backward of 16 pictures in 153.90, 235.33 and 232.55 ms (github.com/jcjohnson/cnn-benchmarks).
-    A100, training, and T4, answering, in mixed precision: NVIDIA's DeepLearningExamples, ResNet50 v1.5 for PyTorch.
+    GTX 1080: forward and backward of 16 images in 153.90, 235.33 and 232.55 ms (github.com/jcjohnson/cnn-benchmarks).
+    A100, training, and T4, predicting, in mixed precision: NVIDIA's DeepLearningExamples, ResNet50 v1.5 for PyTorch.
     """
     rows = []
     for card, name, title, trains, published_rate in (
@@ -159,30 +159,28 @@ def check_against_published() -> pd.DataFrame:
     ):
         work = counted(name, 224, 224)
         on = (work.forward + work.backward, work.moved) if trains else (work.forward, work.moved_forward)
-        what = f"{title}, {'training' if trains else 'answering'}, {card.name}"
-        rows.append({"pictures per second": what, "by this rule": f"{1 / on_card(card, *on):.0f}"})
+        what = f"{title}, {'training' if trains else 'predicting'}, {card.name}"
+        rows.append({"images per second": what, "by this rule": f"{1 / on_card(card, *on):.0f}"})
         rows[-1]["published"] = f"{published_rate:.0f}"
     return pd.DataFrame(rows)
 
 
 def of_thesis() -> pd.DataFrame:
     """Hours of each classifier and protocol in the profile `full`, on the three cards."""
-    sizes = profile.SIZES["full"]
-    size = (sizes["picture_size"],) * 2
+    sizes = PROFILES["full"]
+    size = (sizes["image_size"],) * 2
     rows, totals = [], {}
-    for name, title in models.TITLES.items():
-        if name in models.SEGMENTERS:
-            continue
+    for name in models.CLASSIFIERS:
+        title = models.TITLES[name]
         work = counted(name, *size)
         row = {"network": title, "weights, millions": f"{work.weights / 1e6:.1f}"} | multiply_adds(work)
-        for protocol, pictures, runs in (
-            ("standard", PICTURES, 1),
+        for protocol, images, runs in (
+            ("standard", IMAGES, 1),
             ("balanced", BALANCED, 1),
-            ("cross-validation", PICTURES, STAGES_BESIDE_STANDARD),
+            ("cross-validation", IMAGES, FOLDS_BESIDE_STANDARD),
         ):
             hours = [
-                runs * seconds(name, card, pictures, sizes["epochs"], size, sizes["batch_size"]) / 3600
-                for card in CARDS
+                runs * seconds(name, card, images, sizes["epochs"], size, sizes["batch_size"]) / 3600 for card in CARDS
             ]
             row[protocol] = in_words(hours)
             totals[protocol] = [a + b for a, b in zip(totals.get(protocol, [0] * len(CARDS)), hours, strict=True)]
@@ -193,7 +191,7 @@ def of_thesis() -> pd.DataFrame:
 
 def of_segmentation() -> pd.DataFrame:
     """Hours of each U-Net in the profile `full`, on the three cards."""
-    sizes = profile.SIZES["full"]
+    sizes = PROFILES["full"]
     rows = []
     for name in models.SEGMENTERS:
         work = counted(name, *sizes["segmentation_size"])
@@ -212,26 +210,26 @@ def segmentation(name: str, card: Card, sizes: dict) -> float:
         sizes["segmentation_epochs"],
         sizes["segmentation_size"],
         sizes["segmentation_batch_size"],
-        sizes["segmentation_at_once"],
+        sizes["segmentation_micro_batch_size"],
     )
 
 
 def of_disk() -> pd.DataFrame:
     """Gigabytes of everything that `full` keeps."""
-    sizes = profile.SIZES["full"]
-    side, (height, width) = sizes["picture_size"], sizes["segmentation_size"]
-    weights = {name: counted(name, side, side).weights for name in models.NAMES}
+    sizes = PROFILES["full"]
+    side, (height, width) = sizes["image_size"], sizes["segmentation_size"]
+    weights = {name: counted(name, side, side).weights for name in models.CLASSIFIERS}
     mask_weights = sum(counted(name, height, width).weights for name in models.SEGMENTERS)
     # A run keeps its best checkpoints (3, of a U-Net 2), and the last with AdamW's two moments; 4 bytes a number.
     standard = sum(weights.values()) * 4 * (3 + 3) / 1e9
-    files = [file for year in archive.ARCHIVES.values() for file in year.files if file.part == "training"]
+    files = [file for year in download.ARCHIVES.values() for file in year if file.split == "training"]
     rows = {
         "ISIC 2019 and ISIC 2018, training (while a zip is unpacked, its size again)": sum(f.size for f in files) / 1e9,
-        "decoded pictures, 256×256": PICTURES * side * side * 3 / 1e9,
-        "decoded pictures with masks, 768×1024": PAIRS * height * width * 4 / 1e9,
+        "decoded images, 256×256": IMAGES * side * side * 3 / 1e9,
+        "decoded images with masks, 768×1024": PAIRS * height * width * 4 / 1e9,
         "runs: standard, six networks": standard,
         "runs: balanced, six networks": standard,
-        "runs: cross-validation, six networks, four stages besides": STAGES_BESIDE_STANDARD * standard,
+        "runs: cross-validation, six networks, four folds besides": FOLDS_BESIDE_STANDARD * standard,
         "runs: segmentation, two networks": mask_weights * 4 * (2 + 3) / 1e9,
     }
     rows["all"] = sum(rows.values())
@@ -253,39 +251,38 @@ def in_words(hours: list[float]) -> str:
 
 def of_lab() -> pd.DataFrame:
     """Minutes of each lesson in the profile `lab` on a T4, by what it trains. The others train nothing that counts."""
-    sizes = profile.SIZES["lab"]
+    sizes = PROFILES["lab"]
 
-    def classifier(name: str, pictures: int = LAB_PICTURES) -> float:
+    def classifier(name: str, images: int = LAB_IMAGES) -> float:
         fine_tuning = fine_tuned(name)
         epochs = sizes["fine_tuning_epochs"] if fine_tuning else sizes["epochs"]
-        return seconds(name, T4, pictures, epochs, (sizes["picture_size"],) * 2, sizes["batch_size"])
+        return seconds(name, T4, images, epochs, (sizes["image_size"],) * 2, sizes["batch_size"])
 
-    small = imbalance.SMALL
-    dial = seconds(
+    for_dial = seconds(
         "residual",
         T4,
-        round(imbalance.TRAINING / 0.7),
-        small["epochs"],
-        (small["picture_size"],) * 2,
-        small["batch_size"],
-        slim=True,
+        round(dial.TRAINING / 0.7),
+        dial.EPOCHS,
+        (dial.IMAGE_SIZE,) * 2,
+        dial.BATCH_SIZE,
+        multiplier=models.MODELS["residual"].narrow_width,
     )
-    five = [name for name in models.NAMES if name != "efficientnet_lite0"]
+    five = [name for name in models.CLASSIFIERS if name != "efficientnet_lite0"]
     lessons = [
         ("03", "the residual net", classifier("residual")),
         (
             "04",
             "six networks, and the residual net for four epochs",
-            sum(map(classifier, models.NAMES)) + 0.2 * classifier("residual"),
+            sum(map(classifier, models.CLASSIFIERS)) + 0.2 * classifier("residual"),
         ),
         (
             "05",
             "eight small ones for the dial, five balanced, four residual nets for as many steps",
-            8 * dial + sum(classifier(name, LAB_BALANCED) for name in five) + 4 * classifier("residual"),
+            8 * for_dial + sum(classifier(name, LAB_BALANCED) for name in five) + 4 * classifier("residual"),
         ),
         (
             "06",
-            "VGG16 and AlexNet in five stages, AlexNet in five more by lesion",
+            "VGG16 and AlexNet in five folds, AlexNet in five more grouped by lesion",
             5 * classifier("vgg16") + 10 * classifier("alexnet"),
         ),
         (
@@ -293,7 +290,7 @@ def of_lab() -> pd.DataFrame:
             "three U-Nets with different losses, one with an ImageNet encoder",
             3 * segmentation("unet", T4, sizes) + segmentation("unet_lite0", T4, sizes),
         ),
-        ("09", "EfficientNet-Lite0 by lesion", classifier("efficientnet_lite0")),
+        ("09", "EfficientNet-Lite0 grouped by lesion", classifier("efficientnet_lite0")),
     ]
     rows = [
         {"lesson": lesson, "trains": what, "training, minutes": f"{value / 60:.0f}"}

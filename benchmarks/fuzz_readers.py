@@ -1,4 +1,4 @@
-"""Damage tables, pictures and masks by chance, thousands of times, and see what the readers make of them.
+"""Damage tables, images and masks by chance, thousands of times, and see what the readers make of them.
 
 Allowed are two outcomes: IsicError, or data that are right. Right means, for a table, that every line which is as it
 was gives the row it gave, and that no such row is missing; for a PNG, the pixels it had (checksums protect them); for a
@@ -23,12 +23,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from isic_utils.datasets import images as pictures, tables
+from isic_utils.datasets import read_isic2019, tables
+from isic_utils.datasets.images import read_image, read_mask
 from isic_utils.errors import IsicError
 
 SECONDS = 30
 IMAGES = [f"ISIC_{number:07d}" for number in range(8)]
-WITHOUT_PICTURE = IMAGES[6:]
+WITHOUT_IMAGE = IMAGES[6:]
 
 
 class WrongData(Exception):
@@ -52,8 +53,8 @@ def metadata_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw_pictures() -> dict[str, bytes]:
-    """Small pictures of every kind that the course reads, by name."""
+def draw_images() -> dict[str, bytes]:
+    """Small images of every kind that the course reads, by name."""
     chance = np.random.default_rng(0)
     colours = Image.fromarray(chance.integers(0, 256, (5, 6, 3), dtype=np.uint8)).resize((48, 40))
     exif = Image.Exif()
@@ -73,9 +74,9 @@ def draw_pictures() -> dict[str, bytes]:
         "mask_1_bit.png": (lesion.convert("1"), {}),
     }
     files = {}
-    for name, (picture, options) in drawn.items():
+    for name, (image, options) in drawn.items():
         buffer = io.BytesIO()
-        picture.save(buffer, "JPEG" if name.endswith("jpg") else "PNG", **options)
+        image.save(buffer, "JPEG" if name.endswith("jpg") else "PNG", **options)
         files[name] = buffer.getvalue()
     return files
 
@@ -167,20 +168,20 @@ def unharmed(content: bytes, original: str) -> dict[str, dict[str, str]]:
 
 def check_table(folder: Path, contents: dict[str, bytes]) -> str:
     with contextlib.redirect_stdout(io.StringIO()):
-        table = tables.isic2019(folder)
+        table = read_isic2019(folder)
     truth = unharmed(contents[tables.GROUND_TRUTH_2019], truth_table())
     metadata = unharmed(contents[tables.METADATA_2019], metadata_table())
     rows = table.set_index("image").to_dict("index")
     if len(rows) != len(table):
-        raise WrongData("a picture has two rows")
-    missing = set(truth) - set(rows) - set(WITHOUT_PICTURE)
+        raise WrongData("an image has two rows")
+    missing = set(truth) - set(rows) - set(WITHOUT_IMAGE)
     if missing:
         raise WrongData(f"{missing} are in the file and not in the table")
     for image, row in rows.items():
-        if Path(row["path"]).parent.name != tables.PICTURES_2019 or Path(row["path"]).stem != unicodedata.normalize(
+        if Path(row["path"]).parent.name != tables.IMAGES_2019 or Path(row["path"]).stem != unicodedata.normalize(
             "NFC", image
         ):
-            raise WrongData(f"{image} got the picture {row['path']}")
+            raise WrongData(f"{image} got the image {row['path']}")
         if image in truth and float(truth[image][row["label"]]) != 1:
             raise WrongData(f"{image} got the label {row['label']}")
         for column in ("lesion_id", "anatom_site_general", "sex") if image in metadata else ():
@@ -191,43 +192,43 @@ def check_table(folder: Path, contents: dict[str, bytes]) -> str:
     return "read, all rows" if len(rows) == 6 else "read, with rows fewer"
 
 
-def check_picture(path: Path, files: dict[str, bytes], originals: list[np.ndarray]) -> str:
-    pixels = np.asarray(pictures.read_picture(path))
+def check_image(path: Path, files: dict[str, bytes], originals: list[np.ndarray]) -> str:
+    pixels = np.asarray(read_image(path))
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise WrongData(f"pixels {pixels.dtype} {pixels.shape}")
     if any(np.array_equal(pixels, original) for original in originals):
         return "read, as it was"
-    with Image.open(path) as picture:
-        if picture.format == "PNG":
+    with Image.open(path) as image:
+        if image.format == "PNG":
             raise WrongData("a PNG with pixels that none had")
-        if not np.array_equal(pixels, np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))):
+        if not np.array_equal(pixels, np.asarray(ImageOps.exif_transpose(image).convert("RGB"))):
             raise WrongData("not what Pillow decodes")
     return "read, as the damaged JPEG says"
 
 
 def check_mask(path: Path, originals: list[np.ndarray]) -> str:
-    mask = pictures.read_mask(path)
+    mask = read_mask(path)
     if mask.dtype != bool or not any(np.array_equal(mask * 255, original[..., 0]) for original in originals):
         raise WrongData("a mask that none was")
     return "read, as it was"
 
 
 def main(cases: int = 10_000, seed: int = 0, first: int = 0) -> None:
-    files = draw_pictures()
+    files = draw_images()
     outcomes, warned, slowest = Counter(), Counter(), (0.0, -1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        place = folder / tables.PICTURES_2019
+        place = folder / tables.IMAGES_2019
         place.mkdir()
-        for image in set(IMAGES) - set(WITHOUT_PICTURE):
+        for image in set(IMAGES) - set(WITHOUT_IMAGE):
             (place / f"{image}.jpg").write_bytes(files["baseline.jpg"])
         originals = []
         for file, content in files.items():
             (folder / file).write_bytes(content)
-            originals.append(np.asarray(pictures.read_picture(folder / file)))
+            originals.append(np.asarray(read_image(folder / file)))
         for case in range(first, first + cases):
             chance = random.Random(f"{seed} {case}")
-            kind = chance.choice(["table", "picture", "mask"])
+            kind = chance.choice(["table", "image", "mask"])
             start = time.perf_counter()
             faulthandler.dump_traceback_later(SECONDS, exit=True)
             try:
@@ -266,7 +267,7 @@ def one_case(kind: str, chance: random.Random, folder: Path, files: dict, origin
     file = chance.choice([name for name in files if name.startswith("mask") == (kind == "mask")])
     path = folder / f"damaged{chance.choice(['.jpg', '.png'])}"
     path.write_bytes(damage(files[file], chance, list(files.values())))
-    return check_mask(path, originals) if kind == "mask" else check_picture(path, files, originals)
+    return check_mask(path, originals) if kind == "mask" else check_image(path, files, originals)
 
 
 def refusal(error: IsicError) -> str:

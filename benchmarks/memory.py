@@ -1,11 +1,11 @@
-"""How much memory preparing and training take with as many pictures as ISIC 2019 has, at 256×256.
+"""How much memory preparing and training take with as many images as ISIC 2019 has, at 256×256.
 
-    python benchmarks/memory.py                    25 331 pictures, and fewer; needs Linux, and 8 GB of disk for a while
-    python benchmarks/memory.py --quick            few pictures, nothing saved
+    python benchmarks/memory.py                    25 331 images, and fewer; needs Linux, and 8 GB of disk for a while
+    python benchmarks/memory.py --quick            few images, nothing saved
 
 The JPEGs are written into a temporary folder (a few drawings of the synthetic sample, many times). Preparing
-(`pictures.load`) and an epoch with all that belongs to it (`training.fit`: training, validation, checkpoints,
-predictions; slim AlexNet, batches of 32) each run in a process of their own, whose memory is read from /proc while it
+(`ImageStore`) and an epoch with all that belongs to it (`fit`: training, validation, checkpoints,
+predictions; narrow AlexNet, batches of 32) each run in a process of their own, whose memory is read from /proc while it
 works. *Peak* is all that was in memory for it at once. *Own* leaves out pages that are mapped from files, which the
 system can take back at any moment.
 """
@@ -20,10 +20,9 @@ from pathlib import Path
 import pandas as pd
 import side_by_side
 
-from isic_course.thesis import published
-from isic_utils import settings as profile
-from isic_utils.datasets import images as pictures, splits, tables
-from isic_utils.training import fit as training
+from isic_utils.datasets import ImageStore, splits
+from isic_utils.datasets.tables import CODES, COUNTS_2019
+from isic_utils.training import TrainConfig, fit
 
 SIDE = 256
 LIMIT = 3000  # MB
@@ -32,40 +31,40 @@ STEPS = {"preparing": "prepare", "an epoch": "train"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, nargs="+", default=[2500, 25_331])
-    parser.add_argument("--quick", action="store_true", help="few pictures, nothing saved")
+    parser.add_argument("--images", type=int, nargs="+", default=[2500, 25_331])
+    parser.add_argument("--quick", action="store_true", help="few images, nothing saved")
     parser.add_argument("--step", choices=STEPS.values(), help="used by the script itself: do one step in --folder")
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
     if arguments.step:
-        photos = pd.read_csv(arguments.folder / "table.csv", dtype=str)
-        {"prepare": prepare, "train": train}[arguments.step](photos, arguments.folder)
+        files = pd.read_csv(arguments.folder / "table.csv", dtype=str)
+        {"prepare": prepare, "train": train}[arguments.step](files, arguments.folder)
         return
     table = []
-    for count in [200] if arguments.quick else arguments.pictures:
+    for count in [200] if arguments.quick else arguments.images:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
-            side_by_side.write_pictures(folder, count, (SIDE, SIDE)).to_csv(folder / "table.csv", index=False)
+            side_by_side.write_images(folder, count, (SIDE, SIDE)).to_csv(folder / "table.csv", index=False)
             for name, step in STEPS.items():
-                row = {"comparison": f"memory, {name}", "pictures": count}
+                row = {"comparison": f"memory, {name}", "images": count}
                 table.append(row | watched([sys.executable, __file__, "--step", step, "--folder", place]))
                 table[-1]["limit MB"] = LIMIT
     side_by_side.report("memory", table, ["torch", "pillow"], save=not arguments.quick)
 
 
-def prepare(photos: pd.DataFrame, folder: Path) -> None:
-    """Decode every picture into the store."""
-    pictures.load(photos, SIDE, folder / "cache", progress=False)
+def prepare(files: pd.DataFrame, folder: Path) -> None:
+    """Decode every image into the store."""
+    ImageStore(files, SIDE, folder / "cache", progress=False)
 
 
-def train(photos: pd.DataFrame, folder: Path) -> None:
-    """An epoch of slim AlexNet on the prepared pictures."""
-    sizes = profile.SIZES["full"] | {"slim": True, "epochs": 1}
-    settings = profile.Profile("memory", data=folder, cache=folder / "cache", runs=folder / "runs", **sizes)
-    store = pictures.load(photos, SIDE, settings.cache, progress=False)
-    drawn = published.CLASS_COUNTS.sample(len(photos), replace=True, weights=published.CLASS_COUNTS, random_state=0)
-    table = photos.assign(label=pd.Categorical(drawn.index, tables.CODES))
-    training.fit("alexnet", table, splits.standard(table), store, settings, progress=False)
+def train(files: pd.DataFrame, folder: Path) -> None:
+    """An epoch of narrow AlexNet on the prepared images."""
+    store = ImageStore(files, SIDE, folder / "cache", progress=False)
+    counts = pd.Series(COUNTS_2019)
+    drawn = counts.sample(len(files), replace=True, weights=counts, random_state=0)
+    table = files.assign(label=pd.Categorical(drawn.index, CODES))
+    config = TrainConfig("alexnet", width=1 / 8, group_by="image", epochs=1, batch_size=32)
+    fit(config, store, table, splits.standard(table, group_by="image"), folder / "runs", progress=False)
 
 
 def watched(command: list[str]) -> dict[str, float]:

@@ -14,7 +14,7 @@ import side_by_side
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from isic_utils import plots as figures
+from isic_utils import plots
 
 HERE = Path(__file__).resolve().parent
 SPEED = ["preparing", "feeding", "training_speed", "metrics"]
@@ -27,7 +27,8 @@ def main() -> None:
     arguments = parser.parse_args()
     speed = pd.concat([pd.read_csv(side_by_side.RESULTS / f"{name}.csv") for name in SPEED], ignore_index=True)
     memory = pd.read_csv(side_by_side.RESULTS / "memory.csv")
-    draw(speed, memory).savefig(HERE / "results.png", dpi=120)
+    with plt.style.context(plots.STYLE):
+        draw(speed, memory).savefig(HERE / "results.png", dpi=120)
     text = tables(speed, memory)
     print(text)
     if arguments.write:
@@ -36,12 +37,12 @@ def main() -> None:
 
 
 def largest(table: pd.DataFrame) -> pd.DataFrame:
-    """Of each comparison the rows with the most pictures."""
-    return table[table["pictures"] == table.groupby("comparison")["pictures"].transform("max")]
+    """Of each comparison the rows with the most images."""
+    return table[table["images"] == table.groupby("comparison")["images"].transform("max")]
 
 
 def draw(speed: pd.DataFrame, memory: pd.DataFrame) -> Figure:
-    """Left the ratios to the course, right how time and memory grow with the number of pictures."""
+    """Left the ratios to the course, right how time and memory grow with the number of images."""
     figure = plt.figure(figsize=(13, 8.5))
     left, right = figure.subfigures(1, 2, width_ratios=[1.15, 1])
     draw_ratios(left.subplots(), largest(speed))
@@ -51,9 +52,9 @@ def draw(speed: pd.DataFrame, memory: pd.DataFrame) -> Figure:
     shown = [name for name in shown if not (name.startswith("preparing") and "one core" not in name)]
     for axis, name in zip(panels.flat, shown, strict=False):
         rows = speed[speed["comparison"] == name]
-        draw_growth(axis, name, rows.pivot(index="pictures", columns="contender", values="seconds"), "seconds")
+        draw_growth(axis, name, rows.pivot(index="images", columns="contender", values="seconds"), "seconds")
     growth = memory.assign(name=memory["comparison"].str.removeprefix("memory, "))
-    growth = growth.pivot(index="pictures", columns="name", values="peak MB")
+    growth = growth.pivot(index="images", columns="name", values="peak MB")
     axis = panels.flat[-1]
     draw_growth(axis, "memory", growth, "peak, MB")
     axis.axhline(memory["limit MB"].iloc[0], color="black", linestyle="--", linewidth=1)
@@ -71,8 +72,8 @@ def draw_ratios(axis: plt.Axes, rows: pd.DataFrame) -> None:
             -place,
             row["ratio"] - 1,
             left=1,
-            color=figures.COLOURS[kind],
-            hatch=figures.HATCHES[kind],
+            color=plots.COLOURS[kind],
+            hatch=plots.HATCHES[kind],
             edgecolor="white",
         )
         axis.annotate(
@@ -98,7 +99,7 @@ def draw_growth(axis: plt.Axes, title: str, values: pd.DataFrame, what: str) -> 
     """A line per contender on double logarithmic axes, the course first."""
     names = sorted(values, key=lambda name: name != side_by_side.COURSE)
     for i, name in enumerate(names):
-        style = {"color": figures.COLOURS[i], "linestyle": figures.DASHES[i], "marker": figures.MARKERS[i]}
+        style = {"color": plots.COLOURS[i], "linestyle": plots.DASHES[i], "marker": plots.MARKERS[i]}
         axis.plot(values.index, values[name], markersize=4, label=name, **style)
     axis.set_xscale("log")
     axis.set_yscale("log")
@@ -110,33 +111,33 @@ def draw_growth(axis: plt.Axes, title: str, values: pd.DataFrame, what: str) -> 
     axis.tick_params(axis="y", labelsize=7)
     axis.set_title(title, fontsize=9)
     axis.set_ylabel(what, fontsize=8)
-    axis.set_xlabel("pictures", fontsize=8)
+    axis.set_xlabel("images", fontsize=8)
     axis.legend(fontsize=6, loc="best")
     axis.grid(alpha=0.3)
 
 
 def tables(speed: pd.DataFrame, memory: pd.DataFrame) -> str:
-    """Both tables with the largest number of pictures, and what they were measured on."""
-    lines = ["| comparison | pictures | contender | seconds | pictures/s | × the course's time | aimed at |"]
+    """Both tables with the largest number of images, and what they were measured on."""
+    lines = ["| comparison | images | contender | seconds | images/s | × the course's time | aimed at |"]
     lines.append("|---|---|---|---|---|---|---|")
     for row in largest(speed).itertuples():
         required = "" if pd.isna(row.required) else f"≥ {row.required:g}"
-        per_second = f"{row.pictures / row.seconds:,.0f}".replace(",", " ")
-        pictures = f"{row.pictures:,}".replace(",", " ")
+        per_second = f"{row.images / row.seconds:,.0f}".replace(",", " ")
+        images = f"{row.images:,}".replace(",", " ")
         lines.append(
-            f"| {row.comparison} | {pictures} | {row.contender} | {row.seconds:.3g} | {per_second} | {row.ratio:.2f} "
+            f"| {row.comparison} | {images} | {row.contender} | {row.seconds:.3g} | {per_second} | {row.ratio:.2f} "
             f"| {required} |"
         )
     lines += [
         "",
-        "| memory | pictures | peak, MB | of it not mapped from files, MB | aimed at |",
+        "| memory | images | peak, MB | of it not mapped from files, MB | aimed at |",
         "|---|---|---|---|---|",
     ]
     for _, row in memory.iterrows():
-        pictures = f"{row['pictures']:,}".replace(",", " ")
+        images = f"{row['images']:,}".replace(",", " ")
         what = row["comparison"].removeprefix("memory, ")
         lines.append(
-            f"| {what} | {pictures} | {row['peak MB']:.0f} | {row['own MB']:.0f} | below {row['limit MB']:.0f} |"
+            f"| {what} | {images} | {row['peak MB']:.0f} | {row['own MB']:.0f} | below {row['limit MB']:.0f} |"
         )
     machines = pd.concat([speed["machine"], memory["machine"]]).drop_duplicates()
     return "\n".join([*lines, "", "Measured on:", "", *(f"- {machine}" for machine in machines)])

@@ -4,8 +4,8 @@
     ISIC_DATA=<folder> python benchmarks/segmentation.py unet --seeds 0      the classic U-Net, 16 channels wide
 
 A seed draws the split, the weights and the order. The scores are those of the checkpoint with the best validation
-Jaccard index on the test part: at the network's size, and at the size of the originals after `masks.export`, with
-mirrored views and one region kept. Runs are kept in ISIC_RUNS, so a second call prints the table at once.
+Jaccard index on the test set: at the network's size, and at the size of the originals after `export_masks`, with
+test-time augmentation and one region kept. Runs are kept in ISIC_RUNS, so a second call prints the table at once.
 """
 
 import argparse
@@ -16,11 +16,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from isic_utils import models, settings as profile
-from isic_utils.datasets import images as pictures, splits, tables
-from isic_utils.inference import masks
-from isic_utils.metrics import classification as metrics
-from isic_utils.training import fit as training, runs
+from isic_utils import models
+from isic_utils.datasets import ImageStore
+from isic_utils.datasets.images import read_mask
+from isic_utils.inference.predict import export_masks
+from isic_utils.metrics import mask_scores, overlap
+from isic_utils.settings import load_settings
+from isic_utils.training import Run, fit, protocols
+from isic_utils.training.losses import MASK_LOSSES
 
 
 def main() -> None:
@@ -28,23 +31,21 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="unet_lite0", choices=models.SEGMENTERS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--loss", default="both")
+    parser.add_argument("--mask-loss", choices=list(MASK_LOSSES), default="cross-entropy + Jaccard")
     arguments = parser.parse_args()
-    settings = dataclasses.replace(
-        profile.current(), segmentation_size=(128, 128), segmentation_epochs=arguments.epochs, name="128px"
-    )
-    table = tables.isic2018(settings.data)
-    pairs = pictures.load_pairs(table, settings.segmentation_size, settings.cache)
-    print(f"{len(pairs.images):,} pairs of {settings.data_name}, {arguments.epochs} epochs, loss: {arguments.loss}")
+    settings = dataclasses.replace(load_settings(), segmentation_size=(128, 128))
+    all_images, store = protocols.load_data("segmentation", settings)
+    print(f"{len(store):,} pairs of {settings.data_name}, {arguments.epochs} epochs, loss: {arguments.mask_loss}")
     rows = {}
     for seed in arguments.seeds:
-        parts = splits.segmentation(table, seed)
-        run = training.fit(
-            arguments.model, table, parts, pairs, settings, "segmentation", seed=seed, loss=arguments.loss
+        changes = {"epochs": arguments.epochs, "mask_loss": arguments.mask_loss}
+        config, table, split = protocols.arrange(
+            "segmentation", arguments.model, all_images, settings, seed=seed, **changes
         )
-        scores = runs.scores(run).loc["jaccard"]
-        test = table[(parts == "test") & table["image"].isin(pairs.images)]
-        original = exported_scores(run, test, pairs)
+        run = fit(config, store, table, split, settings.runs)
+        scores = run.scores().loc["jaccard"]
+        test = table[(split == "test") & table["image"].isin(store.images)]
+        original = exported_scores(run, test, store)
         rows[seed] = {
             "Jaccard": scores["jaccard"],
             "thresholded": scores["thresholded_jaccard"],
@@ -59,14 +60,12 @@ def main() -> None:
     print(result.round(4).to_string())
 
 
-def exported_scores(run: runs.Run, test: pd.DataFrame, pairs: pictures.Pictures) -> pd.DataFrame:
-    """The scores of each test picture at the size of its original, from exported masks."""
+def exported_scores(run: Run, test: pd.DataFrame, store: ImageStore) -> pd.DataFrame:
+    """The scores of each test image at the size of its original, from exported masks."""
     with tempfile.TemporaryDirectory() as folder:
-        files = masks.export(run, test, pairs, Path(folder), flips=True)
+        files = export_masks(run, test, store, Path(folder), tta=True)
         rows = [
-            metrics.mask_scores(
-                metrics.overlap(pictures.read_mask(true)[np.newaxis], pictures.read_mask(file)[np.newaxis])
-            )
+            mask_scores(overlap(read_mask(true)[np.newaxis], read_mask(file)[np.newaxis]))
             for true, file in zip(test["mask_path"], files, strict=True)
         ]
     return pd.concat([pd.DataFrame(row) for row in rows])

@@ -1,4 +1,4 @@
-"""What the comparisons share: timing turn by turn, pictures to measure on, the machine's name, the table of results.
+"""What the comparisons share: timing turn by turn, images to measure on, the machine's name, the table of results.
 
 A comparison is a dictionary of contenders, name -> function without arguments. They run turn by turn in one process
 (A B C A B C …), so that whatever else the machine does meets them all; the first turn warms up and does not count.
@@ -15,11 +15,11 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from isic_course import synthetic as sample
+from isic_course import synthetic
 
 RESULTS = Path(__file__).resolve().parent / "results"
 COURSE = "course"  # the contender that the others are compared with
-DRAWN = 32  # different pictures; each is written many times, under names of its own
+DRAWN = 32  # different images; each is written many times, under names of its own
 
 
 def measure(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -35,16 +35,16 @@ def measure(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[st
     return seconds
 
 
-def rows(what: str, pictures: int, seconds: dict[str, list[float]], required: dict[str, float]) -> list[dict]:
+def rows(what: str, images: int, seconds: dict[str, list[float]], required: dict[str, float]) -> list[dict]:
     """A row per contender: median seconds, and how many times as long as the course it takes (median over rounds).
 
-    what: the comparison's name; pictures: how many were worked on; required: the least such ratio, by contender.
+    what: the comparison's name; images: how many were worked on; required: the least such ratio, by contender.
     """
     table = []
     for name, values in seconds.items():
         ratio = statistics.median(other / own for own, other in zip(seconds[COURSE], values, strict=True))
-        row = {"comparison": what, "pictures": pictures, "contender": name, "seconds": statistics.median(values)}
-        table.append(row | {"per second": pictures / row["seconds"], "ratio": ratio, "required": required.get(name)})
+        row = {"comparison": what, "images": images, "contender": name, "seconds": statistics.median(values)}
+        table.append(row | {"per second": images / row["seconds"], "ratio": ratio, "required": required.get(name)})
     return table
 
 
@@ -69,13 +69,13 @@ def machine(packages: list[str]) -> str:
     return f"{name}, {os.cpu_count()} cores, no graphics card used; Python {platform.python_version()}, {versions}"
 
 
-def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> pd.DataFrame:
+def write_images(folder: Path, count: int, size: tuple[int, int]) -> pd.DataFrame:
     """Write that many JPEGs of one size into an empty folder: drawings of the synthetic sample, each many times.
 
     size: (width, height). Returns a table with the columns image and path.
     """
-    drawn = sample.draw(
-        folder / "drawn", pictures=DRAWN, size=size, pairs=0, least_pictures=0, least_lesions=0, progress=False
+    drawn = synthetic.draw(
+        folder / "drawn", images=DRAWN, size=size, pairs=0, least_images=0, least_lesions=0, progress=False
     )
     # every tenth drawing is of another size, on purpose; here all shall be of one
     contents = [path.read_bytes() for path in sorted(drawn.rglob("*.jpg")) if size_of(path) == size]
@@ -87,9 +87,9 @@ def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> pd.DataFr
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Width and height of a picture file."""
-    with Image.open(path) as picture:
-        return picture.size
+    """Width and height of an image file."""
+    with Image.open(path) as image:
+        return image.size
 
 
 def use_cores(cores: int) -> None:

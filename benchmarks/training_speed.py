@@ -1,34 +1,36 @@
 """How fast the course's training loop is: beside a bare loop, fastai's Learner and Lightning's Trainer.
 
     python benchmarks/training_speed.py                  the residual net at 64×64 and 128×128
-    python benchmarks/training_speed.py --quick          few pictures, one round, nothing saved
+    python benchmarks/training_speed.py --quick          few images, one round, nothing saved
     python benchmarks/training_speed.py --choices        what each choice of the loop is worth, for all six networks
 
-All train an epoch of the slim residual net, turn by turn in one process, on the same batches of 32, which are ready in
-memory, with fused AdamW and cross-entropy. The *bare* loop is forward, backward, step. The course's is
-`training.train_one_epoch`. It multiplies in 16 bits where the processor is faster with them, and so does the bare loop;
-fastai and Lightning run as they come, in 32 bits, and once more in 16 bits, so that the loops alone are compared.
-Progress bars, logging, checkpoints and validation are off in all of them, and only the epoch itself is timed, not what
-Learner and Trainer set up before.
+All train an epoch of the narrow residual net, turn by turn in one process, on the same batches of 32, which are ready
+in memory, with fused AdamW and cross-entropy. The *bare* loop is forward, backward, step. The course's is
+`training.train_one_epoch`, with model, optimizer and scheduler prepared as `fit` does it. It multiplies in 16 bits
+where the processor is faster with them, and so does the bare loop; fastai and Lightning run as they come, in 32 bits,
+and once more in 16 bits, so that the loops alone are compared. Progress bars, logging, checkpoints and validation are
+off in all of them, and only the epoch itself is timed, not what Learner and Trainer set up before.
 """
 
 import argparse
 import logging
-import tempfile
+import os
 import time
 import warnings
-from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import side_by_side
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
-from isic_utils import models, settings as profile
-from isic_utils.datasets import images as pictures
-from isic_utils.training import config as configuration, fit as training, predicting
+from isic_utils.datasets.transforms import augment
+from isic_utils.models import CLASSIFIERS, MODELS, TITLES, create_model
+from isic_utils.settings import PROFILES
+from isic_utils.training import TrainConfig, get_accelerator, train_one_epoch
+from isic_utils.training.loop import prepare_model
+from isic_utils.training.losses import class_cross_entropy
+from isic_utils.training.state import keep_memory
 
 BATCH = 32
 RATE = 1e-4
@@ -36,19 +38,21 @@ RATE = 1e-4
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, nargs="+", default=[64, 128, 256])
-    parser.add_argument("--sides", type=int, nargs="+", default=[64, 128], help="of the pictures, in pixels")
+    parser.add_argument("--images", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--sides", type=int, nargs="+", default=[64, 128], help="of the images, in pixels")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--quick", action="store_true", help="few pictures, one round, nothing saved")
+    parser.add_argument("--quick", action="store_true", help="few images, one round, nothing saved")
     parser.add_argument("--choices", action="store_true", help="other settings of the loop instead, nothing saved")
     arguments = parser.parse_args()
-    counts, rounds = ([64], 1) if arguments.quick else (arguments.pictures, arguments.rounds)
+    counts, rounds = ([64], 1) if arguments.quick else (arguments.images, arguments.rounds)
+    os.environ["ACCELERATE_USE_CPU"] = "true"
+    keep_memory()
     packages = ["torch", "fastai", "lightning"]
     table = []
     if arguments.choices:
         packages = ["torch"]
-        for name in models.NAMES:
-            table += rows_of_choices(name, profile.SIZES["laptop"]["picture_size"], max(counts), rounds)
+        for name in CLASSIFIERS:
+            table += rows_of_choices(name, PROFILES["laptop"]["image_size"], max(counts), rounds)
     else:
         for side in arguments.sides:
             for count in counts:
@@ -59,100 +63,91 @@ def main() -> None:
 class Mixed(nn.Module):
     """A network whose forward pass multiplies in 16 bits where the course's does: the same work for every loop."""
 
-    def __init__(self, network: nn.Module, mixed: torch.autocast):
+    def __init__(self, network: nn.Module, enabled: bool):
         super().__init__()
         self.network = network
-        self.mixed = mixed
+        self.enabled = enabled
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with self.mixed:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.enabled):
             return self.network(x).float()
 
 
-def new_model(name: str = "residual") -> tuple[nn.Module, torch.autocast]:
-    """A slim network and the context of its forward pass, as `training.fit` sets them up."""
-    model = models.classifier(name, slim=True).to(memory_format=torch.channels_last)
-    return model, predicting.mixed_precision(torch.device("cpu"), model)
+def new_model(name: str = "residual") -> nn.Module:
+    """A narrow network, its weights in the order that `fit` gives them."""
+    return create_model(name, width=MODELS[name].narrow_width, pretrained=False).to(memory_format=torch.channels_last)
+
+
+def sixteen_bits(name: str = "residual") -> bool:
+    """Whether the course multiplies in 16 bits here."""
+    accelerator = get_accelerator()
+    prepare_model(new_model(name), accelerator)
+    return accelerator.mixed_precision == "bf16" and accelerator.autocast_handler.enabled
 
 
 def new_optimizer(parameters, lr: float = RATE, **options) -> torch.optim.AdamW:
-    """The course's optimiser."""
-    return torch.optim.AdamW(parameters, lr, weight_decay=configuration.WEIGHT_DECAY, **({"fused": True} | options))
+    """The course's optimizer."""
+    return torch.optim.AdamW(parameters, lr, weight_decay=TrainConfig().weight_decay, **({"fused": True} | options))
+
+
+def noise(count: int, side: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of images of noise, as a loader gives them."""
+    images = torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0))
+    return list(zip(images.split(BATCH), (torch.arange(count) % 8).split(BATCH), strict=True))
 
 
 def rows_beside_rivals(side: int, count: int, rounds: int) -> list[dict]:
-    """The rows of all loops on pictures of one size."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = noise(Path(folder), count, side)
-        ready = list(pictures.batches(store, np.arange(count), np.arange(count) % 8, BATCH))
+    """The rows of all loops on images of one size."""
+    ready, mixed = noise(count, side), sixteen_bits()
     contenders = {
-        side_by_side.COURSE: course_loop(ready, *new_model()),
-        "bare loop": bare_loop(ready, *new_model()),
-        "fastai": fastai_loop(ready, new_model()[0]),
-        "fastai, 16 bits": fastai_loop(ready, Mixed(*new_model())),
-        "Lightning": lightning_loop(ready, new_model()[0]),
-        "Lightning, 16 bits": lightning_loop(ready, Mixed(*new_model())),
+        side_by_side.COURSE: course_loop(ready, new_model()),
+        "bare loop": bare_loop(ready, Mixed(new_model(), mixed)),
+        "fastai": fastai_loop(ready, new_model()),
+        "fastai, 16 bits": fastai_loop(ready, Mixed(new_model(), mixed)),
+        "Lightning": lightning_loop(ready, new_model()),
+        "Lightning, 16 bits": lightning_loop(ready, Mixed(new_model(), mixed)),
     }
     required = dict.fromkeys(contenders, 1.0) | {side_by_side.COURSE: None, "bare loop": 0.95}
     return side_by_side.rows(f"training, {side}×{side}", count, side_by_side.measure(contenders, rounds), required)
 
 
 def rows_of_choices(name: str, side: int, count: int, rounds: int) -> list[dict]:
-    """The rows of the loop with other settings: precision, optimiser, and with the data's reading and augmentation."""
-    rows = np.arange(count)
-    off, on = torch.autocast("cpu", enabled=False), torch.autocast("cpu", torch.bfloat16)
-    with tempfile.TemporaryDirectory() as folder:
-        store = noise(Path(folder), count, side)
-        ready = list(pictures.batches(store, rows, rows % 8, BATCH))
-        model, mixed = new_model(name)
-        optimizer = new_optimizer(model.parameters())
-        scaler = torch.amp.GradScaler("cpu", enabled=False)
-
-        def with_data() -> None:
-            part = pictures.batches(store, rows, rows % 8, BATCH, seed=0)
-            training.train_one_epoch(model, optimizer, scaler, mixed, part, [RATE] * len(ready))
-
-        contenders = {
-            side_by_side.COURSE: course_loop(ready, model, mixed),
-            "course, reading and augmenting": with_data,
-            "bare loop": bare_loop(ready, model, mixed),
-            "bare loop, 32 bits": bare_loop(ready, model, off),
-            "bare loop, 16 bits": bare_loop(ready, model, on),
-            "bare loop, optimizer not fused": bare_loop(ready, model, mixed, fused=False, foreach=False),
-        }
-        seconds = side_by_side.measure(contenders, rounds)
-    return side_by_side.rows(f"{models.TITLES[name]}, {side}×{side}", count, seconds, {})
+    """The rows of the loop with other settings: precision, optimizer, and with augmentation."""
+    ready, mixed = noise(count, side), sixteen_bits(name)
+    contenders = {
+        side_by_side.COURSE: course_loop(ready, new_model(name)),
+        "course, augmenting": course_loop(ready, new_model(name), augments=True),
+        "bare loop": bare_loop(ready, Mixed(new_model(name), mixed)),
+        "bare loop, 32 bits": bare_loop(ready, Mixed(new_model(name), False)),
+        "bare loop, 16 bits": bare_loop(ready, Mixed(new_model(name), True)),
+        "bare loop, optimizer not fused": bare_loop(ready, Mixed(new_model(name), mixed), fused=False, foreach=False),
+    }
+    seconds = side_by_side.measure(contenders, rounds)
+    return side_by_side.rows(f"{TITLES[name]}, {side}×{side}", count, seconds, {})
 
 
-def noise(folder: Path, count: int, side: int) -> pictures.Pictures:
-    """Pictures of noise, mapped from disk as the course's are."""
-    shape = (count, side, side, 3)
-    np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8).tofile(folder / "pixels.bin")
-    pixels = np.memmap(folder / "pixels.bin", np.uint8, mode="r", shape=shape)
-    return pictures.Pictures(pd.Index([str(i) for i in range(count)]), pixels, pd.DataFrame(), "noise")
-
-
-def course_loop(ready: list, model: nn.Module, mixed: torch.autocast):
+def course_loop(ready: list, model: nn.Module, augments: bool = False):
     """An epoch of the course."""
+    accelerator, generator = get_accelerator(), torch.Generator().manual_seed(0)
+    model = prepare_model(model, accelerator, trains=True)
     optimizer = new_optimizer(model.parameters())
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    optimizer, scheduler = accelerator.prepare(optimizer, LambdaLR(optimizer, lambda step: 1.0))
+    transform = (lambda images, labels: augment(images, labels, generator)) if augments else None
 
     def epoch() -> None:
-        training.train_one_epoch(model, optimizer, scaler, mixed, ready, [RATE] * len(ready))
+        train_one_epoch(model, ready, class_cross_entropy, optimizer, scheduler, accelerator, transform)
 
     return epoch
 
 
-def bare_loop(ready: list, model: nn.Module, mixed: torch.autocast, **options):
+def bare_loop(ready: list, model: nn.Module, **options):
     """The least that an epoch can be: forward, backward, step."""
     optimizer = new_optimizer(model.parameters(), **options)
 
     def epoch() -> None:
         model.train()
         for x, y in ready:
-            with mixed:
-                logits = model(x)
-            nn.functional.cross_entropy(logits.float(), y).backward()
+            nn.functional.cross_entropy(model(x), y).backward()
             optimizer.step()
             optimizer.zero_grad()
 

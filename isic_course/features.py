@@ -1,44 +1,46 @@
-"""What a network sees in a picture, as numbers: the frozen encoder of lessons 08 and 11."""
+"""Images as features, the numbers that a network trained on ImageNet makes of them: the frozen encoder of lessons 08
+and 11."""
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from filelock import FileLock
 
-from isic_utils import models
-from isic_utils.datasets.images import Pictures, batches
-from isic_utils.training import runs
+from isic_utils import files
+from isic_utils.datasets import ImageStore, IsicDataset, loader
+from isic_utils.models import create_model
 
 
-def lite0(photos: Pictures, cache: Path) -> np.ndarray:
-    """What EfficientNet-Lite0, trained on ImageNet and frozen, sees in each picture: float32 [n, 1280].
+def extract(store: ImageStore, cache: Path) -> np.ndarray:
+    """The features of each image, in the order of `store.images`: float32 [n, 1280].
 
-    These are the means over the picture of its last 1280 filters. Computed once for these pixels and kept in `cache`;
-    raises IsicError if they cannot be.
+    These are the means over the image of the last 1280 feature maps of EfficientNet-Lite0, trained on ImageNet and
+    frozen. Computed once for these pixels and kept in `cache`; raises IsicError if they cannot be written there.
     """
-    file = cache / f"features-efficientnet_lite0-{photos.digest}.npy"
-    if file.exists():
-        return np.load(file)
-    remedy = f"make {cache} writable, free disk space, and run the cell again"
-    with runs.writing(cache, remedy):
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")):  # a second lesson waits here and then finds the work done
-            if not file.exists():
-                seen = seen_by_lite0(photos)
-                runs.write(file, lambda partial: save(partial, seen), remedy)
+    file = cache / f"features-lite0-{store.digest}.npy"
+    if not file.exists():
+        advice = f"make {cache} writable, free disk space, and run the cell again"
+        with files.writing(cache, advice):
+            cache.mkdir(parents=True, exist_ok=True)
+            with FileLock(file.with_suffix(".lock")):  # a second lesson waits here and then finds the work done
+                if not file.exists():
+                    features = compute(store)
+                    files.write(file, lambda partial: save(partial, features), advice)
     return np.load(file)
 
 
-def seen_by_lite0(photos: Pictures) -> np.ndarray:
-    """The features themselves, computed (see `lite0`)."""
-    encoder = models.classifier("efficientnet_lite0", pretrained=True).eval()
-    seen = []
-    with torch.inference_mode():
-        for x, _ in batches(photos, np.arange(len(photos.images)), None, 64):
-            filters = encoder.network.extract_features((x - encoder.mean) / encoder.std)  # [n, 1280, h/32, w/32]
-            seen.append(filters.mean(dim=(2, 3)).numpy())
-    return np.concatenate(seen)
+@torch.inference_mode()
+def compute(store: ImageStore) -> np.ndarray:
+    """The features themselves (see `extract`)."""
+    model = create_model("efficientnet_lite0", pretrained=True).eval()
+    model.to(memory_format=torch.channels_last)  # faster for convolutions
+    features = []
+    for images, _ in loader(IsicDataset(store, pd.DataFrame({"image": store.images})), batch_size=64):
+        feature_maps = model.network.forward_features((images - model.mean) / model.std)  # [n, 1280, h/32, w/32]
+        features.append(feature_maps.mean(dim=(2, 3)).numpy())
+    return np.concatenate(features)
 
 
 def save(file: Path, values: np.ndarray) -> None:

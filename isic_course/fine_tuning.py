@@ -1,60 +1,100 @@
-"""The recipe of lesson 08: EfficientNet-Lite0, fine-tuned on photographs within a quarter of an hour on two cores.
+"""The recipe of lesson 08: EfficientNet-Lite0, fine-tuned on real images within a quarter of an hour on two cores.
 
 ``benchmarks/fine_tuning.py`` trains its steps, and what they brought is kept in ``benchmarks/results/fine_tuning.csv``;
 the lesson shows that table, and the runs where they are at hand.
 """
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from isic_utils import settings as profile
-from isic_utils.settings import Profile
-from isic_utils.training import runs
-from isic_utils.training.runs import Run
+from isic_utils.datasets import ImageStore, read_isic2019, splits
+from isic_utils.errors import IsicError
+from isic_utils.settings import PROJECT, Settings
+from isic_utils.training import Run, TrainConfig
 
-MODEL = "efficientnet_lite0"
-RESULTS = profile.PROJECT / "benchmarks" / "results" / "fine_tuning.csv"
+MODEL, PROTOCOL = "efficientnet_lite0", "fine-tuning"
+RESULTS = PROJECT / "benchmarks" / "results" / "fine_tuning.csv"
 
-SHORT = dict(name="fine-tuning-short", picture_size=128, batch_size=16, fine_tuning_epochs=4)
-LARGER = SHORT | dict(name="fine-tuning-larger", picture_size=192, batch_size=12, frozen_blocks=3)
-RECIPE = LARGER | dict(name="fine-tuning", fine_tuning_epochs=18, strong_augmentation=True, averaging=0.999)
+SHORT = dict(epochs=4, batch_size=16)
+LARGER = dict(epochs=4, batch_size=12, frozen_blocks=3)
+LONG = LARGER | dict(epochs=18, augmentation="strong", ema_decay=0.999)
+ADJUSTED = dict(method="logit adjustment")
+MIXED = dict(method="logit adjustment and mixup")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step towards the recipe, or beside it. size: the fields of a Profile that it changes; remedy: of `remedies`,
-    None for plain cross-entropy; views: whether the answer is the mean over eight views (`answers.probabilities`)."""
+    """One step towards the recipe, or beside it.
 
-    size: dict
-    remedy: str | None = None
-    views: bool = False
+    image_size: side in pixels; changes: the fields of `TrainConfig` that it chooses; tta: whether the prediction is the
+    mean over eight orientations of the image (test-time augmentation, `predict_probabilities`).
+    """
+
+    image_size: int
+    changes: dict = field(default_factory=dict)
+    tta: bool = False
 
 
 STEPS = {
-    "128 pixels, 4 epochs, cross-entropy": Step(SHORT),
-    "with logit adjustment": Step(SHORT, "logit adjustment"),
-    "192 pixels, the first blocks frozen": Step(LARGER, "logit adjustment"),
-    "18 epochs, strong augmentation, averaged weights": Step(RECIPE, "logit adjustment"),
-    "with mixup": Step(RECIPE, "logit adjustment and mixup"),
-    "eight views: the recipe": Step(RECIPE, "logit adjustment and mixup", views=True),
-    "the recipe with plain cross-entropy": Step(RECIPE, views=True),
+    "128 pixels, 4 epochs, cross-entropy": Step(128, SHORT),
+    "with logit adjustment": Step(128, SHORT | ADJUSTED),
+    "192 pixels, the first blocks frozen": Step(192, LARGER | ADJUSTED),
+    "18 epochs, strong augmentation, EMA": Step(192, LONG | ADJUSTED),
+    "with mixup": Step(192, LONG | MIXED),
+    "TTA: the recipe": Step(192, LONG | MIXED, tta=True),
+    "the recipe with plain cross-entropy": Step(192, LONG, tta=True),
 }
 
 
-def settings(step: Step) -> Profile:
-    """The profile that a step is trained with, on the data that ISIC_DATA names."""
-    return dataclasses.replace(profile.current(), **step.size)
+def config(step: Step, seed: int, settings: Settings) -> TrainConfig:
+    """The training of a step."""
+    return TrainConfig.from_settings(settings, MODEL, protocol=PROTOCOL, seed=seed, pretrained=True, **step.changes)
 
 
-def run_of(step: Step, seed: int) -> Run:
-    """Where a step's run lies, whether it is there yet or not."""
-    return Run(runs.place(settings(step), "standard", "lesion", MODEL, seed, None, step.remedy))
+def prepare(step: Step, seed: int, settings: Settings) -> tuple[TrainConfig, ImageStore, pd.DataFrame, pd.Series]:
+    """What `fit` and `run_of` take to train or find a step: config, decoded images, table and split.
+
+    The seed also draws the split, which is grouped by lesion.
+    """
+    table = read_isic2019(settings.data)
+    store = ImageStore(table, step.image_size, settings.cache)
+    return config(step, seed, settings), store, table, splits.standard(table, group_by="lesion", seed=seed)
+
+
+def finished_runs(settings: Settings) -> dict[tuple[str, int], Run]:
+    """The steps that are trained on the data of these settings: (name of the step, seed) -> run. Decodes no image."""
+    found = {}
+    for folder in sorted((settings.runs / settings.data_name).glob(f"{PROTOCOL}-*")):
+        run = Run(folder)
+        if not run.finished:
+            continue
+        try:
+            kept = run.config
+        except IsicError:
+            continue
+        for name, step in STEPS.items():
+            wanted = dataclasses.asdict(config(step, kept["seed"], settings))
+            wanted |= {"image_size": [step.image_size] * 2, "pretrained": "ImageNet"}
+            if all(kept.get(key) == value for key, value in wanted.items()):
+                found[name, kept["seed"]] = run
+    return found
+
+
+def table_of_steps() -> pd.DataFrame:
+    """What each step chooses: a row per step, a dash where it is the default."""
+    shown = {"epochs": "epochs", "batch_size": "batch size", "method": "method", "frozen_blocks": "frozen blocks"}
+    shown |= {"augmentation": "augmentation", "ema_decay": "EMA"}
+    rows = {}
+    for name, step in STEPS.items():
+        rows[name] = {"pixels": step.image_size} | {title: step.changes.get(key, "–") for key, title in shown.items()}
+        rows[name]["TTA"] = "8 orientations" if step.tta else "–"
+    return pd.DataFrame(rows).T
 
 
 def measured(file: Path = RESULTS) -> pd.DataFrame:
-    """What the steps brought on real pictures: a row per step and seed, with validation and test BMA, test accuracy,
-    and minutes of training; empty if nothing has been measured yet."""
+    """What the steps brought on real images: a row per step and seed, with validation and test BMA, test accuracy, and
+    minutes of training; empty if nothing has been measured yet."""
     return pd.read_csv(file) if file.exists() else pd.DataFrame()

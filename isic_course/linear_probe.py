@@ -1,7 +1,8 @@
-"""Heads on frozen features: how lesson 08 tries every remedy within a minute.
+"""Linear probes: how lesson 08 tries every method for imbalanced classes within a minute.
 
-EfficientNet-Lite0 as ImageNet has made it looks at each picture once, and what it sees, 1 280 numbers, is kept. Only
-the last layer is trained: from these numbers to the classes. That takes a second where fine-tuning takes minutes.
+EfficientNet-Lite0, trained on ImageNet and frozen, turns each image once into 1280 features (`features.extract`). Only
+a linear layer from these features to the classes is trained, a **linear probe**. That takes a second where fine-tuning
+takes minutes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,81 +11,86 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.utils.data import BatchSampler
 
+from isic_utils import metrics
 from isic_utils.datasets import splits
+from isic_utils.datasets.dataset import EpochSampler
 from isic_utils.errors import IsicError
-from isic_utils.metrics import classification as metrics
-from isic_utils.training import fit as training, imbalance as remedies, runs
-from isic_utils.training.imbalance import REMEDIES, Remedy
+from isic_utils.training.imbalance import METHODS, Method, adjust_logits_post_hoc, loss_function, mixup
+from isic_utils.training.loop import epoch_seed
 
-SIDE = 128  # pixels; the network was trained on 224, and sees little at the 64 of the profile laptop
-EPOCHS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 20, 64, 1e-3, 1.0  # of every head, whatever the remedy
+IMAGE_SIZE = 128  # pixels; the network was trained on 224, and recognises little at the 64 of the profile laptop
+EPOCHS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 20, 64, 1e-3, 1.0  # of every probe, whatever the method
 
 
-def train_head(
-    seen: np.ndarray, labels: np.ndarray, train: np.ndarray, remedy: Remedy, seed: int, classes: int = 8
+def train_linear_probe(
+    features: np.ndarray, labels: np.ndarray, train: np.ndarray, method: Method, seed: int, num_classes: int = 8
 ) -> np.ndarray:
-    """Train the last layer with a remedy, and return what it says of every picture: probabilities [n, classes].
+    """Train a linear layer with a method, and return the probabilities of every image: float [n, num_classes].
 
-    seen: features [n, 1280]; labels: integer [n]; train: positions of the training pictures. Every remedy takes as many
-    steps. Raises IsicError if a class has no training picture.
+    features: float32 [n, features]; labels: integer [n]; train: positions of the training images. Every method takes
+    as many steps. Raises IsicError if a class has no training image.
     """
-    counts = np.bincount(labels[train], minlength=classes)
+    counts = np.bincount(labels[train], minlength=num_classes)
     if not counts.all():
-        raise IsicError(remedies.NO_PICTURE)
-    mean, spread = seen[train].mean(axis=0), seen[train].std(axis=0) + 1e-6
-    x, y = torch.from_numpy((seen - mean) / spread), torch.from_numpy(labels)
+        raise IsicError("A class has no training image, so no probe can learn it: choose more images.")
+    mean, std = features[train].mean(axis=0), features[train].std(axis=0) + 1e-6
+    x, y = torch.from_numpy((features - mean) / std), torch.from_numpy(labels)
     torch.manual_seed(seed)
-    head = nn.Linear(x.shape[1], classes)
-    optimizer = torch.optim.AdamW(head.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
-    steps = -(-len(train) // BATCH_SIZE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS * steps)
+    probe = nn.Linear(x.shape[1], num_classes)
+    optimizer = torch.optim.AdamW(probe.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
+    sampler = method.sampler(labels[train], seed) if method.sampler else EpochSampler(len(train), seed)
+    batches = BatchSampler(sampler, BATCH_SIZE, drop_last=False)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS * len(batches))
     for epoch in range(1, EPOCHS + 1):
-        drawn = train[remedy.draw(labels[train], seed, epoch)]
-        drawn = torch.from_numpy(np.random.default_rng([seed, epoch, 1]).permutation(drawn))
-        part = ((x[rows], y[rows]) for rows in drawn.split(BATCH_SIZE))
-        if remedy.mixup:
-            part = remedies.mixup(part, remedy.mixup, classes, training.epoch_seed(seed, epoch))
-        loss = remedies.loss_at(remedy, epoch, EPOCHS, counts)
-        for some, truth in part:
-            loss(head(some), truth).mean().backward()
+        sampler.set_epoch(epoch)
+        generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
+        criterion = loss_function(method, epoch, EPOCHS, counts)
+        for batch in batches:
+            inputs, targets = x[train[batch]], y[train[batch]]
+            if method.mixup:
+                inputs, targets = mixup(inputs, targets, num_classes, method.mixup, generator)
+            criterion(probe(inputs), targets).mean().backward()
             optimizer.step()
             optimizer.zero_grad()
-            schedule.step()
+            scheduler.step()
     with torch.no_grad():
-        probabilities = head(x).softmax(dim=1).numpy()
-    return remedies.adjusted(probabilities, counts, remedy.afterwards) if remedy.afterwards else probabilities
+        probabilities = probe(x).softmax(dim=1).numpy()
+    return adjust_logits_post_hoc(probabilities, counts, method.post_hoc) if method.post_hoc else probabilities
 
 
-def grid(
-    table: pd.DataFrame, seen: np.ndarray, seeds: Sequence[int], candidates: Mapping[str, Remedy] = REMEDIES
+def compare(
+    table: pd.DataFrame, features: np.ndarray, seeds: Sequence[int], methods: Mapping[str, Method] = METHODS
 ) -> pd.DataFrame:
-    """Every remedy with every seed, each seed with a lesion-wise split of its own: a row per remedy, seed and picture.
+    """The predictions of every method with every seed: a row per method, seed and image.
 
-    table: image, label, lesion_id; seen: their features, in the same order; candidates: remedies by name.
-    Columns: remedy, seed, image, lesion_id, part, label, predicted, and the probability of each class.
+    Each seed has a split of its own, grouped by lesion. table: image, label, lesion_id; features: in the same order.
+    Columns: method, seed, image, lesion_id, split, label, predicted, and the probability of each class.
     """
     codes = table["label"].cat.categories
     labels = table["label"].cat.codes.to_numpy().astype(np.int64)
-    answers = []
+    predictions = []
     for seed in seeds:
-        part = splits.standard(table, by="lesion", seed=seed)
-        told = table[["image", "lesion_id"]].assign(seed=seed, part=part, label=codes[labels])
-        train = np.flatnonzero(part == "train")
-        for name, remedy in candidates.items():
-            probabilities = train_head(seen, labels, train, remedy, seed, len(codes))
-            said = pd.DataFrame(probabilities, columns=codes, index=table.index)
-            predicted = codes[probabilities.argmax(axis=1)]
-            answers.append(pd.concat([told.assign(remedy=name, predicted=predicted), said], axis=1))
-    return pd.concat(answers, ignore_index=True)
+        split = splits.standard(table, group_by="lesion", seed=seed)
+        train = np.flatnonzero(split == "train")
+        images = table[["image", "lesion_id"]].assign(seed=seed, split=split, label=codes[labels])
+        for name, method in methods.items():
+            probabilities = train_linear_probe(features, labels, train, method, seed, len(codes))
+            rows = images.assign(method=name, predicted=codes[probabilities.argmax(axis=1)])
+            predictions.append(rows.join(pd.DataFrame(probabilities, columns=codes, index=table.index)))
+    return pd.concat(predictions, ignore_index=True)
 
 
-def scores(answers: pd.DataFrame, part: str) -> pd.DataFrame:
-    """Accuracy and BMA on a part, and the recall of each class: a row per remedy and seed. answers: of `grid`."""
-    codes = list(answers.columns[list(answers.columns).index("predicted") + 1 :])
+def scores(predictions: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Accuracy and BMA on the train, validation or test set, and the recall of each class: a row per method and seed.
+
+    predictions: of `compare`.
+    """
+    codes = list(predictions.columns[predictions.columns.get_loc("predicted") + 1 :])
     rows = {}
-    for key, some in answers[answers["part"] == part].groupby(["remedy", "seed"], sort=False):
-        pair = runs.class_numbers(some, codes)
-        recall = pd.Series(metrics.per_class_recall(*pair, len(codes)), codes)
-        rows[key] = {"accuracy": metrics.accuracy(*pair), "BMA": recall.mean(), **recall}
-    return pd.DataFrame(rows).T.rename_axis(["remedy", "seed"])
+    for key, some in predictions[predictions["split"] == split].groupby(["method", "seed"], sort=False):
+        found = metrics.scores(some)
+        recall = metrics.recall_per_class(some["label"], some["predicted"], codes)
+        rows[key] = {"accuracy": found["accuracy"], "BMA": found["bma"], **recall}
+    return pd.DataFrame(rows).T.rename_axis(["method", "seed"])

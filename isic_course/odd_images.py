@@ -1,21 +1,22 @@
-"""Pictures that show no lesion, drawn by code or bundled with scikit-image: what a tool for lesions must refuse.
+"""Images that show no lesion, drawn by code or bundled with scikit-image: out of distribution for a tool for lesions.
 
-Nobody can list all that a camera may see. These are kinds of trouble that happen (a finger on the lens, no focus, a
-screenshot, the wrong file), to measure how often a refusal works, never to choose its limits by.
+Nobody can list all that a camera may take. These are kinds of trouble that happen (a finger on the lens, no focus, a
+screenshot, the wrong file), to measure how often an out-of-distribution detector finds them, never to choose its
+thresholds by.
 """
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from skimage import data
 
-HEIGHT, WIDTH = 240, 320  # of a drawn picture
+HEIGHT, WIDTH = 240, 320  # of a drawn image
 BUNDLED = ("astronaut", "cat", "coffee", "rocket", "coins", "text", "brick", "grass", "moon", "immunohistochemistry")
 
 
-def draw(photographs: list[np.ndarray], each: int = 10, seed: int = 0) -> dict[str, list[np.ndarray]]:
-    """Pictures out of scope by kind, `each` of a kind, uint8 [height, width, 3]; the same seed draws the same ones.
+def draw(lesion_images: list[np.ndarray], each: int = 10, seed: int = 0) -> dict[str, list[np.ndarray]]:
+    """Images without a lesion by kind, `each` of a kind, uint8 [height, width, 3]; the same seed draws the same ones.
 
-    photographs: pictures of lesions, uint8 [height, width, 3], of which some kinds are made: they lose their focus, or
+    lesion_images: images of lesions, uint8 [height, width, 3], of which some kinds are made: they lose their focus, or
     are enlarged until the lesion is gone.
     """
     chance = np.random.default_rng(seed)
@@ -27,12 +28,12 @@ def draw(photographs: list[np.ndarray], each: int = 10, seed: int = 0) -> dict[s
         "checkerboard": lambda number: checkerboard(chance),
         "colour gradient": lambda number: gradient(chance),
         "page of text": lambda number: page(chance),
-        "out of focus": lambda number: blurred(photographs[number % len(photographs)]),
-        "enlarged part": lambda number: enlarged(chance, photographs[number % len(photographs)]),
+        "out of focus": lambda number: blurred(lesion_images[number % len(lesion_images)]),
+        "enlarged corner": lambda number: enlarged(chance, lesion_images[number % len(lesion_images)]),
     }
-    pictures = {kind: [make(number) for number in range(each)] for kind, make in made.items()}
-    pictures["other photographs"] = bundled()[:each]
-    return pictures
+    images = {kind: [make(number) for number in range(each)] for kind, make in made.items()}
+    images["everyday images"] = bundled()[:each]
+    return images
 
 
 def plain(chance: np.random.Generator, colour: np.ndarray | int) -> np.ndarray:
@@ -59,27 +60,27 @@ def gradient(chance: np.random.Generator) -> np.ndarray:
 
 def page(chance: np.random.Generator) -> np.ndarray:
     """Black words on white paper."""
-    picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    pen = ImageDraw.Draw(image)
     for top in range(12, HEIGHT - 12, 16):
         words = ["".join(chance.choice(list("abcdefghilmnoprstu"), chance.integers(2, 10))) for _ in range(12)]
         pen.text((10, top), " ".join(words), fill="black")
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
-def blurred(photograph: np.ndarray) -> np.ndarray:
-    """A photograph without focus: no detail smaller than a tenth of its width is left."""
-    return np.asarray(Image.fromarray(photograph).filter(ImageFilter.GaussianBlur(photograph.shape[1] / 20)))
+def blurred(image: np.ndarray) -> np.ndarray:
+    """An image out of focus: no detail smaller than a tenth of its width is left."""
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(image.shape[1] / 20)))
 
 
-def enlarged(chance: np.random.Generator, photograph: np.ndarray) -> np.ndarray:
-    """A corner of a photograph, turned, fifteen times as large: skin or shadow, and no lesion."""
-    height, width = np.array(photograph.shape[:2]) // 15
+def enlarged(chance: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """A corner of an image, rotated, fifteen times as large: skin or shadow, and no lesion."""
+    height, width = np.array(image.shape[:2]) // 15
     top, left = chance.integers(0, height + 1), chance.integers(0, width + 1)
-    part = Image.fromarray(photograph[top : top + height, left : left + width])
-    return np.asarray(part.rotate(90 * int(chance.integers(4)), expand=True).resize((WIDTH, HEIGHT)))
+    corner = Image.fromarray(image[top : top + height, left : left + width])
+    return np.asarray(corner.rotate(90 * int(chance.integers(4)), expand=True).resize((WIDTH, HEIGHT)))
 
 
 def bundled() -> list[np.ndarray]:
-    """Photographs that come with scikit-image, so that nothing is downloaded: a person, a cat, a cup, a rocket ..."""
+    """Images that come with scikit-image, so that nothing is downloaded: a person, a cat, a cup, a rocket ..."""
     return [np.asarray(Image.fromarray(getattr(data, name)()).convert("RGB")) for name in BUNDLED]

@@ -1,7 +1,7 @@
-"""Sentences about pictures, made from a template and read back, and what a said sentence scores (lesson 11).
+"""Sentences about images, made from a template and parsed, and what a predicted sentence scores (lesson 11).
 
-Facts are a table with a row per picture and the columns class (code), site, age, sex (a text, or None where unknown)
-and, of drawn pictures, one boolean for each structure. A sentence is made of them and can be read back without loss.
+Facts are a table with a row per image and the columns class (code), site, age, sex (a text, or None where unknown) and,
+of drawn images, one boolean for each structure. A sentence is made of them and can be parsed without loss.
 """
 
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ SPECIAL = ["<pad>", "<start>", ".", "<unknown>"]  # the full stop ends a sentenc
 
 
 def facts(table: pd.DataFrame, structures: pd.DataFrame | None = None) -> pd.DataFrame:
-    """What is to be said of each picture, indexed by image. table: as `tables.isic2019` returns it; structures:
-    booleans indexed by image (`sample.structures`), or None, as for photographs."""
+    """The facts about each image, indexed by image. table: as `read_isic2019` returns it; structures: booleans indexed
+    by image (`synthetic.structures`), or None, as for real images."""
     age = pd.cut(table["age_approx"], [*AGES.values(), np.inf], right=False, labels=list(AGES))
     known = {
         "class": table["label"].astype(str),
@@ -64,7 +64,7 @@ def with_article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def read(sentences: pd.Series, structures: Sequence[str] = ()) -> pd.DataFrame:
+def parse(sentences: pd.Series, structures: Sequence[str] = ()) -> pd.DataFrame:
     """The facts that sentences state, also where a decoder wrote nonsense: None for a slot that is not filled.
 
     sentences: any index; structures: the names to look for. Returns a table as `facts`. Inverse of `sentence`.
@@ -74,14 +74,14 @@ def read(sentences: pd.Series, structures: Sequence[str] = ()) -> pd.DataFrame:
         slot: [next((value for value in values if f" {values[value]} " in text), None) for text in padded]
         for slot, values in WORDS_OF.items()
     }
-    read = pd.DataFrame(found, index=sentences.index, dtype=object)
+    facts = pd.DataFrame(found, index=sentences.index, dtype=object)
     for name in structures:
-        read[name] = [f" {name} " in text for text in padded]
-    return read
+        facts[name] = [f" {name} " in text for text in padded]
+    return facts
 
 
-def commonest(facts: pd.DataFrame) -> pd.Series:
-    """The most frequent value of each column by itself: what somebody says who has not looked at the picture."""
+def most_frequent(facts: pd.DataFrame) -> pd.Series:
+    """The most frequent value of each column by itself: a baseline that does not look at the image."""
     return facts.apply(lambda column: column.mode().iloc[0] if column.notna().any() else None)
 
 
@@ -104,28 +104,28 @@ class Vocabulary:
         return " ".join(self.words[number] for number in numbers[: (numbers + [END]).index(END)])
 
 
-def vocabulary(sentences: Sequence[str]) -> Vocabulary:
-    """All words of these sentences, in alphabetical order. Take the training part's: a test part may not add words."""
+def build_vocabulary(sentences: Sequence[str]) -> Vocabulary:
+    """All words of these sentences, in alphabetical order. Take the training set's: a test set may not add words."""
     return Vocabulary(SPECIAL + sorted({word for text in sentences for word in text.split()}))
 
 
-def bleu(true: Sequence[str], said: Sequence[str], longest: int = 4) -> float:
+def bleu(true: Sequence[str], predicted: Sequence[str], max_n: int = 4) -> float:
     """BLEU over all sentences, with one true sentence each (Papineni et al. 2002, doi:10.3115/1073083.1073135), by
-    NLTK. longest: how many words in a row are compared at most, 1 to 4. From 0 to 1."""
-    weights = [1 / longest] * longest
-    return float(corpus_bleu([[text.split()] for text in true], [text.split() for text in said], weights))
+    NLTK. max_n: how many words in a row are compared at most, 1 to 4. From 0 to 1."""
+    weights = [1 / max_n] * max_n
+    return float(corpus_bleu([[text.split()] for text in true], [text.split() for text in predicted], weights))
 
 
-def slot_accuracy(true: pd.DataFrame, said: pd.DataFrame) -> pd.Series:
-    """The share of pictures for which class, site, age and sex are said rightly, of those where they are known.
+def slot_accuracy(true: pd.DataFrame, predicted: pd.DataFrame) -> pd.Series:
+    """The share of images for which class, site, age and sex are predicted correctly, of those where they are known.
 
-    true, said: facts with one index. Of drawn pictures also `structures`: the mean over the pictures of the Jaccard
+    true, predicted: facts with one index. Of drawn images also `structures`: the mean over the images of the Jaccard
     index |A ∩ B| / |A ∪ B| of the drawn and the mentioned ones, 1 where both are none.
     """
-    right = {slot: (true[slot] == said[slot])[true[slot].notna()].mean() for slot in SLOTS}
+    correct = {slot: (true[slot] == predicted[slot])[true[slot].notna()].mean() for slot in SLOTS}
     names = true.columns.difference(SLOTS)
     if len(names):
-        drawn, mentioned = true[names].to_numpy(bool), said[names].to_numpy(bool)
+        drawn, mentioned = true[names].to_numpy(bool), predicted[names].to_numpy(bool)
         both, either = (drawn & mentioned).sum(axis=1), (drawn | mentioned).sum(axis=1)
-        right["structures"] = np.where(either, both / np.maximum(either, 1), 1.0).mean()
-    return pd.Series(right)
+        correct["structures"] = np.where(either, both / np.maximum(either, 1), 1.0).mean()
+    return pd.Series(correct)

@@ -1,7 +1,16 @@
-"""The thin helper package of the course: datasets, models, training, metrics, inference.
+"""The thin helper package of the course: what a student could copy into the next project.
 
-Imports run one way: ``settings``, ``datasets``, ``models``, ``metrics``, ``training``, ``inference``. What makes a
-course of it (exercises, lesson figures, the synthetic sample, the thesis) is in ``isic_course``.
+- ``settings``: where the data lie and how large the work is; ``errors``, ``files``
+- ``datasets``: tables, splits, decoded images, PyTorch's Dataset and DataLoader, augmentation, download
+- ``models``: the table of all models, and ``create_model``
+- ``metrics``: BMA, Jaccard index, confidence intervals, calibration
+- ``training``: ``TrainConfig``, the loop, ``fit``, and the ``Run`` that it returns
+- ``inference``: test-time augmentation, ensembles, Grad-CAM, out-of-distribution detection, the second opinion
+- ``plots``: what several lessons draw
+
+A module imports from what stands above it in this list, never from below. What makes a course of it (exercises,
+lesson figures, the synthetic sample, the thesis) is in ``isic_course``. From a shell: ``python -m isic_utils download |
+prepare | train | evaluate | predict | runs``. ``docs/architecture.md`` shows all of it on one page.
 """
 
 __version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""The one error that the course raises on purpose."""
+"""What the course raises for files and settings. Functions of plain arrays raise ValueError, as NumPy does."""
 
 
 class IsicError(ValueError):

@@ -1,9 +1,16 @@
 """Files that appear whole or not at all, whenever the process is killed."""
 
 import contextlib
+import errno
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from isic_utils.errors import IsicError
+
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
+ADVICE = "free disk space or choose another folder with ISIC_RUNS, then start again; the run continues"
 
 
 @contextlib.contextmanager
@@ -19,3 +26,36 @@ def whole(file: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+@contextlib.contextmanager
+def writing(place: Path, advice: str = ADVICE) -> Iterator[None]:
+    """Raise IsicError, which ends with the advice, if the disk is full or the place may not be written to."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        raise IsicError(f"{place} cannot be written ({error.strerror or error}): {advice}.") from error
+
+
+def write(file: Path, save: Callable[[Path], None], advice: str = ADVICE) -> None:
+    """Write a file whole or not at all; `save` is given the place to write to.
+
+    Raises IsicError, which ends with the advice, if the disk is full or read-only; the old file stays.
+    """
+    with writing(file, advice):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole(file) as partial:
+            partial.write_bytes(b"")  # so that the system says why, if no file can be made there
+            try:
+                save(partial)
+            except RuntimeError as error:  # torch.save's on a full disk comes without the system's reason
+                if "PytorchStreamWriter" not in str(error) and "unexpected pos" not in str(error):
+                    raise
+                raise OSError(errno.ENOSPC, "the disk may be full") from error
+
+
+def write_json(file: Path, content: object) -> None:
+    """A JSON file, whole or not at all."""
+    write(file, lambda partial: partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))

@@ -9,16 +9,18 @@ import pytest
 import torch
 from PIL import Image
 
-from isic_utils import settings as profile
-from isic_utils.datasets import images as pictures, splits, tables
+from isic_utils.datasets import ImageStore, read_isic2018, splits, tables
 from isic_utils.errors import IsicError
-from isic_utils.training import fit as training, runs
+from isic_utils.settings import PROFILES, PROJECT, Settings
+from isic_utils.training import Run, TrainConfig, fit, runs
 
 torch.set_num_threads(1)  # threads would wait for each other longer than networks of this size take
 
 COLUMNS_2019 = ["image", *tables.CODES, "UNK"]
 METADATA_COLUMNS = ["image", "age_approx", "anatom_site_general", "lesion_id", "sex"]
-OFFICIAL = Path(__file__).resolve().parents[2] / "shared" / "isic" / "tables"  # not part of the repository
+SHARED = PROJECT.parent / "shared"  # real images beside the project, not part of the repository
+OFFICIAL = SHARED / "isic" / "tables"
+needs_official_tables = pytest.mark.skipif(not OFFICIAL.is_dir(), reason=f"the official tables are not in {OFFICIAL}")
 
 
 def names(count: int) -> list[str]:
@@ -39,7 +41,7 @@ def write_csv(file: Path, rows: list[list[str]], separator: str = ",", encoding:
 
 
 def write_tables(folder: Path, images: list[str], codes: list[str], **form) -> None:
-    """The two tables of ISIC 2019; every two pictures are of one lesion."""
+    """The two tables of ISIC 2019; every two images are of one lesion."""
     truth = [truth_row(image, code) for image, code in zip(images, codes, strict=True)]
     metadata = [metadata_row(image, f"L{number // 2}") for number, image in enumerate(images)]
     write_csv(folder / tables.GROUND_TRUTH_2019, [COLUMNS_2019, *truth], **form)
@@ -47,15 +49,15 @@ def write_tables(folder: Path, images: list[str], codes: list[str], **form) -> N
 
 
 def noise(seed: int, height: int = 15, width: int = 20) -> np.ndarray:
-    """A smooth picture, uint8 [height, width, 3]: JPEG changes it little."""
+    """A smooth image, uint8 [height, width, 3]: JPEG changes it little."""
     coarse = np.random.default_rng(seed).integers(60, 200, (4, 4, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def draw_2019(folder: Path, count: int = 8, codes: list[str] | None = None) -> Path:
-    """An archive of `count` pictures, whose classes take turns."""
+    """An archive of `count` images, whose classes take turns."""
     codes = codes or [tables.CODES[number % 8] for number in range(count)]
-    place = folder / tables.PICTURES_2019
+    place = folder / tables.IMAGES_2019
     place.mkdir(parents=True)
     for number, image in enumerate(names(count)):
         Image.fromarray(noise(number)).save(place / f"{image}.jpg", quality=95)
@@ -64,11 +66,11 @@ def draw_2019(folder: Path, count: int = 8, codes: list[str] | None = None) -> P
 
 
 def draw_2018(folder: Path, count: int = 3) -> Path:
-    """An archive of `count` pictures with a mask each: a rectangle."""
-    (folder / tables.PICTURES_2018).mkdir(parents=True)
+    """An archive of `count` images with a mask each: a rectangle."""
+    (folder / tables.IMAGES_2018).mkdir(parents=True)
     (folder / tables.MASKS_2018).mkdir()
     for number, image in enumerate(names(count)):
-        Image.fromarray(noise(number)).save(folder / tables.PICTURES_2018 / f"{image}.jpg")
+        Image.fromarray(noise(number)).save(folder / tables.IMAGES_2018 / f"{image}.jpg")
         mask = np.zeros((15, 20), np.uint8)
         mask[4:10, 5 : 10 + number] = 255
         Image.fromarray(mask).save(folder / tables.MASKS_2018 / f"{image}_segmentation.png")
@@ -76,69 +78,79 @@ def draw_2018(folder: Path, count: int = 3) -> Path:
 
 
 def lesion(seed: int, height: int, width: int) -> np.ndarray:
-    """A mask: an ellipse inside a picture, boolean [height, width]."""
+    """A mask: an ellipse inside an image, boolean [height, width]."""
     chance = np.random.default_rng(seed)
     y, x, tall, wide = *chance.uniform(0.4, 0.6, 2), *chance.uniform(0.2, 0.35, 2)
     rows, columns = (np.mgrid[:height, :width] + 0.5) / np.array([height, width]).reshape(2, 1, 1)
     return ((rows - y) / tall) ** 2 + ((columns - x) / wide) ** 2 < 1
 
 
-def picture_of(mask: np.ndarray, seed: int = 0) -> np.ndarray:
-    """A picture that is bright where the mask is, uint8 [height, width, 3], with noise."""
+def image_of(mask: np.ndarray, seed: int = 0) -> np.ndarray:
+    """An image that is bright where the mask is, uint8 [height, width, 3], with noise."""
     chance = np.random.default_rng(seed)
     return (np.where(mask, 180, 70)[..., np.newaxis] + chance.integers(-20, 20, (*mask.shape, 3))).astype(np.uint8)
 
 
 def draw_pairs(folder: Path, sizes: list[tuple[int, int]]) -> Path:
-    """An archive of pictures of these sizes (height, width), each bright where its mask is."""
-    (folder / tables.PICTURES_2018).mkdir(parents=True)
+    """An archive of images of these sizes (height, width), each bright where its mask is."""
+    (folder / tables.IMAGES_2018).mkdir(parents=True)
     (folder / tables.MASKS_2018).mkdir()
     for number, (image, (height, width)) in enumerate(zip(names(len(sizes)), sizes, strict=True)):
         mask = lesion(number, height, width)
-        Image.fromarray(picture_of(mask, number)).save(folder / tables.PICTURES_2018 / f"{image}.jpg", quality=95)
+        Image.fromarray(image_of(mask, number)).save(folder / tables.IMAGES_2018 / f"{image}.jpg", quality=95)
         Image.fromarray(mask).convert("L").save(folder / tables.MASKS_2018 / f"{image}_segmentation.png")
     return folder
 
 
-def pairs_in_memory(count: int, height: int, width: int) -> tuple[pd.DataFrame, pictures.Pictures]:
-    """A segmentation table and decoded pairs without any file: pictures that are bright where their mask is."""
+class MemoryStore(ImageStore):
+    """An ImageStore of pixels that are there already, without any file."""
+
+    def __init__(self, images: list[str], pixels: np.ndarray, digest: str):
+        self.images, self.pixels, self.digest = pd.Index(images), pixels, digest
+        self.left_out = pd.DataFrame(columns=["image", "path", "reason"])
+        self.size, self.has_masks = pixels.shape[1:3], pixels.shape[3] == 4
+        self.data_name, self.synthetic = "memory", False
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return self.pixels[rows]
+
+
+def pairs_in_memory(count: int, height: int, width: int) -> tuple[pd.DataFrame, ImageStore]:
+    """A segmentation table and decoded pairs without any file: images that are bright where their mask is."""
     masks = np.stack([lesion(number, height, width) for number in range(count)])
-    photos = np.stack([picture_of(mask, number) for number, mask in enumerate(masks)])
+    photos = np.stack([image_of(mask, number) for number, mask in enumerate(masks)])
     pixels = np.concatenate([photos, (255 * masks[..., np.newaxis]).astype(np.uint8)], axis=-1)
-    nothing = pd.DataFrame(columns=["image", "path", "reason"])
     table = pd.DataFrame({"image": names(count), "path": "nowhere", "mask_path": "nowhere"})
-    return table, pictures.Pictures(pd.Index(names(count)), pixels, nothing, digest=f"{count} pairs")
+    return table, MemoryStore(names(count), pixels, digest=f"{count} pairs")
 
 
-def in_memory(codes: list[str], size: int, seed: int = 0) -> tuple[pd.DataFrame, pictures.Pictures]:
-    """A table and decoded pictures without any file: each class has a colour of its own, with noise."""
+def in_memory(codes: list[str], size: int, seed: int = 0) -> tuple[pd.DataFrame, ImageStore]:
+    """A table and decoded images without any file: each class has a colour of its own, with noise."""
     chance = np.random.default_rng(seed)
-    images = pd.Index(names(len(codes)))
+    images = names(len(codes))
     label = pd.Categorical(codes, tables.CODES, ordered=True)
     colours = np.random.default_rng(99).integers(40, 200, (8, 1, 1, 3))
     pixels = (colours[label.codes] + chance.integers(-40, 40, (len(codes), size, size, 3))).astype(np.uint8)
-    nothing = pd.DataFrame(columns=["image", "path", "reason"])
     table = pd.DataFrame({"image": images, "label": label, "lesion_id": [f"L{n // 2}" for n in range(len(codes))]})
-    return table, pictures.Pictures(images, pixels, nothing, digest=f"seed {seed}")
+    return table, MemoryStore(images, pixels, digest=f"seed {seed}")
 
 
-def tiny_settings(folder: Path, **changes) -> profile.Profile:
-    """A run of seconds: the slim residual net on pictures of 16 × 16 pixels, the slim U-Net on 16 × 32."""
-    sizes = profile.SIZES["laptop"] | dict(picture_size=16, epochs=3, fine_tuning_epochs=3, batch_size=16)
+def tiny_settings(folder: Path, **changes) -> Settings:
+    """A run of seconds: narrow networks on images of 16 × 16 pixels, the U-Net on 16 × 32."""
+    sizes = PROFILES["laptop"] | dict(image_size=16, epochs=3, fine_tuning_epochs=3, batch_size=16)
     sizes |= dict(segmentation_size=(16, 32), segmentation_epochs=3)
-    sizes |= dict(segmentation_batch_size=8, segmentation_at_once=8)
+    sizes |= dict(segmentation_batch_size=8, segmentation_micro_batch_size=8)
     sizes |= changes
-    return profile.Profile("tiny", data=folder / "data", cache=folder / "cache", runs=folder / "runs", **sizes)
+    return Settings("tiny", data=folder / "data", cache=folder / "cache", runs=folder / "runs", **sizes)
 
 
-def trained_pairs(folder: Path) -> tuple[runs.Run, pd.DataFrame, pictures.Pictures]:
-    """A U-Net, trained for a second on an archive whose pictures have three sizes; its table and decoded pairs."""
-    table = tables.isic2018(draw_pairs(folder / "data", [(30, 60), (45, 61), (60, 45)] * 12))
+def trained_pairs(folder: Path) -> tuple[Run, pd.DataFrame, ImageStore]:
+    """A U-Net, trained for a second on an archive whose images have three sizes; its table and decoded pairs."""
+    table = read_isic2018(draw_pairs(folder / "data", [(30, 60), (45, 61), (60, 45)] * 12))
     settings = tiny_settings(folder, segmentation_epochs=6)
-    decoded = pictures.load_pairs(table, settings.segmentation_size, settings.cache, progress=False)
-    parts = splits.segmentation(table)
-    run = training.fit("unet", table, parts, decoded, settings, "segmentation", progress=False)
-    return run, table, decoded
+    store = ImageStore(table, settings.segmentation_size, settings.cache, progress=False)
+    config = TrainConfig.from_settings(settings, "unet", protocol="segmentation", group_by="image")
+    return fit(config, store, table, splits.segmentation(table), settings.runs, progress=False), table, store
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -148,7 +160,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 def is_one_clear_message(error: Exception, *parts: str) -> None:
     """Assert that an error is the course's own, short, and says `parts`: file, fault, remedy."""
-    assert type(error) is IsicError, repr(error)
+    assert isinstance(error, IsicError), repr(error)
     message = str(error)
     for part in parts:
         assert part in message, f"{part!r} is not in: {message}"
@@ -176,17 +188,17 @@ def interrupt_at(monkeypatch, owner, name: str, call: int, error: BaseException)
     monkeypatch.setattr(owner, name, counted)
 
 
-def assert_same_result(run: runs.Run, expected: runs.Run) -> None:
+def leftovers(folder: Path) -> list[str]:
+    """The half-written files in a folder."""
+    return [path.name for path in folder.iterdir() if path.name.endswith(".partial")]
+
+
+def assert_same_result(run: Run, expected: Run) -> None:
     """Assert that two runs have the same history, predictions and weights, bit for bit, and nothing half-written."""
     for name in ("history.csv", "predictions_validation.csv", "predictions_test.csv"):
         assert (run.folder / name).read_bytes() == (expected.folder / name).read_bytes(), name
     for name in expected.checkpoints:
-        ours, theirs = (runs.read_weights(one.checkpoints[name]) for one in (run, expected))
+        ours, theirs = (runs.read_weights(one.weights(name)) for one in (run, expected))
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[layer], theirs[layer]) for layer in ours), name
-    assert leftovers(run) == []
-
-
-def leftovers(run: runs.Run) -> list[str]:
-    """The half-written files in a run's folder."""
-    return [path.name for path in run.folder.iterdir() if path.name.endswith(".partial")]
+    assert leftovers(run.folder) == []

@@ -1,10 +1,11 @@
 """Kill training at random moments (kill -9), start it again, and compare with a run that was left alone.
 
-``python tests/kill_again_and_again.py 100`` is the stress test, of half a minute; `test_training` calls it with ten
+``python tests/kill_again_and_again.py 150`` is the stress test, of some minutes; `test_resume` calls it with twelve
 kills. Every killed run is continued until it is finished: history, predictions and weights must then be bit-identical
 to those of the undisturbed run, and nothing half-written may be left.
 """
 
+import functools
 import os
 import random
 import signal
@@ -14,62 +15,56 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from archives import assert_same_result, in_memory, pairs_in_memory, tiny_settings
+from archives import assert_same_result
+from small_runs import classify, segment
 
-from isic_utils.datasets import splits, tables
-from isic_utils.training import fit as training, runs
+from isic_utils.training import Run
 
-
-def classify(folder: Path) -> runs.Run:
-    """A classifier, trained for a second."""
-    table, decoded = in_memory([tables.CODES[n % 8] for n in range(96)], size=16)
-    return training.fit("residual", table, splits.standard(table), decoded, tiny_settings(folder), progress=False)
-
-
-def segment(folder: Path) -> runs.Run:
-    """A U-Net, trained for a second."""
-    table, decoded = pairs_in_memory(40, 16, 32)
-    parts = splits.segmentation(table)
-    return training.fit("unet", table, parts, decoded, tiny_settings(folder), "segmentation", progress=False)
+TRAININGS = {
+    "a classifier": classify,
+    "a classifier with mixup, micro-batches and an average": functools.partial(
+        classify, method="mixup", ema_decay=0.9, micro_batch_size=5
+    ),
+    "a U-Net with micro-batches and an average": functools.partial(segment, ema_decay=0.9, micro_batch_size=3),
+}
 
 
-def start(fit: Callable[[Path], runs.Run], folder: Path) -> int:
+def start(train: Callable[[Path], Run], folder: Path) -> int:
     """The number of a new process that trains."""
     child = os.fork()
     if child == 0:
         try:
-            fit(folder)
+            train(folder)
         finally:
             os._exit(0)
     return child
 
 
-def kill(fit: Callable[[Path], runs.Run], folder: Path, kills: int, chance: random.Random) -> int:
+def kill(train: Callable[[Path], Run], folder: Path, kills: int, chance: random.Random) -> int:
     """Kill that many trainings, each at a moment of its own, beginning a new run whenever one has come to its end.
 
     Every finished run is compared with an undisturbed one. Returns how many were finished.
     """
     began = time.perf_counter()
-    os.waitpid(start(fit, folder / "whole"), 0)
+    os.waitpid(start(train, folder / "whole"), 0)
     needed = time.perf_counter() - began
-    expected = fit(folder / "whole")
+    expected = train(folder / "whole")
     killed, finished = 0, 0
     while killed < kills:
-        child = start(fit, folder / f"run{finished}")
+        child = start(train, folder / f"run{finished}")
         time.sleep(chance.uniform(0, 0.8) * needed)
         os.kill(child, signal.SIGKILL)
         killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
         if list((folder / f"run{finished}").rglob("predictions_test.csv")) or killed == kills:
-            assert_same_result(fit(folder / f"run{finished}"), expected)
+            assert_same_result(train(folder / f"run{finished}"), expected)
             finished += 1
     return finished
 
 
 if __name__ == "__main__":
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
-    for task in (classify, segment):
+    kills = int(sys.argv[1]) // len(TRAININGS)
+    for name, train in TRAININGS.items():
         with tempfile.TemporaryDirectory() as scratch:
-            compared = kill(task, Path(scratch), int(sys.argv[1]) // 2, random.Random(seed))
-        print(
-            f"{task.__name__}: {int(sys.argv[1]) // 2} kills, {compared} runs as if nothing had happened (seed {seed})"
-        )
+            compared = kill(train, Path(scratch), kills, random.Random(seed))
+        print(f"{name}: {kills} kills, {compared} runs as if nothing had happened (seed {seed})")

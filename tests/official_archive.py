@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from archives import lesion, noise, picture_of, write_csv
+from archives import image_of, lesion, noise, write_csv
 from PIL import Image
 
 from isic_utils.datasets import tables
@@ -13,11 +13,11 @@ KINDS = [*tables.CODES, tables.UNKNOWN]
 
 
 def draw_2019_test(folder: Path, count: int = 45, seed: int = 3) -> Path:
-    """Pictures of noise, whose classes take turns, UNK with them; every fourth counts half, every tenth nothing.
+    """Images of noise, whose classes take turns, UNK with them; every fourth counts half, every tenth nothing.
 
     The rows are sorted by image, as ISIC's are: the official scorer sorts them and leaves the weights where they were.
     """
-    place = folder / tables.PICTURES_2019_TEST
+    place = folder / tables.IMAGES_2019_TEST
     place.mkdir(parents=True)
     rows = []
     for number in range(count):
@@ -30,13 +30,13 @@ def draw_2019_test(folder: Path, count: int = 45, seed: int = 3) -> Path:
 
 
 def draw_2018_test(folder: Path, sizes: list[tuple[int, int]]) -> Path:
-    """Pictures of these sizes (height, width), each bright where its mask is."""
-    pictures, masks = (folder / name.replace("Training", "Test") for name in (tables.PICTURES_2018, tables.MASKS_2018))
-    pictures.mkdir(parents=True)
+    """Images of these sizes (height, width), each bright where its mask is."""
+    images, masks = (folder / name.replace("Training", "Test") for name in (tables.IMAGES_2018, tables.MASKS_2018))
+    images.mkdir(parents=True)
     masks.mkdir()
     for number, (height, width) in enumerate(sizes):
         mask = lesion(500 + number, height, width)
-        Image.fromarray(picture_of(mask, number)).save(pictures / f"ISIC_{8_000_000 + number}.jpg", quality=95)
+        Image.fromarray(image_of(mask, number)).save(images / f"ISIC_{8_000_000 + number}.jpg", quality=95)
         Image.fromarray(mask).convert("L").save(masks / f"ISIC_{8_000_000 + number}{tables.MASK_ENDING}.png")
     return folder
 

@@ -11,18 +11,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from isic_utils.datasets.archive import Archive, File
-from isic_utils.datasets.transfer import Patience
+from isic_utils.datasets import download
 
-SHORT = Patience(attempts=3, wait=0, timeout=5)  # no waits between attempts
 PAGE = b"<!DOCTYPE html><html><body>Please log in to the network</body></html>"
 
 
 @dataclass
 class Site:
-    """What a server has, does and did. files: path -> content; faults: for the next requests, one each, of any file;
-    always: the fault of every request, or of those for a file whose name it begins with, as (name, fault).
+    """What a server has, does and did. files: name -> content, in whatever folder; faults: for the next requests, one
+    each, of any file; always: the fault of every request.
 
     A fault is ("status", code), ("drop", bytes after which the connection closes), ("hang", bytes after which nothing
     more comes until `go_on` is set), ("shift", bytes by which the answered range is another than the one asked for) or
@@ -34,7 +33,7 @@ class Site:
     always: tuple | None = None
     ranges: bool = True
     etag: bool = True
-    requests: list[tuple[str, str | None]] = field(default_factory=list)  # path and Range header
+    requests: list[tuple[str, str | None]] = field(default_factory=list)  # name and Range header
     sent: int = 0  # bytes of all bodies
     hanging: int = 0  # requests that wait for `go_on`
     go_on: threading.Event = field(default_factory=threading.Event)
@@ -56,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         site: Site = self.server.site
-        wanted, name = self.headers.get("Range"), self.path.lstrip("/")
+        wanted, name = self.headers.get("Range"), self.path.rpartition("/")[2]
         site.requests.append((name, wanted))
         kind, value = site.faults.popleft() if site.faults else site.always or (None, None)
         if kind == "status":
@@ -113,41 +112,32 @@ def served(site: Site):
         thread.join()
 
 
-def zipped(folder: Path, inside: str) -> bytes:
-    """A folder's pictures as ISIC zips them: in a folder of the archive's name, with two texts."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"{inside}/", "")
-        for path in sorted(folder.iterdir()):
-            archive.write(path, f"{inside}/{path.name}")
-        for text in ("ATTRIBUTION.txt", "LICENSE.txt"):
-            archive.writestr(f"{inside}/{text}", text)
-    return content.getvalue()
-
-
 def zip_of(members: dict[str, bytes | str], count: int = 0) -> bytes:
-    """A zip with these members and `count` good pictures."""
+    """A zip with these members and `count` good images."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(count):
-            archive.writestr(f"ISIC_{number:07d}.jpg", picture_bytes(number))
+            archive.writestr(f"ISIC_{number:07d}.jpg", image_bytes(number))
         for name, member in members.items():
             archive.writestr(name, member)
     return content.getvalue()
 
 
-def picture_bytes(number: int, size: int = 4000) -> bytes:
-    """Bytes that stand for a picture; they do not compress, like a JPEG."""
+def image_bytes(number: int, size: int = 4000) -> bytes:
+    """Bytes that stand for an image; they do not compress, like a JPEG."""
     return np.random.default_rng(number).bytes(size)
 
 
-def tiny(files: list[tuple[str, str, str, int]], sites: list[Site]) -> Archive:
-    """An archive with (name, part, kind, count) of what the first site has, to be had from all sites."""
-    described = [
-        File(name, part, kind, len(sites[0].files[name]), count, tuple(site.address + name for site in sites))
-        for name, part, kind, count in files
-    ]
-    return Archive("ISIC tiny", "CC0 of the tests", ("Somebody, doi:10.0/0",), tuple(described))
+def serve_as_isic(
+    monkeypatch: pytest.MonkeyPatch, year: int, files: list[tuple[str, str, str, int]], sites: list[Site]
+) -> None:
+    """Let `download` take the sites for ISIC's servers, and (name, split, kind, count) of what the first has for the
+    archive of a year; it waits for nobody."""
+    described = tuple(download.File(name, *rest, len(sites[0].files[name]), count) for name, *rest, count in files)
+    monkeypatch.setitem(download.ARCHIVES, year, described)
+    monkeypatch.setattr(download, "SERVERS", [site.address.rstrip("/") for site in sites])
+    for name, value in dict(RETRIES=3, BACKOFF=0, TIMEOUT=5).items():
+        monkeypatch.setattr(download, name, value)
 
 
 def below(folder: Path) -> set[str]:

@@ -20,7 +20,7 @@ import nbformat
 from execute_notebooks import PROJECT, chosen_notebooks, clean, execute
 from nbformat import NotebookNode
 
-from isic_course import synthetic as sample
+from isic_course import synthetic
 from isic_utils.settings import SAMPLE
 
 FOLDER = "Mis cuadernos ñ é ü"
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=SAMPLE, help="data to copy")
     arguments = parser.parse_args()
     if arguments.data == SAMPLE:
-        sample.ensure()
+        synthetic.ensure()
     if not arguments.data.is_dir():
         parser.error(f"There is no folder {arguments.data}: name one that holds data with --data.")
     failures = 0

@@ -20,8 +20,9 @@ from nbformat.v4 import new_output
 
 PROJECT = Path(__file__).resolve().parent.parent
 NO_WIDGET = "Here a running notebook has a button, which a page cannot have."
-DOCUMENTS = ["docs/*.md", "data/README.md", "benchmarks/README.md", "CONTRIBUTING.md"]
-LINKED = ["docs/*.png", "docs/*.svg", "benchmarks/*.png", "isic_utils/**/*.py", "isic_course/**/*.py", "LICENSE"]
+DOCUMENTS = ["docs/*.md", "data/README.md", "benchmarks/README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+CODE = ["isic_utils/**/*.py", "isic_course/**/*.py", "tests/repository/test_architecture.py"]  # a document links to it
+LINKED = ["docs/*.png", "docs/*.svg", "benchmarks/*.png", "LICENSE", *CODE]
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 SOLUTION = {"tags": ["solution", "hide-cell"], "mystnb": {"code_prompt_show": "Show the solution",
                                                           "code_prompt_hide": "Hide the solution"}}  # fmt: skip
@@ -40,18 +41,8 @@ def main() -> int:
     from sphinx.cmd.build import build_main  # here, so that a test of the source needs no Sphinx
 
     doctrees = arguments.build / "book-doctrees"
-    options = [
-        "-b",
-        "html",
-        "-E",
-        "-q",
-        "-W",
-        "--keep-going",
-        "-d",
-        str(doctrees),
-        "-c",
-        str(PROJECT / "docs" / "book"),
-    ]
+    settings = str(PROJECT / "docs" / "book")
+    options = ["-b", "html", "-E", "-q", "-W", "--keep-going", "-d", str(doctrees), "-c", settings]
     status = build_main([*options, str(source), str(pages)])
     if status == 0:
         print(f"Open {pages / 'index.html'} in a browser.")
@@ -89,7 +80,7 @@ def document(text: str) -> str:
     """A document's Markdown as Sphinx understands it: README.md is the first page, a folder of code its first file, and
     anchors are MyST's."""
     text = re.sub(r"\]\((\.\./)?README\.md", r"](\1index.md", text)
-    text = re.sub(r"\]\(isic_utils/?\)", "](isic_utils/__init__.py)", text)
+    text = re.sub(r"\]\((isic_utils|isic_course)/?\)", r"](\1/__init__.py)", text)
     return ANCHOR.sub(r"[]{#\1}", text)
 
 

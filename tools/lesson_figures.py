@@ -17,9 +17,9 @@ CHOSEN = {
     "04": "Accuracy against BMA for each network",
     "05": "ROC and precision-recall curves",
     "06": "Five rows of five blocks",
-    "07": "Eight test pictures with the true contour",
+    "07": "Eight test images with the true contour",
     "08": "A plane of accuracy and BMA",
-    "09": "A picture with its contour, a heat map",
+    "09": "An image with its contour, a heat map",
     "10": "The thesis's five BMAs as dots",
     "11": "A tree of sentences",
 }

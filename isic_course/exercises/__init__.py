@@ -2,44 +2,21 @@
 is.
 
 A stub, ``answer = ...``, runs and says that it waits. Where the right answer depends on the data or on a run, the
-notebook hands it over, ``check("04.2", answer, expected)``, or hands over what it is worked out from, here, so that
-the stub does not give it away: ``check("01.1", answer, table)``.
+notebook hands it over, ``check("04.2", answer, expected)``, or hands over what it is computed from, here, so that the
+stub does not give it away: ``check("01.1", answer, table)``.
 
-Each lesson has a module; `answers` compares. `order` says which cell is to run first, when a name is missing.
+Each lesson has a module; `answers` compares. `explain_missing_names`, which a notebook's first cell calls, says which
+cell is to run first when a name is missing.
 """
 
-from isic_course.exercises import (
-    lesson_01,
-    lesson_02,
-    lesson_03,
-    lesson_04,
-    lesson_05,
-    lesson_06,
-    lesson_07,
-    lesson_08,
-    lesson_09,
-    lesson_10,
-    lesson_11,
-)
+import importlib
+
 from isic_course.exercises.answers import verdict
 from isic_course.exercises.order import explain_missing_names
 
-LESSONS = (
-    lesson_01,
-    lesson_02,
-    lesson_03,
-    lesson_04,
-    lesson_05,
-    lesson_06,
-    lesson_07,
-    lesson_08,
-    lesson_09,
-    lesson_10,
-    lesson_11,
-)
+__all__ = ["EXERCISES", "LESSONS", "check", "explain_missing_names"]
+LESSONS = [importlib.import_module(f"isic_course.exercises.lesson_{number:02}") for number in range(1, 12)]
 EXERCISES = {number: exercise for lesson in LESSONS for number, exercise in lesson.EXERCISES.items()}
-
-explain_missing_names()
 
 
 def check(number: str, answer: object, expected: object = None) -> None:

@@ -9,17 +9,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Mistake:
-    """A typical wrong answer: whether an answer is of this kind, given what is right, and what to say then."""
+    """A typical wrong answer: whether an answer, given the right one, is of this kind, and the hint for it."""
 
-    is_this: Callable[[object, object], bool]
-    say: str
+    matches: Callable[[object, object], bool]
+    hint: str
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """right: the answer; or a function that works it out from what the notebook hands over; or None where that is the
-    answer itself; tolerance: how far a number may be off;
-    mistakes: typical wrong answers, the first that fits is told; praise: what a right answer shows."""
+    """An exercise.
+
+    right: the right answer; or a function that computes it from what the notebook hands over; or None where that is the
+    right answer itself. tolerance: how far a number may be off. mistakes: typical wrong answers; the hint of the first
+    that matches is given. praise: what a right answer shows.
+    """
 
     right: object = None
     tolerance: float = 0.005
@@ -43,8 +46,8 @@ def verdict(exercise: Exercise, answer: object, right: object) -> str:
     if equal(answer, right, exercise.tolerance):
         return f"right! {exercise.praise[:1].upper()}{exercise.praise[1:]}".rstrip()
     for mistake in exercise.mistakes:
-        if mistake.is_this(answer, right):
-            return f"not yet: {mistake.say}"
+        if mistake.matches(answer, right):
+            return f"not yet: {mistake.hint}"
     return "not yet."
 
 

@@ -8,14 +8,14 @@ from isic_utils.datasets.tables import MALIGNANT
 
 
 def share_seen_in_training(table: pd.DataFrame) -> float:
-    """Exercise 01.3: of the test pictures of the split by picture, seed 1, the share whose lesion is in training."""
-    part = splits.standard(table, by="picture", seed=1)
-    trained = table.loc[part == "train", "lesion_id"].dropna()
-    return table.loc[part == "test", "lesion_id"].isin(trained).mean()
+    """Exercise 01.3: the share of the test images of the split by image, seed 1, whose lesion is in training."""
+    split = splits.standard(table, group_by="image", seed=1)
+    trained = table.loc[split == "train", "lesion_id"].dropna()
+    return table.loc[split == "test", "lesion_id"].isin(trained).mean()
 
 
 def balanced_accuracy_of_places(table: pd.DataFrame) -> float:
-    """Exercise 01.5: the BMA of answering, for each place on the body, the class that is most frequent there."""
+    """Exercise 01.5: the BMA of predicting, for each place on the body, the class that is most frequent there."""
     place = table["anatom_site_general"].fillna("unknown")
     predicted = table.groupby(place)["label"].transform(lambda labels: labels.value_counts().idxmax())
     return (predicted == table["label"]).groupby(table["label"], observed=True).mean().mean()
@@ -27,7 +27,7 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            Mistake(lambda answer, right: answer > 100, "that is a number of pictures; divide by all of them."),
+            Mistake(lambda answer, right: answer > 100, "that is a number of images; divide by all of them."),
             Mistake(
                 lambda answer, right: 0 < answer < right,
                 "that is too few. The course counts four classes as malignant, actinic keratosis among them.",
@@ -61,30 +61,28 @@ EXERCISES = {
             COMPLEMENT,
             Mistake(
                 lambda answer, right: answer == 0 and right > 0,
-                'that is what by="lesion" gives; the question is by="picture".',
+                'that is what group_by="lesion" gives; the question is about group_by="image".',
             ),
-            Mistake(
-                lambda answer, right: answer > 1, "that is a number of pictures; divide by those of the test part."
-            ),
+            Mistake(lambda answer, right: answer > 1, "that is a number of images; divide by those of the test set."),
             Mistake(
                 lambda answer, right: 0 < answer < right,
-                "that is too few. Count pictures rather than lesions, and divide by those of the test part alone.",
+                "that is too few. Count images rather than lesions, and divide by those of the test set alone.",
             ),
         ),
         praise="another seed, the same leak: it is the way of splitting, not bad luck.",
     ),
     "01.4": Exercise(
-        right=lambda masks: masks["share"].mean(),  # the union with a whole picture is the whole picture
+        right=lambda masks: masks["share"].mean(),  # the union with a whole image is the whole image
         mistakes=(
             PERCENT,
             COMPLEMENT,
             Mistake(
                 lambda answer, right: answer == 0,
-                "that is the index of a program that marks nothing. Here the intersection is the whole lesion.",
+                "that is the index of an empty mask. Here the intersection is the whole lesion.",
             ),
             Mistake(
                 lambda answer, right: answer == 1,
-                "all of the lesion is found, but the union is the whole picture, so the quotient is smaller.",
+                "all of the lesion is found, but the union is the whole image, so the quotient is smaller.",
             ),
             UPSIDE_DOWN,
         ),
@@ -96,7 +94,7 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: close(answer, 1 / 8, 0.0005) and not close(right, 1 / 8, 0.005),
-                "that is the lazy model. Let the answer depend on the place on the body.",
+                "that is the majority-class baseline. Let the prediction depend on the place on the body.",
             ),
             Mistake(
                 lambda answer, right: answer > right + 0.1,
@@ -104,9 +102,9 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: answer > right,
-                "that is more. The mean is over all classes, also over those that the rule never answers.",
+                "that is more. The mean is over all classes, also over those that the rule never predicts.",
             ),
         ),
-        praise="compare it with 1/8: so much can be had without a picture, from knowing the place alone.",
+        praise="compare it with 1/8: so much can be had without an image, from knowing the place alone.",
     ),
 }

@@ -28,7 +28,7 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: answer == 256 * 256 * 64 + 64 + 64 * 8 + 8,
-                "that would be a grey picture; this one has three numbers per pixel.",
+                "that would be a grey image; this image has three numbers per pixel.",
             ),
             Mistake(
                 lambda answer, right: answer in (256 * 256 * 3 * 64, 256 * 256 * 3 * 64 + 64),
@@ -59,11 +59,11 @@ EXERCISES = {
     "02.4": Exercise(
         right=15,
         mistakes=(
-            Mistake(lambda answer, right: close(answer, -7.5, 0.005), "that is the slope for the second weight."),
-            Mistake(lambda answer, right: close(answer, 7.5, 0.005), "the slope of a square has a factor 2."),
+            Mistake(lambda answer, right: close(answer, -7.5, 0.005), "that is the gradient for the second weight."),
+            Mistake(lambda answer, right: close(answer, 7.5, 0.005), "the gradient of a square has a factor 2."),
             Mistake(
                 lambda answer, right: close(answer, 5, 0.005),
-                "that is the slope for the neuron; the last factor, from the neuron to its weight, is the input x.",
+                "that is the gradient for the neuron; the last factor, from the neuron to its weight, is the input x.",
             ),
             Mistake(
                 lambda answer, right: close(answer, -15, 0.005), "check the signs: there are two negative factors."
@@ -94,9 +94,9 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: equal(answer, [-1.7716, 1.6876, 0.0840], 0.005),
-                "that is the slope with respect to the probabilities; one step further back, through softmax.",
+                "that is the gradient with respect to the probabilities; one step further back, through softmax.",
             ),
         ),
-        praise="smaller than the cross-entropy's g - y, although the answer is wrong: softmax has gone flat here.",
+        praise="smaller than the cross-entropy's g - y, although the prediction is wrong: softmax has gone flat here.",
     ),
 }

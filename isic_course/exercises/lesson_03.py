@@ -34,7 +34,7 @@ EXERCISES = {
                 "there is a bias for every filter, and not for every channel.",
             ),
         ),
-        praise="whatever the size of the picture.",
+        praise="whatever the size of the image.",
     ),
     "03.3": Exercise(
         right=[[-1, -1, 0], [-1, 0, 1], [0, 1, 1]],
@@ -83,7 +83,7 @@ EXERCISES = {
             Mistake(lambda answer, right: answer == 2 * right, "those are the FLOPs; a multiply-add is two of them."),
             Mistake(
                 lambda answer, right: answer == 254 * 254 * 64 * 27,
-                "with padding 1 the answer is as large as the picture.",
+                "with padding 1 the output is as large as the image.",
             ),
         ),
         praise="a hundred million, from fewer than two thousand weights.",
@@ -111,6 +111,6 @@ EXERCISES = {
             ),
             Mistake(lambda answer, right: close(answer, right * 1e6, 1e6), "those are bytes."),
         ),
-        praise="for one picture, in one layer. It explains why segmentation takes small batches.",
+        praise="for one image, in one layer. It explains why segmentation takes small batches.",
     ),
 }

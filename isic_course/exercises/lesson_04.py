@@ -9,17 +9,17 @@ from isic_utils.training.runs import Run
 
 
 def top_two_balanced_accuracy(run: Run) -> float:
-    """Exercise 04.2: the BMA if an answer also counts as right when the second most likely class is the true one."""
-    answers = run.predictions()
-    second_best = answers[run.config["classes"]].apply(lambda row: row.nlargest(2).iloc[-1], axis=1)
-    of_true_class = [row[row["label"]] for _, row in answers.iterrows()]
-    return (of_true_class >= second_best).groupby(answers["label"]).mean().mean()
+    """Exercise 04.2: the top-2 BMA: a prediction is correct if one of the two most likely classes is the true one."""
+    predictions = run.predictions()
+    second_best = predictions[run.config["classes"]].apply(lambda row: row.nlargest(2).iloc[-1], axis=1)
+    of_true_class = [row[row["label"]] for _, row in predictions.iterrows()]
+    return (of_true_class >= second_best).groupby(predictions["label"]).mean().mean()
 
 
 def lesions_on_both_sides(table: pd.DataFrame) -> int:
-    """Exercise 04.4: how many lesions have a picture in train and one in test."""
-    parts = table.dropna(subset="lesion_id").groupby("lesion_id")["part"]
-    return int(parts.agg(lambda part: {"train", "test"} <= set(part)).sum())
+    """Exercise 04.4: how many lesions have an image in train and one in test."""
+    of_lesion = table.dropna(subset="lesion_id").groupby("lesion_id")["split"]
+    return int(of_lesion.agg(lambda split: {"train", "test"} <= set(split)).sum())
 
 
 EXERCISES = {
@@ -32,7 +32,7 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: close(answer, 1.1 / 8, 0.005),
-                "that divides by eight; only two classes are in this test part.",
+                "that divides by eight; only two classes are in this test set.",
             ),
             PERCENT,
         ),
@@ -44,7 +44,7 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: is_number(answer) and right < answer <= 1,
-                "that is too high. Is it the share of all pictures? Take the share within each class, then the mean.",
+                "that is too high. Is it the share of all images? Take the share within each class, then the mean.",
             ),
             Mistake(
                 lambda answer, right: is_number(answer) and 0 <= answer < right,
@@ -59,7 +59,7 @@ EXERCISES = {
         mistakes=(
             Mistake(
                 lambda answer, right: close(answer, 0.9 * math.log(2), 0.005),
-                "that is the bound for an accuracy of 0.1: it is the share of wrong answers that counts.",
+                "that is the bound for an accuracy of 0.1: it is the share of wrong predictions that counts.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.1 * math.log10(2), 0.001),
@@ -67,7 +67,7 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.1, 0.002) or close(answer, 0.05, 0.002),
-                "each wrong answer costs at least ln 2, and one in ten is wrong.",
+                "each wrong prediction costs at least ln 2, and one in ten is wrong.",
             ),
         ),
         praise="so the loss of 0.05 and the accuracy of 0.9 cannot both be true of the same predictions.",
@@ -78,11 +78,11 @@ EXERCISES = {
         mistakes=(
             Mistake(
                 lambda answer, right: answer == 0,
-                "0 is what by='lesion' gives. The question is about `parts`, which is drawn by picture.",
+                "0 is what group_by='lesion' gives. The question is about the split with group_by='image'.",
             ),
             Mistake(
                 lambda answer, right: answer > right,
-                "that is more. Count each lesion once, and only if it has a picture in train and one in test.",
+                "that is more. Count each lesion once, and only if it has an image in train and one in test.",
             ),
         ),
         praise="a network can recognise them instead of their disease. Lesson 06 measures what that is worth.",

@@ -44,7 +44,7 @@ EXERCISES = {
                 lambda answer, right: is_number(answer) and 0 < answer < right,
                 "that is less. The smallest of the eight classes sets the number, and there are eight draws of it.",
             ),
-            Mistake(lambda answer, right: answer > 1, "that is a number of pictures; divide by all of them."),
+            Mistake(lambda answer, right: answer > 1, "that is a number of images; divide by all of them."),
         ),
         praise="that is why the thesis merged.",
     ),
@@ -56,15 +56,15 @@ EXERCISES = {
             COMPLEMENT,
             Mistake(
                 lambda answer, right: close(answer, 0.9, 0.001),
-                "that is the recall: right alarms among the class. Precision is right alarms among all alarms.",
+                "that is the recall: true alarms among the class. Precision is true alarms among all alarms.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.009, 0.0005),
-                "that is the share of right alarms among all pictures; divide by the share of all alarms.",
+                "that is the share of true alarms among all images; divide by the share of all alarms.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.009 / 0.099, 0.0005),
-                "that is right against false alarms; divide by all of them, right and false.",
+                "that is true against false alarms; divide by all of them, true and false.",
             ),
         ),
         praise="one alarm in twelve is right, with a recall of 0.9 and few false alarms in the eyes of the ROC.",

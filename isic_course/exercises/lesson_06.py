@@ -5,10 +5,10 @@ import pandas as pd
 from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, close, is_number
 
 
-def gain_on_seen_lesions(answers: pd.DataFrame) -> float:
-    """Exercise 06.5: the BMA on pictures whose lesion was in training, minus the BMA on the others."""
-    right = answers["predicted"] == answers["label"]
-    seen, unseen = (right[answers["seen"] == was].groupby(answers["label"]).mean() for was in (True, False))
+def gain_on_seen_lesions(predictions: pd.DataFrame) -> float:
+    """Exercise 06.5: the BMA on images whose lesion was in training, minus the BMA on the others."""
+    correct = predictions["predicted"] == predictions["label"]
+    seen, unseen = (correct[predictions["seen"] == was].groupby(predictions["label"]).mean() for was in (True, False))
     return seen.mean() - unseen.mean()
 
 
@@ -18,17 +18,15 @@ EXERCISES = {
         tolerance=0.0005,
         mistakes=(
             PERCENT,
-            Mistake(lambda answer, right: close(answer, 0.9, 0.0005), "an eighth of those nine partitions validates."),
-            Mistake(
-                lambda answer, right: close(answer, 0.7, 0.0005), "that is with five partitions, as in the thesis."
-            ),
-            Mistake(lambda answer, right: close(answer, 0.1125, 0.001), "that is the share that validates."),
+            Mistake(lambda answer, right: close(answer, 0.9, 0.0005), "an eighth of those nine folds validates."),
+            Mistake(lambda answer, right: close(answer, 0.7, 0.0005), "that is with five folds, as in the thesis."),
+            Mistake(lambda answer, right: close(answer, 0.1125, 0.001), "that is the share of the validation set."),
             Mistake(
                 lambda answer, right: close(answer, 0.775, 0.0005),
-                "an eighth of the nine partitions that are left, not of all pictures.",
+                "an eighth of the nine folds that are left, not of all images.",
             ),
         ),
-        praise="more to learn from than with five partitions, for twice as many trainings.",
+        praise="more to learn from than with five folds, for twice as many trainings.",
     ),
     "06.2": Exercise(
         right=round(1.96**2 * 0.733 * 0.267 / 0.01**2),
@@ -92,7 +90,7 @@ EXERCISES = {
                 "that is the chi-square approximation, close; the exact test takes coins, stats.binom.",
             ),
         ),
-        praise="the 955 pictures on which they agree play no part.",
+        praise="the 955 images on which they agree play no part.",
     ),
     "06.5": Exercise(
         right=gain_on_seen_lesions,
@@ -105,7 +103,7 @@ EXERCISES = {
             Mistake(
                 lambda answer, right: is_number(answer) and -1 <= answer <= 1,
                 "that is another difference. Is it the accuracy? Take the recall of each class, then their mean, on "
-                "the pictures that were seen and on those that were not.",
+                "the images that were seen and on those that were not.",
             ),
         ),
         praise="a hint of the leak and not its measure, for the two groups show different lesions.",

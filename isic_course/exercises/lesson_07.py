@@ -3,13 +3,13 @@
 import numpy as np
 
 from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, is_number
-from isic_utils.metrics import classification as metrics
+from isic_utils.metrics import jaccard
 
 
-def jaccard_at_a_lower_limit(masks: tuple[np.ndarray, np.ndarray]) -> float:
-    """Exercise 07.4: the mean Jaccard index where 0.3 is sure enough. masks: the true ones and the probabilities."""
-    true, sure = masks
-    return metrics.jaccard(true, sure > 0.3).mean()
+def jaccard_at_a_lower_threshold(masks: tuple[np.ndarray, np.ndarray]) -> float:
+    """Exercise 07.4: the mean Jaccard index with the threshold 0.3. masks: the true ones and the probabilities."""
+    true, probabilities = masks
+    return jaccard(true, probabilities > 0.3).mean()
 
 
 def is_at(place: int, answer: object, value: float) -> bool:
@@ -45,7 +45,7 @@ EXERCISES = {
             ),
             Mistake(lambda answer, right: close(answer, 0.65, 0.0005), "they are equal only at 0 and at 1."),
         ),
-        praise="a challenge that counted Dice below 0.79 as 0 would fail the same pictures.",
+        praise="a challenge that counted Dice below 0.79 as 0 would fail the same images.",
     ),
     "07.3": Exercise(
         right=1 / np.sqrt(0.786) - 1,
@@ -63,30 +63,30 @@ EXERCISES = {
         praise="two experts differ about as much as if one drew every border an eighth of the radius further out.",
     ),
     "07.4": Exercise(
-        right=jaccard_at_a_lower_limit,
+        right=jaccard_at_a_lower_threshold,
         tolerance=0.002,
         mistakes=(
             PERCENT,
             Mistake(
                 lambda answer, right: is_number(answer) and 0 <= answer <= 1,
-                "that is another value. Compare `sure > 0.3` with `truth` picture by picture, and take the mean of the "
+                "that is another value. Compare the mask `> 0.3` with the true one image by image, and average the "
                 "indices.",
             ),
         ),
-        praise="where to put the limit is a choice, and not one for the test part (07.5).",
+        praise="where to put the threshold is a choice, and not one for the test set (07.5).",
     ),
     "07.5": Exercise(
         right="validation",
         mistakes=(
             Mistake(
                 lambda answer, right: answer.strip().lower() == "test",
-                "then the test part has helped to choose, and is a test no longer.",
+                "then the test set has helped to choose, and is a test no longer.",
             ),
             Mistake(
                 lambda answer, right: answer.strip().lower() == "train",
-                "the network is too sure there, for it has learnt these very masks.",
+                "the network is overconfident there, for it has learnt these very masks.",
             ),
         ),
-        praise="whatever is chosen is chosen there, and the test part is opened once.",
+        praise="whatever is chosen is chosen there, and the test set is opened once.",
     ),
 }

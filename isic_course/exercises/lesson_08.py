@@ -1,22 +1,22 @@
-"""The exercises of lesson 08, remedies for skewed classes."""
+"""The exercises of lesson 08, methods for imbalanced classes."""
 
 from functools import partial
 
-from isic_course import linear_probe as heads
+from isic_course import linear_probe
 from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close
 from isic_utils.training import losses
-from isic_utils.training.imbalance import Remedy
+from isic_utils.training.imbalance import Method
 
 
 def square_root(race: tuple) -> float:
-    """Exercise 08.4: the mean validation BMA of heads weighted by the square root of 1 / n_c. race: the table, the
-    features and the seeds."""
-    answers = heads.grid(*race, {"square root": Remedy(loss=partial(losses.class_weighted, power=0.5))})
-    return float(heads.scores(answers, "validation")["BMA"].mean())
+    """Exercise 08.4: the mean validation BMA of linear probes weighted by the square root of 1 / n_c. race: the table,
+    the features and the seeds."""
+    square_root = {"square root": Method(loss=partial(losses.class_weighted, power=0.5))}
+    return float(linear_probe.scores(linear_probe.compare(*race, square_root), "validation")["BMA"].mean())
 
 
 def is_pair(answer: object, *values: float) -> bool:
-    """Whether an answer is these numbers, to half a picture."""
+    """Whether an answer is these numbers, to half an image."""
     return len(answer) == len(values) and all(close(one, value, 0.5) for one, value in zip(answer, values, strict=True))
 
 
@@ -27,15 +27,18 @@ EXERCISES = {
         right=1000 / 3 / 50,
         tolerance=0.02,
         mistakes=(
-            Mistake(lambda answer, right: close(answer, 20, 0.05), "that is 1 000 / 50; three classes share the say."),
+            Mistake(
+                lambda answer, right: close(answer, 20, 0.05),
+                "that is 1 000 / 50; three classes share the total weight.",
+            ),
             Mistake(lambda answer, right: close(answer, 1 / 50, 0.001), "that is 1 / n; it still has to be scaled."),
             Mistake(
                 lambda answer, right: close(answer, 3 / 50 / (1 / 800 + 1 / 150 + 1 / 50), 0.02),
-                "there the mean over the classes is 1; take the mean over the pictures.",
+                "there the mean over the classes is 1; take the mean over the images.",
             ),
             Mistake(lambda answer, right: close(answer, 16, 0.05), "that is how much more than one of the largest."),
         ),
-        praise="its fifty pictures weigh 333 together, as much as the 800 of the largest class.",
+        praise="its fifty images weigh 333 together, as much as the 800 of the largest class.",
     ),
     "08.2": Exercise(
         right=(0.20 / 0.02) / (0.80 / 0.98 + 0.20 / 0.02),
@@ -45,10 +48,10 @@ EXERCISES = {
             Mistake(lambda answer, right: close(answer, 1 - right, 0.005), "that is NV's."),
             Mistake(
                 lambda answer, right: close(answer, 0.20 * 0.02 / (0.80 * 0.98 + 0.20 * 0.02), 0.002),
-                "divide by the shares: multiplying favours the frequent class even more.",
+                "divide by the priors: multiplying favours the frequent class even more.",
             ),
         ),
-        praise="one in five is a lot for a class that is one in fifty: the picture speaks for it.",
+        praise="one in five is a lot for a class that is one in fifty: the image speaks for it.",
     ),
     "08.3": Exercise(
         right=EFFECTIVE,
@@ -60,7 +63,7 @@ EXERCISES = {
                 "that is still to be divided by 1 - β.",
             ),
         ),
-        praise="with this β, five thousand pictures say no more than a thousand different ones.",
+        praise="with this β, five thousand images say no more than a thousand different ones.",
     ),
     "08.4": Exercise(
         right=square_root,
@@ -69,7 +72,7 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: 0 <= answer <= 1,
-                "that is another value. Is it `power=0.5`, and the mean BMA over the seeds on the validation part?",
+                "that is another value. Is it `power=0.5`, and the mean BMA over the seeds on the validation set?",
             ),
         ),
         praise="one line, and whatever you can write as a loss is in the race.",

@@ -7,9 +7,9 @@ from isic_utils.metrics import calibration
 
 
 def share_of_alarms(scores: tuple[np.ndarray, np.ndarray, np.ndarray]) -> float:
-    """Exercise 09.4: how many test pictures raise the alarm if 80 % of the malignant ones are to be found.
+    """Exercise 09.4: how many test images raise the alarm if 80 % of the malignant ones are to be found.
 
-    scores: the malignant probability on validation, whether those pictures are malignant, and the one on the test part.
+    scores: the malignant probability on validation, whether those images are malignant, and the one on the test set.
     """
     validation, malignant, test = scores
     return float(np.mean(test >= calibration.threshold_for(0.8, validation, malignant)))
@@ -30,7 +30,7 @@ EXERCISES = {
                 "the temperature divides the logits and not the probability.",
             ),
         ),
-        praise="less sure than the 0.88 before, and still the same answer.",
+        praise="less confident than the 0.88 before, and still the same prediction.",
     ),
     "09.2": Exercise(
         right=0.12,
@@ -39,10 +39,11 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: close(answer, 0, 0.0005),
-                "too sure in one bin does not make up for too modest in the other: take the distances without sign.",
+                "overconfidence in one bin does not make up for underconfidence in the other: take the distances "
+                "without sign.",
             ),
-            Mistake(lambda answer, right: close(answer, 0.125, 0.0005), "the bins have different numbers of pictures."),
-            Mistake(lambda answer, right: close(answer, 0.25, 0.0005), "a mean over all pictures, and not a sum."),
+            Mistake(lambda answer, right: close(answer, 0.125, 0.0005), "the bins have different numbers of images."),
+            Mistake(lambda answer, right: close(answer, 0.25, 0.0005), "a mean over all images, and not a sum."),
         ),
         praise="its mean confidence equals its accuracy, and it is calibrated nowhere: look at the bins.",
     ),
@@ -56,7 +57,7 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.0095, 0.0002),
-                "that is the share among all pictures; the question is about those with an alarm.",
+                "that is the share among all images; the question is about those with an alarm.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.95 / 1.45, 0.005),
@@ -73,10 +74,10 @@ EXERCISES = {
             Mistake(
                 lambda answer, right: is_number(answer) and 0 <= answer <= 1,
                 "that is another value. Take `calibration.threshold_for(0.8, …)` on validation, then the share of test "
-                "pictures at or above it.",
+                "images at or above it.",
             ),
         ),
-        praise="fewer alarms, and about one malignant picture in five missed: what that is worth is no sum to be done.",
+        praise="fewer alarms, and about one malignant image in five missed: what that is worth is no sum to be done.",
     ),
     "09.5": Exercise(
         right=4 / (4 + 1.959964**2),

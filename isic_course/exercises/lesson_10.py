@@ -3,23 +3,24 @@
 import numpy as np
 
 from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, close, is_number
-from isic_utils.metrics.classification import balanced_accuracy, per_class_recall
+from isic_utils.metrics import bma
 
 
 def geometric(handed: tuple[list[np.ndarray], np.ndarray]) -> float:
-    """Exercise 10.3: the BMA of the geometric mean. handed: each network's probabilities [n, classes]; the truth."""
+    """Exercise 10.3: the BMA of the geometric mean.
+
+    handed: each network's probabilities [n, classes]; the true classes, integers [n].
+    """
     networks, true = handed
     logarithms = [np.log(np.clip(probabilities, 1e-12, None)) for probabilities in networks]
-    return balanced_accuracy(true, np.mean(logarithms, axis=0).argmax(axis=1), networks[0].shape[1])
+    return bma(true, np.mean(logarithms, axis=0).argmax(axis=1))
 
 
 def oracle(handed: tuple[list[np.ndarray], np.ndarray]) -> float:
-    """Exercise 10.4: the BMA of answering right wherever any network does. handed: as in `geometric`."""
+    """Exercise 10.4: the BMA of being right wherever any network is. handed: as in `geometric`."""
     networks, true = handed
     anyone = np.any([probabilities.argmax(axis=1) == true for probabilities in networks], axis=0)
-    classes = networks[0].shape[1]
-    said = np.where(anyone, true, (true + 1) % classes)
-    return float(np.nanmean(per_class_recall(true, said, classes)))
+    return bma(true, np.where(anyone, true, -1))
 
 
 EXERCISES = {
@@ -51,7 +52,7 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: close(answer, np.exp(-0.067), 0.002),
-                "that is the probability that a loss of 0.067 means for one picture; use the bound of finding 10.",
+                "that is the probability that a loss of 0.067 means for one image; use the bound of finding 10.",
             ),
         ),
         praise="Table 6.1 prints 0.643, so loss and accuracy cannot belong to the same predictions.",
@@ -64,10 +65,10 @@ EXERCISES = {
             Mistake(
                 lambda answer, right: is_number(answer) and 0 <= answer <= 1,
                 "that is another number. Is it the accuracy, or the plain mean? Take the mean of the logarithms over "
-                "the networks, the largest class of each picture, and then the BMA.",
+                "the networks, the largest class of each image, and then the BMA.",
             ),
         ),
-        praise="compare it with the plain mean: a veto helps where a network that is sure of a No is right.",
+        praise="compare it with the plain mean: a veto helps where a network that rules a class out is right.",
     ),
     "10.4": Exercise(
         right=oracle,
@@ -81,10 +82,11 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: is_number(answer) and 0 <= answer < right,
-                "that is less. A picture counts as right if at least one of the five is right.",
+                "that is less. An image counts as right if at least one of the five is right.",
             ),
         ),
-        praise="what is missing to 1 no choice among their answers can bring. A mean of probabilities can do a little "
-        "more (it may answer what was everybody's second choice); the rest takes another network, or other pictures.",
+        praise="what is missing to 1 no choice among their predictions can bring. A mean of probabilities can do a "
+        "little more (it may predict what was everybody's second choice); the rest takes another network, or other "
+        "images.",
     ),
 }

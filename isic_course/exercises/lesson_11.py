@@ -8,9 +8,9 @@ from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exer
 
 
 def balanced_accuracy_of_class_words(facts: tuple[pd.DataFrame, pd.DataFrame]) -> float:
-    """Exercise 11.4: the BMA of the class that the sentences name. facts: the true ones and the said ones."""
-    true, said = facts
-    return float((true["class"] == said["class"]).groupby(true["class"]).mean().mean())
+    """Exercise 11.4: the BMA of the class that the sentences name. facts: the true and the predicted ones."""
+    true, predicted = facts
+    return float((true["class"] == predicted["class"]).groupby(true["class"]).mean().mean())
 
 
 EXERCISES = {
@@ -63,7 +63,7 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: close(answer, 5 / 9, 0.005),
-                "divide by the words that were said, eight; the true sentence has nine.",
+                "divide by the predicted words, eight; the true sentence has nine.",
             ),
             COMPLEMENT,
         ),
@@ -89,11 +89,11 @@ EXERCISES = {
         mistakes=(
             Mistake(
                 lambda answer, right: answer.strip().lower() == "site",
-                "then the right share would fall when the picture is exchanged for one of another person's lesion.",
+                "then the right share would fall when the image is exchanged for one of another person's lesion.",
             ),
             Mistake(
-                lambda answer, right: answer.strip().lower() in ("picture", "skin"),
-                "all of the picture was exchanged but one thing. Which one?",
+                lambda answer, right: answer.strip().lower() in ("image", "picture", "skin"),
+                "all of the image was exchanged but one thing. Which one?",
             ),
         ),
         praise="the word about the site was a guess from the class. It reads like an observation.",

@@ -1,11 +1,11 @@
-"""Draws the synthetic archive: pictures in ISIC's own layout that look like dermoscopy and are not.
+"""Draws the synthetic archive: images in ISIC's own layout that look like dermoscopy and are not.
 
-Every picture is drawn by this code from a seed. The classes follow ISIC 2019's proportions, carry the structures
+Every image is drawn by this code from a seed. The classes follow ISIC 2019's proportions, carry the structures
 that a dermatologist looks for, overlap, and show the same lesion several times, so that the lessons of the course
 happen on them. Nothing learnt on them is medical.
 
-How a picture comes about, module by module: planning (what to draw), lesions (outline and structures, made from
-textures), photograph (skin, view, light, hairs), masks; and the files, here.
+How a image comes about, module by module: planning (what to draw), lesions (outlines and recipes, made from
+textures), camera (skin, view, light, hairs), masks; and the files, here.
 """
 
 import dataclasses
@@ -25,27 +25,27 @@ from tqdm.auto import tqdm
 from isic_utils.datasets.tables import (
     CODES,
     GROUND_TRUTH_2019,
+    IMAGES_2018,
+    IMAGES_2019,
     MASK_ENDING,
     MASKS_2018,
     METADATA_2019,
-    PICTURES_2018,
-    PICTURES_2019,
 )
 from isic_utils.errors import IsicError
 from isic_utils.settings import MARKER, SAMPLE
 
-from . import masks, photograph, planning
+from . import camera, masks, planning
 from .lesions import draw_lesion
-from .planning import Options, PlannedLesion, PlannedPicture
+from .planning import Options, PlannedImage, PlannedLesion
 
-VERSION = 3  # raise it with every change that changes a drawn picture or table, and samples are drawn anew
+VERSION = 4  # raise it when a drawn image, a table or the marker changes, and samples are drawn anew
 STRUCTURES_FILE = "SYNTHETIC_structures.csv"
 STRUCTURES = (  # what recipes draw into a lesion, then what lies on the skin
     "network", "globules", "streaks", "veil", "scar", "vessels", "nests", "ulcer", "follicles", "scale", "crust",
     "ridges", "openings", "cysts", "grains", "lacunae", "hair", "bubbles", "glints", "pen", "ruler",
 )  # fmt: skip
 STATEMENT = (
-    "Every picture, mask and table row in this folder is synthetic: drawn by isic_course.synthetic, it shows no person "
+    "Every image, mask and table row in this folder is synthetic: drawn by isic_course.synthetic, it shows no person "
     "and no real lesion. Nothing learnt from it is medical."
 )
 DEFAULT = Options()
@@ -56,10 +56,10 @@ def draw(
     seed: int = 0,
     proportions: Mapping[str, float] | None = None,
     overlap: float = DEFAULT.overlap,
-    pictures: int = DEFAULT.pictures,
+    images: int = DEFAULT.images,
     size: tuple[int, int] = DEFAULT.size,
     pairs: int = DEFAULT.pairs,
-    least_pictures: int = DEFAULT.least_pictures,
+    least_images: int = DEFAULT.least_images,
     least_lesions: int = DEFAULT.least_lesions,
     workers: int = 2,
     progress: bool = True,
@@ -67,20 +67,20 @@ def draw(
     """Draw a synthetic archive into `folder`, which must not exist yet or be empty, and return its path.
 
     seed: 0 or above; the same seed and options give the same bytes, whatever the number of workers.
-    proportions: class code -> share of the pictures, in any unit; a class left out gets none. None: ISIC 2019's.
+    proportions: class code -> share of the images, in any unit; a class left out gets none. None: ISIC 2019's.
     overlap: 0 to 1: how strongly lesions borrow the look of a neighbouring class, and how faint their structures
         are.
-    pictures: number of classification pictures, before `least_pictures` raises the rare classes.
-    size: width and height of most pictures, in pixels; every tenth is of another size.
-    pairs: number of pictures with a mask for segmentation; 0: none, and no folders for them.
-    least_pictures, least_lesions: every class with a share has at least so many.
+    images: number of classification images, before `least_images` raises the rare classes.
+    size: width and height of most images, in pixels; every tenth is of another size.
+    pairs: number of images with a mask for segmentation; 0: none, and no folders for them.
+    least_images, least_lesions: every class with a share has at least so many.
     workers: threads that draw; progress: whether to show a progress bar.
 
     The folder appears complete or not at all. Raises IsicError for options that make no sense, a folder that holds
     something, and a disk that is full or read-only.
     """
     shares = DEFAULT.proportions if proportions is None else dict(proportions)
-    options = Options(shares, overlap, pictures, tuple(size), pairs, least_pictures, least_lesions)
+    options = Options(shares, overlap, images, tuple(size), pairs, least_images, least_lesions)
     folder = Path(folder)
     _check(seed, workers)
     with _alone(folder):
@@ -155,7 +155,7 @@ def _draw_whole(folder: Path, options: Options, seed: int, workers: int, progres
     unfinished.mkdir()
     try:
         lesions = planning.plan(options, seed)
-        drawn = _draw_all_pictures(unfinished, lesions, seed, workers, progress)
+        drawn = _draw_all_images(unfinished, lesions, seed, workers, progress)
         ground_truth, metadata = _tables(lesions)
         ground_truth.to_csv(unfinished / GROUND_TRUTH_2019, index=False, lineterminator="\n")
         metadata.to_csv(unfinished / METADATA_2019, index=False, lineterminator="\n")
@@ -171,38 +171,38 @@ def _draw_whole(folder: Path, options: Options, seed: int, workers: int, progres
 
 
 def structures(folder: Path | str) -> pd.DataFrame:
-    """What was drawn into each classification picture of a synthetic archive, however faint.
+    """What was drawn into each classification image of a synthetic archive, however faint.
 
-    Returns booleans with a row per picture, indexed by image, and the columns `STRUCTURES`. The ruler stands in no
+    Returns booleans with a row per image, indexed by image, and the columns `STRUCTURES`. The ruler stands in no
     file and is taken from the plan. Raises IsicError if the folder holds no sample of this version.
     """
     folder = Path(folder)
     marker = _marker_in(folder) or {}
     if marker.get("version") != VERSION or not (folder / STRUCTURES_FILE).exists():
         raise IsicError(
-            f"{folder} holds no synthetic sample of this version: only drawn pictures have a list of what is drawn."
+            f"{folder} holds no synthetic sample of this version: only drawn images have a list of what is drawn."
         )
     names = pd.read_csv(folder / STRUCTURES_FILE, index_col="image", keep_default_na=False)["structures"].str.split()
     options = Options(**{**marker["options"], "size": tuple(marker["options"]["size"])})
     planned = planning.plan(options, marker["seed"])
-    ruler = {picture.image: picture.ruler for lesion in planned for picture in lesion.pictures}
+    ruler = {image.name: image.ruler for lesion in planned for image in lesion.images}
     table = pd.DataFrame({name: names.map(lambda found, name=name: name in found) for name in STRUCTURES})
     return table.assign(ruler=[ruler[image] for image in table.index])
 
 
-def _draw_all_pictures(
+def _draw_all_images(
     folder: Path, lesions: list[PlannedLesion], seed: int, workers: int, progress: bool
 ) -> dict[str, set[str]]:
-    """Draw and write all pictures. Returns the structures in each, by the picture's name."""
-    for name in {_picture_folder(picture) for lesion in lesions for picture in lesion.pictures}:
+    """Draw and write all images. Returns the structures in each, by the image's name."""
+    for name in {_image_folder(image) for lesion in lesions for image in lesion.images}:
         (folder / name).mkdir()
-    if any(picture.care for lesion in lesions for picture in lesion.pictures):
+    if any(image.care for lesion in lesions for image in lesion.images):
         (folder / MASKS_2018).mkdir()
     bar = tqdm(
         desc="drawing the synthetic sample", total=len(lesions), unit="lesion", leave=False, disable=not progress
     )
     with ThreadPoolExecutor(workers) as pool, bar:
-        tasks = [pool.submit(_draw_pictures, folder, lesion, seed) for lesion in lesions]
+        tasks = [pool.submit(_draw_images, folder, lesion, seed) for lesion in lesions]
         drawn = {}
         try:
             for task in tasks:
@@ -214,31 +214,31 @@ def _draw_all_pictures(
     return drawn
 
 
-def _picture_folder(picture: PlannedPicture) -> str:
-    return PICTURES_2019 if picture.care is None else PICTURES_2018
+def _image_folder(image: PlannedImage) -> str:
+    return IMAGES_2019 if image.care is None else IMAGES_2018
 
 
-def _draw_pictures(folder: Path, planned: PlannedLesion, seed: int) -> dict[str, set[str]]:
-    """Draw one lesion and write all its photographs. Returns the structures in each, by the picture's name."""
+def _draw_images(folder: Path, planned: PlannedLesion, seed: int) -> dict[str, set[str]]:
+    """Draw one lesion and write all its photographs. Returns the structures in each, by the image's name."""
     drawn = {}
     rng = np.random.default_rng([seed, 1, planned.index])
-    person = photograph.draw_person(rng, planned.years)
+    person = camera.draw_person(rng, planned.years)
     lesion = draw_lesion(
         rng,
         planned.code,
         planned.borrowed,
         planned.borrowed_share,
         planned.clearness,
-        photograph.REFERENCE_HEIGHT,
+        camera.REFERENCE_HEIGHT,
     )
-    for picture in planned.pictures:
-        rng = np.random.default_rng([seed, 2, picture.index])
-        pixels, mask, on_the_skin = photograph.take(rng, lesion, person, picture.size, picture.ruler)
-        drawn[picture.image] = lesion.structures | on_the_skin
-        _write_jpeg(folder / _picture_folder(picture) / f"{picture.image}.jpg", pixels)
-        if picture.care is not None:
-            mask = masks.with_care(rng, mask, pixels, picture.care)
-            target = folder / MASKS_2018 / f"{picture.image}{MASK_ENDING}.png"
+    for image in planned.images:
+        rng = np.random.default_rng([seed, 2, image.index])
+        pixels, mask, on_the_skin = camera.take(rng, lesion, person, image.size, image.ruler)
+        drawn[image.name] = lesion.structures | on_the_skin
+        _write_jpeg(folder / _image_folder(image) / f"{image.name}.jpg", pixels)
+        if image.care is not None:
+            mask = masks.with_care(rng, mask, pixels, image.care)
+            target = folder / MASKS_2018 / f"{image.name}{MASK_ENDING}.png"
             Image.fromarray(mask.astype(np.uint8) * 255).save(target)
     return drawn
 
@@ -248,17 +248,17 @@ def _write_jpeg(path: Path, pixels: np.ndarray) -> None:
 
 
 def _tables(lesions: list[PlannedLesion]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ground truth and metadata of the classification pictures, with ISIC 2019's columns, sorted by image."""
-    rows: list[tuple[PlannedPicture, PlannedLesion]] = [
-        (picture, lesion) for lesion in lesions for picture in lesion.pictures if picture.care is None
+    """Ground truth and metadata of the classification images, with ISIC 2019's columns, sorted by image."""
+    rows: list[tuple[PlannedImage, PlannedLesion]] = [
+        (image, lesion) for lesion in lesions for image in lesion.images if image.care is None
     ]
-    rows.sort(key=lambda row: row[0].image)
-    ground_truth = pd.DataFrame({"image": [picture.image for picture, _ in rows]})
+    rows.sort(key=lambda row: row[0].name)
+    ground_truth = pd.DataFrame({"image": [image.name for image, _ in rows]})
     for code in [*CODES, "UNK"]:
         ground_truth[code] = [float(lesion.code == code) for _, lesion in rows]
     metadata = pd.DataFrame(
         {
-            "image": [picture.image for picture, _ in rows],
+            "image": [image.name for image, _ in rows],
             "age_approx": pd.Series([lesion.age for _, lesion in rows], dtype=float),
             "anatom_site_general": [lesion.site for _, lesion in rows],
             "lesion_id": [lesion.lesion_id for _, lesion in rows],

@@ -2,9 +2,9 @@
 
 import time
 
-from isic_course import synthetic as sample
+from isic_course import synthetic
 
 if __name__ == "__main__":
     started = time.perf_counter()
-    folder = sample.ensure()
+    folder = synthetic.ensure()
     print(f"The synthetic sample is in {folder} ({time.perf_counter() - started:.0f} s).")

@@ -13,12 +13,12 @@ from isic_utils.inference.postprocess import one_region
 from .textures import fractal
 
 
-def with_care(rng: np.random.Generator, exact: np.ndarray, picture: np.ndarray, care: str) -> np.ndarray:
+def with_care(rng: np.random.Generator, exact: np.ndarray, image: np.ndarray, care: str) -> np.ndarray:
     """Redraw the exact mask in one of three ways: `exact` (one region without holes), `polygon` or `jagged`."""
     exact = one_region(exact)
     if care == "exact" or exact.sum() < 60:
         return exact
-    return _polygon(rng, exact) if care == "polygon" else _jagged(rng, exact, picture)
+    return _polygon(rng, exact) if care == "polygon" else _jagged(rng, exact, image)
 
 
 def _polygon(rng: np.random.Generator, exact: np.ndarray) -> np.ndarray:
@@ -35,11 +35,11 @@ def _polygon(rng: np.random.Generator, exact: np.ndarray) -> np.ndarray:
     return draw.polygon2mask(exact.shape, np.stack([rows, columns], axis=1))
 
 
-def _jagged(rng: np.random.Generator, exact: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """A fill that stopped where the colour changed: its border frays with the darkness of the picture, and it may
+def _jagged(rng: np.random.Generator, exact: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """A fill that stopped where the colour changed: its border frays with the darkness of the image, and it may
     have holes and islands."""
     distance = ndimage.distance_transform_edt(exact) - ndimage.distance_transform_edt(~exact)
-    darkness = -picture.mean(axis=2)
+    darkness = -image.mean(axis=2)
     darkness = (darkness - darkness.mean()) / (darkness.std() + 1e-6)
     frayed = distance + 1.2 * darkness + 1.8 * fractal(rng, exact.shape, 12, 1.2)
     jagged = frayed > 0

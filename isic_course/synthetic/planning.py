@@ -1,7 +1,7 @@
-"""What the synthetic archive will hold, decided before anything is drawn: how many pictures and lesions of each
+"""What the synthetic archive will hold, decided before anything is drawn: how many images and lesions of each
 class, whose they are, and what each photograph shows besides the lesion.
 
-The plan takes milliseconds, so a test or a lesson can look at it without drawing a picture.
+The plan takes milliseconds, so a test or a lesson can look at it without drawing an image.
 """
 
 from collections.abc import Mapping
@@ -13,19 +13,19 @@ from isic_utils.datasets.tables import CODES, COUNTS_2019
 from isic_utils.errors import IsicError
 
 # The planted shortcut (data/README.md, "For instructors"): ruler marks say something about the diagnosis that the
-# skin does not. It is written into no table; a lesson finds it from the pictures.
+# skin does not. It is written into no table; a lesson finds it from the images.
 RULER_CLASS = "SCC"
 RULER_SHARE_IN_THAT_CLASS = 0.45
 RULER_SHARE_ELSEWHERE = 0.08
 
 DOWNSAMPLED_SHARE = 0.08  # of the names end in _downsampled; 2 074 of 25 331 in ISIC 2019
-OTHER_SIZE_SHARE = 0.10  # of the pictures are not of the usual size, but of one of these, relative to it
+OTHER_SIZE_SHARE = 0.10  # of the images are not of the usual size, but of one of these, relative to it
 OTHER_SIZES = ((0.9, 1.2), (1.2, 1.2), (1.125, 1.0), (0.75, 1.0))
 SEGMENTATION_PROPORTIONS = {"NV": 0.55, "MEL": 0.20, "BKL": 0.15, "BCC": 0.10}
 MASK_CARES = {"exact": 0.4, "polygon": 0.35, "jagged": 0.25}  # how the mask of a pair was made, and how often
 
 # Below, measured on the official metadata of ISIC 2019 and rounded.
-PICTURES_PER_LESION = {
+IMAGES_PER_LESION = {
     "MEL": 3.1, "NV": 1.6, "BCC": 2.5, "AK": 2.7, "BKL": 1.9, "DF": 2.1, "VASC": 1.9, "SCC": 2.4,
 }  # fmt: skip
 AGES = {
@@ -51,7 +51,7 @@ SITE_SHARES = {  # percent, in the order of SITES; the last one is the share of 
 }
 NO_AGE = {"MEL": 0.019, "NV": 0.025, "BKL": 0.010}  # share of lesions; none in the other classes
 NO_SEX = {"MEL": 0.018, "NV": 0.021, "BKL": 0.009}
-NO_LESION_ID = {"MEL": 0.15, "NV": 0.15, "BKL": 0.15}  # share of the lesions with a single picture
+NO_LESION_ID = {"MEL": 0.15, "NV": 0.15, "BKL": 0.15}  # share of the lesions with a single image
 
 # Which classes a lesion of each class may be mistaken for, and so borrows its look from.
 NEIGHBOURS = {
@@ -65,7 +65,7 @@ NEIGHBOURS = {
     "SCC": ("AK", "BCC", "BKL"),
 }
 # How much of the overlap asked for a class takes part in. The rare ones are kept plainer: otherwise a small network
-# would not learn anything of the few pictures they have.
+# would not learn anything of the few images they have.
 SHARE_OF_OVERLAP = {
     "MEL": 1.2, "NV": 1.2, "BCC": 1.1, "AK": 0.3, "BKL": 0.5, "DF": 0.3, "VASC": 0.2, "SCC": 0.4,
 }  # fmt: skip
@@ -73,14 +73,14 @@ SHARE_OF_OVERLAP = {
 
 @dataclass(frozen=True)
 class Options:
-    """What `sample.draw` was asked for; its docstring explains each."""
+    """What `synthetic.draw` was asked for; its docstring explains each."""
 
     proportions: Mapping[str, float] = field(default_factory=lambda: dict(COUNTS_2019))
     overlap: float = 0.42
-    pictures: int = 2200
+    images: int = 2200
     size: tuple[int, int] = (160, 120)
     pairs: int = 400
-    least_pictures: int = 40
+    least_images: int = 40
     least_lesions: int = 15
 
     def __post_init__(self):
@@ -93,17 +93,17 @@ class Options:
             raise IsicError(f"overlap is {self.overlap}: it must lie between 0 (plain) and 1 (hardest).")
         if min(self.size) < 32:
             raise IsicError(f"size is {tuple(self.size)}: width and height must be 32 pixels or more.")
-        if min(self.pictures, self.pairs, self.least_pictures, self.least_lesions) < 0:
-            raise IsicError("pictures, pairs, least_pictures and least_lesions must not be negative.")
+        if min(self.images, self.pairs, self.least_images, self.least_lesions) < 0:
+            raise IsicError("images, pairs, least_images and least_lesions must not be negative.")
 
 
 @dataclass(frozen=True)
-class PlannedPicture:
+class PlannedImage:
     """One photograph. `index` is unique and seeds its drawing; `size` is (width, height); `care` says how its mask is
-    made (None: no mask, a classification picture)."""
+    made (None: no mask, a classification image)."""
 
     index: int
-    image: str
+    name: str
     size: tuple[int, int]
     ruler: bool
     care: str | None
@@ -123,11 +123,11 @@ class PlannedLesion:
     sex: str | None
     site: str | None
     lesion_id: str | None
-    pictures: tuple[PlannedPicture, ...]
+    images: tuple[PlannedImage, ...]
 
 
 def class_counts(options: Options) -> dict[str, int]:
-    """Number of classification pictures of each class: its share of `pictures`, but at least `least_pictures`.
+    """Number of classification images of each class: its share of `images`, but at least `least_images`.
 
     A class with share 0 gets none.
     """
@@ -135,17 +135,17 @@ def class_counts(options: Options) -> dict[str, int]:
     counts = {}
     for code in CODES:
         share = options.proportions.get(code, 0) / total
-        counts[code] = max(round(share * options.pictures), options.least_pictures) if share > 0 else 0
+        counts[code] = max(round(share * options.images), options.least_images) if share > 0 else 0
     return counts
 
 
 def plan(options: Options, seed: int) -> list[PlannedLesion]:
-    """All lesions of the archive, those of the classification pictures first, then those of the segmentation pairs."""
+    """All lesions of the archive, those of the classification images first, then those of the segmentation pairs."""
     rng = np.random.default_rng([seed, 0])
     groups = []
     for code, count in class_counts(options).items():
         least = min(options.least_lesions, count)
-        groups += [(code, size) for size in _lesion_sizes(rng, count, PICTURES_PER_LESION[code], least)]
+        groups += [(code, size) for size in _lesion_sizes(rng, count, IMAGES_PER_LESION[code], least)]
     images = _image_names(rng, 9_000_000, sum(size for _, size in groups), DOWNSAMPLED_SHARE)
     lesions = []
     for code, size in groups:
@@ -164,7 +164,7 @@ def _one_of(rng: np.random.Generator, shares: dict[str, float]) -> str:
 
 
 def _lesion_sizes(rng: np.random.Generator, count: int, mean: float, least: int) -> list[int]:
-    """Divide `count` pictures among lesions of `mean` pictures on average, `least` lesions or more."""
+    """Divide `count` images among lesions of `mean` images on average, `least` lesions or more."""
     sizes = []
     while sum(sizes) < count:
         sizes.append(min(int(rng.geometric(1 / mean)), 8, count - sum(sizes)))
@@ -195,11 +195,11 @@ def _plan_lesion(
     site_shares = np.array(SITE_SHARES[code], float)
     site = SITES[rng.choice(len(SITES), p=site_shares / site_shares.sum())]
     ruler_share = RULER_SHARE_IN_THAT_CLASS if code == RULER_CLASS else RULER_SHARE_ELSEWHERE
-    pictures = []
+    images = []
     for name in names:
-        picture_index = int(rng.integers(2**62))
+        image_index = int(rng.integers(2**62))
         ruler = bool(rng.random() < ruler_share)
-        pictures.append(PlannedPicture(picture_index, name, _picture_size(rng, options.size), ruler, care))
+        images.append(PlannedImage(image_index, name, _image_size(rng, options.size), ruler, care))
     without_id = len(names) == 1 and rng.random() < NO_LESION_ID.get(code, 0)
     return PlannedLesion(
         index=index,
@@ -212,10 +212,10 @@ def _plan_lesion(
         sex=None if rng.random() < NO_SEX.get(code, 0) else sex,
         site=site,
         lesion_id=None if without_id else f"SYN_{index:07d}",
-        pictures=tuple(pictures),
+        images=tuple(images),
     )
 
 
-def _picture_size(rng: np.random.Generator, usual: tuple[int, int]) -> tuple[int, int]:
+def _image_size(rng: np.random.Generator, usual: tuple[int, int]) -> tuple[int, int]:
     wide, high = OTHER_SIZES[rng.integers(len(OTHER_SIZES))] if rng.random() < OTHER_SIZE_SHARE else (1, 1)
     return round(wide * usual[0]), round(high * usual[1])

@@ -1,4 +1,4 @@
-"""Building blocks of the drawn pictures: noise, lattices, spots and lines.
+"""Building blocks of the drawn images: noise, lattices, spots and lines.
 
 Every function returns one field, a float32 array [height, width], and draws its randomness from the generator it
 is given, so that the same generator state gives the same field. Lengths are in pixels of that field.
@@ -25,8 +25,8 @@ def _frequencies(shape: tuple[int, int]) -> np.ndarray:
 
 
 @lru_cache(maxsize=1024)
-def _fractal_filter(shape: tuple[int, int], largest: int, slope: float) -> np.ndarray:
-    return _scaled((_frequencies(shape) ** 2 + (1.0 / largest) ** 2) ** (-slope / 2))
+def _fractal_filter(shape: tuple[int, int], largest: int, exponent: float) -> np.ndarray:
+    return _scaled((_frequencies(shape) ** 2 + (1.0 / largest) ** 2) ** (-exponent / 2))
 
 
 @lru_cache(maxsize=256)
@@ -46,12 +46,12 @@ def _filtered(rng: np.random.Generator, shape: tuple[int, int], passing: np.ndar
     return fft.irfft2(fft.rfft2(white) * passing, s=shape)
 
 
-def fractal(rng: np.random.Generator, shape: tuple[int, int], largest: int, slope: float = 1.8) -> np.ndarray:
+def fractal(rng: np.random.Generator, shape: tuple[int, int], largest: int, exponent: float = 1.8) -> np.ndarray:
     """Cloudy noise with detail at every scale up to `largest` pixels; mean 0, standard deviation about 1.
 
-    A larger slope makes it smoother (1 is grainy, 2.5 is soft clouds).
+    A larger exponent makes it smoother (1 is grainy, 2.5 is soft clouds).
     """
-    return _filtered(rng, shape, _fractal_filter(shape, largest, slope))
+    return _filtered(rng, shape, _fractal_filter(shape, largest, exponent))
 
 
 def blobs(rng: np.random.Generator, shape: tuple[int, int], size: float) -> np.ndarray:

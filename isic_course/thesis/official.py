@@ -1,43 +1,73 @@
-"""The official test sets: what a run answers to them, and how ISIC scores that.
+"""The official test sets: what a run predicts for them, and how ISIC scores that.
 
-2019: 8 238 pictures, the eight classes and UNK, a weight for each picture. 2018 Task 1: 1 000 pictures and masks. The
-answers stay in the run's folder, ``official_2019.csv`` and ``official_2018.csv`` (a row per picture). Choose nothing by
-these pictures: they are for the end.
+2019: 8 238 images, the eight classes and UNK, a weight for each image. 2018 Task 1: 1 000 images and masks. The
+predictions stay in the run's folder, ``official_2019.csv`` and ``official_2018.csv`` (a row per image). Choose nothing
+by these images: they are for the end.
 """
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import recall_score
 
-from isic_utils.datasets import images as pictures, tables
+from isic_utils.datasets import ImageStore, read_isic2018, tables
+from isic_utils.datasets.images import read_mask
 from isic_utils.datasets.tables import CODES, UNKNOWN
-from isic_utils.inference import masks, ood as scope, predict as answers, second_opinion as inference
-from isic_utils.metrics import calibration, classification as metrics
-from isic_utils.settings import Profile
-from isic_utils.training import runs
-from isic_utils.training.runs import Run
+from isic_utils.errors import IsicError
+from isic_utils.inference.predict import export_masks, predict_probabilities
+from isic_utils.inference.second_opinion import fit_detector
+from isic_utils.metrics import calibration, mask_scores, overlap
+from isic_utils.settings import Settings
+from isic_utils.training import Run, protocols, runs
+
+NOT_SCORED = "ISIC_0035068"  # the official scorer gives it no weight (isic_challenge_scoring/load_csv.py)
 
 
-def answer_2019(run: Run, settings: Profile) -> pd.DataFrame:
-    """What a run of eight classes answers to ISIC 2019's test set: image, label, weight, the calibrated probability of
-    each class, and UNK (`calibration.unknown_score`; 1 for what lesson 09 refuses). Kept in the run's folder, and read
-    from there the next time.
+def read_isic2019_test(folder: Path | str) -> pd.DataFrame:
+    """The official test set of ISIC 2019, one row per image that is there.
 
-    Raises IsicError if the test set is not in ``settings.data`` (`tables.isic2019_test`), or the data are not those
-    that the run has learnt from.
+    folder: holds ``ISIC_2019_Test_GroundTruth.csv`` and the folder ``ISIC_2019_Test_Input``
+        (``python -m isic_utils download 2019 --split test``). The metadata are not needed: they name no lesions.
+
+    Returns the columns image (str), path (str), label (ordered categorical with the 8 codes and UNK) and weight (float
+    from 0, how much the image counts in the official score).
+
+    Raises IsicError as `read_isic2019` does, and if a weight is no number from 0 up or there are no images.
     """
-    table = tables.isic2019_test(settings.data)
-    photos = pictures.load(table, run.config["picture_size"], settings.cache)
-    table = table[table["image"].isin(photos.images)]  # those that can be read
+    file = Path(folder) / tables.GROUND_TRUTH_2019_TEST
+    truth = tables.read_csv(file, ["image", *CODES, UNKNOWN])
+    table = pd.DataFrame({"image": truth["image"], "label": tables.one_label_each(truth, file, [*CODES, UNKNOWN])})
+    weight = pd.to_numeric(truth.get("score_weight", pd.Series("1", truth.index)), errors="coerce")
+    wrong = ~(weight >= 0) | (weight == float("inf"))
+    if wrong.any():
+        raise IsicError(f"{file}, line {tables.line_of(wrong)}: score_weight is no number from 0 up: correct it.")
+    table["weight"] = weight.mask(truth["image"] == NOT_SCORED, 0.0).astype(float)
+    tables.files_by_name(Path(folder) / tables.IMAGES_2019_TEST)  # says so if there is no such folder
+    table = tables.keep_images_that_are_there(table.assign(path=None), Path(folder) / tables.IMAGES_2019_TEST)
+    return table[["image", "path", "label", "weight"]]
+
+
+def predict_2019(run: Run, settings: Settings) -> pd.DataFrame:
+    """What a run of eight classes predicts for ISIC 2019's test set: image, label, weight, the calibrated probability
+    of each class, and UNK (`calibration.unknown_score`; 1 for an image that is out of distribution, lesson 09). Kept in
+    the run's folder, and read from there the next time.
+
+    Raises IsicError if the test set is not in ``settings.data`` (`read_isic2019_test`), or the data are not those that
+    the run was trained on.
+    """
+    table = read_isic2019_test(settings.data)
+    store = ImageStore(table, tuple(run.config["image_size"]), settings.cache)
+    table = table[table["image"].isin(store.images)]  # those that can be read
     kept = stored(run, 2019)
     if kept is not None and set(kept["image"]) == set(table["image"]):
         return kept
     validation = run.predictions("validation")
-    true, _ = runs.class_numbers(validation, CODES)
+    true = pd.Categorical(validation["label"], CODES).codes
     temperature = calibration.fit_temperature(validation[CODES].to_numpy(), true)
-    answered = answers.probabilities(run, photos, table["image"]).astype(float)  # as they are read back
-    calibrated = calibration.soften(answered, temperature)
-    refused = scope.refused(inference.learn_scope(run, settings), photos, table["image"])
-    unknown = calibration.unknown_score(calibrated, refused)
+    calibrated = calibration.apply_temperature(predict_probabilities(run, store, table["image"]), temperature)
+    detector = fit_detector(run, protocols.load_data("standard", settings)[1])
+    unknown = calibration.unknown_score(calibrated, detector.out_of_distribution(store, table["image"]))
     result = table[["image", "label", "weight"]].astype({"label": str}).reset_index(drop=True)
     result = result.join(pd.DataFrame(calibrated, columns=CODES).assign(**{UNKNOWN: unknown}))
     runs.write_csv(run.folder / "official_2019.csv", result)
@@ -45,69 +75,67 @@ def answer_2019(run: Run, settings: Profile) -> pd.DataFrame:
 
 
 def scores_2019(run: Run) -> dict[str, float]:
-    """The official BMA of a run over eight classes, UNK left out, and over nine; empty if it has not answered."""
-    answered = stored(run, 2019)
-    if answered is None:
+    """The official BMA of a run over eight classes, UNK left out, and over nine; empty without predictions."""
+    predictions = stored(run, 2019)
+    if predictions is None:
         return {}
-    known = answered[answered["label"] != UNKNOWN]
+    known = predictions[predictions["label"] != UNKNOWN]
     return {
         "official test, 8 classes": weighted_bma(known, CODES),
-        "official test, 9 classes": weighted_bma(answered, [*CODES, UNKNOWN]),
+        "official test, 9 classes": weighted_bma(predictions, [*CODES, UNKNOWN]),
     }
 
 
-def weighted_bma(answered: pd.DataFrame, classes: list[str]) -> float:
+def weighted_bma(predictions: pd.DataFrame, classes: list[str]) -> float:
     """ISIC 2019's score: the mean over the classes of the weighted recall; two equally large columns count as wrong.
 
-    answered: label, weight, and a column for each class, as `answer_2019` returns it. A class without a picture is left
-    out, as in the official scorer.
+    predictions: label, weight, and a column for each class, as `predict_2019` returns it. A class without an image is
+    left out, as in the official scorer.
     """
-    columns = answered[classes].to_numpy()
+    columns = predictions[classes].to_numpy()
     largest = columns == columns.max(axis=1, keepdims=True)
     predicted = np.where(largest.sum(axis=1) == 1, np.array(classes)[largest.argmax(axis=1)], "undecided")
-    right = (answered["label"] == predicted) * answered["weight"]
-    recall = right.groupby(answered["label"]).sum() / answered["weight"].groupby(answered["label"]).sum()
-    return float(recall.reindex(classes).mean())
+    label, weight = predictions["label"].to_numpy(str), predictions["weight"]
+    recall = recall_score(label, predicted, labels=classes, average=None, sample_weight=weight, zero_division=np.nan)
+    return float(np.nanmean(recall))
 
 
-def answer_2018(run: Run, settings: Profile) -> pd.DataFrame:
-    """How a U-Net's masks fit those of ISIC 2018 Task 1's test set, in the pictures' own sizes: image, the areas of
+def predict_2018(run: Run, settings: Settings) -> pd.DataFrame:
+    """How a U-Net's masks fit those of ISIC 2018 Task 1's test set, in the images' own sizes: image, the areas of
     `metrics.overlap` and the scores of `metrics.mask_scores`. Kept in the run's folder, with the masks in the official
     form beside it (``official_2018/``).
 
-    The masks are the U-Net's own: no mirrored views, and nothing removed. Raises IsicError if the test set is not in
-    ``settings.data`` (`tables.isic2018`).
+    The masks are the U-Net's own, without test-time augmentation and post-processing. Raises IsicError if the test set
+    is not in ``settings.data`` (`read_isic2018`).
     """
-    table = tables.isic2018(settings.data, "test")
-    pairs = pictures.load_pairs(table, tuple(run.config["picture_size"]), settings.cache)
-    table = table[table["image"].isin(pairs.images)].reset_index(drop=True)  # those that can be used
+    table = read_isic2018(settings.data, "test")
+    store = ImageStore(table, tuple(run.config["image_size"]), settings.cache)
+    table = table[table["image"].isin(store.images)].reset_index(drop=True)  # those that can be used
     kept = stored(run, 2018)
     if kept is not None and set(kept["image"]) == set(table["image"]):
         return kept
-    files = masks.export(run, table, pairs, run.folder / "official_2018", treated=False)
-    rows = []
-    for file, true in zip(files, table["mask_path"], strict=True):
-        pair = [pictures.read_mask(path)[np.newaxis] for path in (true, file)]
-        rows.append({name: int(value[0]) for name, value in metrics.overlap(*pair).items()})
-    areas = pd.DataFrame(rows)
-    result = pd.concat([table[["image"]], areas, pd.DataFrame(metrics.mask_scores(areas))], axis=1)
+    files = export_masks(run, table, store, run.folder / "official_2018", postprocess=False)
+    pairs = zip(table["mask_path"], files, strict=True)
+    rows = [overlap(*(read_mask(path)[np.newaxis] for path in pair)) for pair in pairs]
+    areas = pd.concat(map(pd.DataFrame, rows), ignore_index=True)
+    result = pd.concat([table[["image"]], areas, pd.DataFrame(mask_scores(areas))], axis=1)
     runs.write_csv(run.folder / "official_2018.csv", result)
     return result
 
 
 def scores_2018(run: Run) -> dict[str, float]:
-    """The mean Jaccard index of a run on the official test set, plain and thresholded at 0.65; empty if it has not
-    answered."""
-    answered = stored(run, 2018)
-    if answered is None:
+    """The mean Jaccard index of a run on the official test set, plain and thresholded at 0.65; empty without
+    predictions."""
+    predictions = stored(run, 2018)
+    if predictions is None:
         return {}
     return {
-        "official test, Jaccard": answered["jaccard"].mean(),
-        "official test, thresholded": answered["thresholded_jaccard"].mean(),
+        "official test, Jaccard": predictions["jaccard"].mean(),
+        "official test, thresholded": predictions["thresholded_jaccard"].mean(),
     }
 
 
 def stored(run: Run, year: int) -> pd.DataFrame | None:
-    """What a run has answered to the official test set of a year, None if it has not."""
+    """What a run has predicted for the official test set of a year, None if nothing."""
     file = run.folder / f"official_{year}.csv"
     return runs.read_csv(file) if file.exists() else None

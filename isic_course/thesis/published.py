@@ -37,7 +37,7 @@ INTERVALS = pd.DataFrame(  # Table 6.3: accuracy and its 95 % interval, from cro
     }
 ).T.rename(index=TITLES)
 
-CROSS_VALIDATION = pd.DataFrame(  # Table 6.4: BMA; stages 1 to 5 are the thesis's "partitions" 0 to 4
+CROSS_VALIDATION = pd.DataFrame(  # Table 6.4: BMA; the thesis calls the folds "partitions"
     {
         "vgg16": [0.125, 0.125, 0.125, 0.125, 0.125, 0.125],
         "alexnet": [0.294, 0.317, 0.4, 0.366, 0.346, 0.345],
@@ -45,7 +45,7 @@ CROSS_VALIDATION = pd.DataFrame(  # Table 6.4: BMA; stages 1 to 5 are the thesis
         "resnet101": [0.630, 0.601, 0.635, 0.623, 0.580, 0.614],
         "wide_resnet": [0.651, 0.632, 0.609, 0.566, 0.603, 0.612],
     },
-    index=[1, 2, 3, 4, 5, "mean"],
+    index=[0, 1, 2, 3, 4, "mean"],
 ).T.rename(index=TITLES)
 
 SEGMENTATION = pd.DataFrame(  # Table 6.6: the U-Net's mean Jaccard index beside the leaderboard's thresholded one
@@ -69,4 +69,4 @@ LEADERBOARD_2019 = pd.DataFrame(  # Table 6.5, lower half: BMA on the hidden tes
 OWN_MODELS = pd.Series(  # Table 6.5, upper half: the means of Table 6.4 (AlexNet's rounded otherwise)
     {"vgg16": 0.125, "alexnet": 0.346, "residual": 0.542, "resnet101": 0.614, "wide_resnet": 0.612}, name="BMA"
 ).rename(index=TITLES)
-EXPERTS_JACCARD = 0.786  # two experts' masks of the same pictures, ISIC 2018 Task 1 (quoted from arXiv:1902.03368)
+EXPERTS_JACCARD = 0.786  # two experts' masks of the same images, ISIC 2018 Task 1 (quoted from arXiv:1902.03368)

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -13,17 +14,17 @@ import torch
 from matplotlib.figure import Figure
 
 import isic_utils
+from isic_course.figures.common import name_ticks
 from isic_course.thesis import published, tables as results
 from isic_course.thesis.tables import Found, Step
-from isic_utils import plots as figures
-from isic_utils.datasets import images as pictures, splits, tables
-from isic_utils.inference import masks
-from isic_utils.metrics import classification as metrics
+from isic_utils import files, plots
+from isic_utils.datasets import splits
+from isic_utils.datasets.tables import CODES
+from isic_utils.inference.predict import predict_masks
+from isic_utils.metrics import recall_per_class
 from isic_utils.models import TITLES
-from isic_utils.settings import Profile
-from isic_utils.training import protocols, runs
-
-NAME = "thesis.html"
+from isic_utils.settings import Settings
+from isic_utils.training import protocols
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: auto; padding: 1rem; color: #222; }
@@ -41,10 +42,10 @@ NOTES = {  # what a reader must know to compare the two halves
     results.standard: "Published losses: four of five cannot be mean cross-entropies, see lesson 04.",
     results.balanced: "The published accuracy and BMA are both multiplied by 5/8. M_b is the BMA on five classes; the "
     "exact one takes the original labels (lesson 05).",
-    results.intervals: "VGG16's published accuracy is its BMA by mistake. low and high: normal formula, as if pictures "
+    results.intervals: "VGG16's published accuracy is its BMA by mistake. low and high: normal formula, as if images "
     "were independent; lesions: a bootstrap of whole lesions (lesson 06).",
-    results.cross_validation: "Stage 1 is the run of the standard protocol, there and here.",
-    results.leaderboard_2019: "The published BMA of the thesis's models is a cross-validation on training pictures, "
+    results.cross_validation: "Fold 0 is the run of the standard protocol, there and here.",
+    results.leaderboard_2019: "The published BMA of the thesis's models is a cross-validation on training images, "
     "the leaderboard's that of a hidden test set with a ninth class. Compare it with the column of nine classes only.",
     results.segmentation: "The thesis gives the plain mean, the leaderboard the one that counts an index below 0.65 as "
     f"0. Two experts agree with {published.EXPERTS_JACCARD} (arXiv:1902.03368).",
@@ -52,65 +53,58 @@ NOTES = {  # what a reader must know to compare the two halves
 
 
 def write(found: Found, plan: list[Step], failed: dict[str, str]) -> Path:
-    """Write the report of what there is, whole or not at all, and return its file, ``thesis.html`` among the runs.
+    """Write the report of what there is, whole or not at all, and return its file.
 
     plan: the trainings that belong to it; failed: what could not be done, in words -> why.
     """
-    file = place(found.settings)
-    text = page(found, plan, failed)
-    runs.write(
-        file,
-        lambda partial: partial.write_text(text, encoding="utf-8"),
-        remedy="free disk space or choose another folder with ISIC_RUNS, then start again",
-    )
+    file, text = file_of(found.settings), page(found, plan, failed)
+    advice = "free disk space or choose another folder with ISIC_RUNS, then start again"
+    files.write(file, lambda partial: partial.write_text(text, encoding="utf-8"), advice)
     return file
 
 
-def place(settings: Profile) -> Path:
+def file_of(settings: Settings) -> Path:
     """The report's file."""
-    return settings.runs / f"{settings.data_name}-{settings.name}" / NAME
+    return settings.runs / settings.data_name / f"thesis-{settings.profile}.html"
 
 
+@plt.style.context(plots.STYLE)
 def page(found: Found, plan: list[Step], failed: dict[str, str]) -> str:
     """The report as HTML."""
     done = sum(step in found.runs for step in plan)
-    parts = [f"<h1>The thesis, reproduced: {done} of {len(plan)} trainings</h1>", *facts(found)]
+    content = [f"<h1>The thesis, reproduced: {done} of {len(plan)} trainings</h1>", *facts(found)]
     for sentence in failures(found, failed):
-        parts.append(f'<p class="warning">{html.escape(sentence)}</p>')
+        content.append(f'<p class="warning">{html.escape(sentence)}</p>')
     for title, table in results.ALL.items():
-        rows = results.shown(table(found), found)
-        parts += [f"<h2>{html.escape(title)}</h2>", as_html(rows), f'<p class="note">{html.escape(NOTES[table])}</p>']
-        for figure, alt in figures_of(table, found):
-            parts.append(image(figure, alt, found.settings.synthetic))
-    parts += ["<h2>The trainings</h2>", as_html(trainings(found, plan))]
-    title = f"Thesis, {found.settings.data_name}, {found.settings.name}"
+        rows = results.formatted(table(found), found)
+        content += [f"<h2>{html.escape(title)}</h2>", as_html(rows), f'<p class="note">{html.escape(NOTES[table])}</p>']
+        content += [image(figure, alt, found.settings.synthetic) for figure, alt in figures_of(table, found)]
+    content += ["<h2>The trainings</h2>", as_html(trainings(found, plan))]
+    title = f"Thesis, {found.settings.data_name}, {found.settings.profile}"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(parts)
+        + "\n".join(content)
         + "\n</body>\n</html>\n"
     )
 
 
 def facts(found: Found) -> list[str]:
     """What the figures were measured on, with what, and when."""
-    settings = found.settings
-    data = f"the folder {settings.data_name}"
-    if found.table is not None:
-        data += f", {len(found.table):,} of ISIC 2019's 25,331 pictures with a diagnosis"
+    settings, count = found.settings, "" if found.table is None else f"{len(found.table):,} "
+    data = f"the folder {settings.data_name}" + (f", {count}of ISIC 2019's 25,331 labelled images" if count else "")
     if settings.synthetic:
-        count = "" if found.table is None else f"{len(found.table):,} "
-        data = f"{count}SYNTHETIC pictures, drawn by code: they show no person and no lesion"
+        data = f"{count}SYNTHETIC images, drawn by code: they show no person and no lesion"
     height, width = settings.segmentation_size
-    sizes = f"{settings.picture_size}×{settings.picture_size} pixels, masks {width}×{height}; {settings.epochs} epochs"
-    networks = "slim networks (a fraction of their channels)" if settings.slim else "networks of full size"
-    devices = sorted({run.config.get("made_with", {}).get("device", "unknown") for run in found.runs.values()})
+    sizes = f"{settings.image_size}×{settings.image_size} pixels, masks {width}×{height}; {settings.epochs} epochs"
+    networks = "narrow networks (a fraction of their channels)" if settings.narrow else "networks of full size"
+    devices = sorted({run.config["made_with"]["device"] for run in found.runs.values()})
     versions = f"isic_utils {isic_utils.__version__}, torch {torch.__version__}, numpy {np.__version__}"
     rows = {
         "Data": data,
-        "Profile": f"{settings.name}: {sizes}; {networks}",
-        "Split": "by picture, as in the thesis; pictures of a lesion may lie on both sides, which flatters (lesson 06)",
+        "Profile": f"{settings.profile}: {sizes}; {networks}",
+        "Split": "grouped by image, as in the thesis: training and test set may share lesions (lesson 06)",
         "Checkpoint": "the one with the best validation BMA, or Jaccard index; the thesis does not say which it took",
         "Trained on": ", ".join(devices) or "nothing yet",
         "Versions": f"{versions}, pandas {pd.__version__}",
@@ -124,7 +118,7 @@ def facts(found: Found) -> list[str]:
 
 def failures(found: Found, failed: dict[str, str]) -> list[str]:
     """A sentence for each reason why things could not be done, which names them all."""
-    causes = {f"{protocol} has no pictures": why for protocol, why in found.missing.items()} | failed
+    causes = {f"{protocol} has no images": why for protocol, why in found.missing.items()} | failed
     grouped: dict[str, list[str]] = {}
     for what, why in causes.items():
         grouped.setdefault(why, []).append(what)
@@ -145,18 +139,18 @@ def trainings(found: Found, plan: list[Step]) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis("training")
 
 
-def figures_of(table, found: Found) -> list[tuple[Figure, str]]:
+def figures_of(table: Callable, found: Found) -> list[tuple[Figure, str]]:
     """The figures below a table, each with its alternative text. table: a function of `results`."""
     if table is results.standard and found.standard():
-        return [plane(found), recalls(found)]
+        return [accuracy_and_bma(found), recalls(found)]
     if table is results.cross_validation and found.standard():
-        return [stages(found)]
+        return [folds(found)]
     if table is results.segmentation and Step("segmentation", "unet") in found.runs:
         return two_masks(found)
     return []
 
 
-def plane(found: Found) -> tuple[Figure, str]:
+def accuracy_and_bma(found: Found) -> tuple[Figure, str]:
     """Accuracy against BMA: the thesis's points hollow, ours filled."""
     figure, axis = plt.subplots(figsize=(7, 4))
     table = results.standard(found)
@@ -164,7 +158,7 @@ def plane(found: Found) -> tuple[Figure, str]:
         values = table[half].dropna(subset=["BMA", "accuracy"])
         for name, row in values.iterrows():
             place = list(table.index).index(name)
-            style = dict(marker=figures.MARKERS[place], color=figures.COLOURS[place], fillstyle=fill, linestyle="")
+            style = dict(marker=plots.MARKERS[place], color=plots.COLOURS[place], fillstyle=fill, linestyle="")
             axis.plot(row["BMA"], row["accuracy"], markersize=9, label=f"{name}, {half.split(',')[0]}", **style)
     axis.plot([0, 1], [0, 1], color="0.8", zorder=0)
     axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="BMA", ylabel="accuracy")
@@ -174,55 +168,53 @@ def plane(found: Found) -> tuple[Figure, str]:
 
 def recalls(found: Found) -> tuple[Figure, str]:
     """The recall of each class for each network of the standard protocol."""
-    recall = {
-        TITLES[name]: metrics.per_class_recall(*run.true_and_predicted(), len(tables.CODES))
-        for name, run in found.standard().items()
-    }
-    trains = splits.standard(found.table) == "train"
-    figure = figures.recall_dots(pd.DataFrame(recall, index=tables.CODES), found.table["label"][trains].value_counts())
-    return figure, "Recall of each class for each network, with the number of pictures that it learnt from."
+    recall = {}
+    for name, run in found.standard().items():
+        predictions = run.predictions()
+        recall[TITLES[name]] = recall_per_class(predictions["label"], predictions["predicted"], CODES)
+    training = splits.standard(found.table, "image") == "train"
+    figure = plots.recall_dots(pd.DataFrame(recall), found.table["label"][training].value_counts())
+    return figure, "Recall of each class for each network, with the number of images that it was trained on."
 
 
-def stages(found: Found) -> tuple[Figure, str]:
-    """BMA of each stage, a marker per stage, a bar at the mean; the thesis's left, ours right."""
+def folds(found: Found) -> tuple[Figure, str]:
+    """BMA of each fold, a marker per fold, a bar at the mean; the thesis's left, ours right."""
     table = results.cross_validation(found)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
     for axis, half in zip(axes, (results.THESIS, found.here), strict=True):
         for place, (_, row) in enumerate(table[half].iterrows()):
-            for number in protocols.STAGES:
-                style = dict(color=figures.COLOURS[number - 1], label=f"stage {number}" if place == 0 else None)
-                axis.plot(place + (number - 3) / 12, row[number], figures.MARKERS[number - 1], **style)
+            for fold in protocols.FOLDS:
+                style = dict(color=plots.COLOURS[fold], label=f"fold {fold}" if place == 0 else None)
+                axis.plot(place + (fold - 2) / 12, row[fold], plots.MARKERS[fold], **style)
             axis.plot([place - 0.3, place + 0.3], [row["mean"]] * 2, "k-", linewidth=2)
         axis.set(title=half, ylim=(0, 1))
     axes[0].set_ylabel("BMA")
     axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     for axis in axes:
-        figures.name_ticks(axis, table.index, size=8)
-    return figure, "BMA of each network, a marker per stage and a bar at the mean; the thesis's left, ours right."
+        name_ticks(axis, table.index, size=8)
+    return figure, "BMA of each network, a marker per fold and a bar at the mean; the thesis's left, ours right."
 
 
 def two_masks(found: Found) -> list[tuple[Figure, str]]:
-    """As the thesis's Figures 6.1 and 6.2: a test picture with a Jaccard index above 0.8 and one below 0.4, where there
+    """As the thesis's Figures 6.1 and 6.2: a test image with a Jaccard index above 0.8 and one below 0.4, where there
     are such, with the true outline and the U-Net's."""
-    run, settings = found.runs[Step("segmentation", "unet")], found.settings
-    answered = run.predictions().sort_values("image")
-    good, bad = answered[answered["jaccard"] > 0.8].head(1), answered[answered["jaccard"] < 0.4].head(1)
-    chosen = pd.concat([good, bad])
+    run, (_, store) = found.runs[Step("segmentation", "unet")], found.data["segmentation"]
+    predictions = run.predictions().sort_values("image")
+    high, low = predictions["jaccard"] > 0.8, predictions["jaccard"] < 0.4
+    chosen = pd.concat([predictions[high].head(1), predictions[low].head(1)])
     if chosen.empty:
         return []
-    table = tables.isic2018(settings.data)
-    pairs = pictures.load_pairs(table, settings.segmentation_size, settings.cache)
-    pixels = pairs.pixels[pairs.rows(chosen["image"])]
-    predicted = list(masks.probabilities(run, pairs, chosen["image"]) > 0.5)
+    pixels = store.take(store.rows(chosen["image"]))
+    predicted = list(predict_masks(run, store, chosen["image"]) > 0.5)
     titles = [f"Jaccard index {value:.2f}" for value in chosen["jaccard"]]
-    figure = figures.masks_over(list(pixels[..., :3]), list(pixels[..., 3] > 127), titles, predicted=predicted)
-    return [(figure, f"Test pictures with the true outline and the U-Net's: {', '.join(titles)}.")]
+    figure = plots.masks_over(list(pixels[..., :3]), list(pixels[..., 3] > 127), titles, predicted=predicted)
+    return [(figure, f"Test images with the true outline and the U-Net's: {', '.join(titles)}.")]
 
 
 def image(figure: Figure, alt: str, synthetic: bool) -> str:
     """A figure as an HTML image that carries its pixels with it; the figure is closed. synthetic: says so below."""
     if synthetic:
-        figure.supxlabel(figures.SYNTHETIC, fontsize=7, color="0.45", x=0.995, ha="right")
+        figure.supxlabel(plots.SYNTHETIC, fontsize=7, color="0.45", x=0.995, ha="right")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)

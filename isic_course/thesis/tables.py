@@ -1,102 +1,120 @@
 """The thesis's tables 6.1 to 6.6, each with what the runs at hand measure beside what was published.
 
 A table's columns have two levels: ``thesis, ISIC 2019`` (or ``published``) and ``here, <data>``. Where a run is not
-there, our side is empty (NaN); `shown` writes the word. Our figures are those of the headline checkpoint, the one with
-the best validation BMA or Jaccard index, and each row says what its network started from.
+there, our side is empty (NaN); `formatted` writes the word. Our figures are those of the headline checkpoint, the one
+with the best validation BMA or Jaccard index, and each row says what its network started from.
 """
 
+import contextlib
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import accuracy_score
 
 from isic_course.thesis import official, published
-from isic_utils.datasets import splits, tables
+from isic_utils.datasets import ImageStore, splits
 from isic_utils.errors import IsicError
-from isic_utils.metrics import intervals as statistics
-from isic_utils.models import NAMES, SEGMENTERS, TITLES
-from isic_utils.settings import Profile
-from isic_utils.training import protocols, runs
-from isic_utils.training.runs import HEADLINE, Run
+from isic_utils.metrics import bma, intervals as confidence
+from isic_utils.models import MODELS, SEGMENTERS, TITLES
+from isic_utils.settings import Settings
+from isic_utils.training import Run, TrainConfig, protocols, run_of
 
 CLASSIFIERS = ["vgg16", "alexnet", "residual", "resnet101", "wide_resnet"]  # in the order of the thesis's tables
 THESIS = "thesis, ISIC 2019"
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Step:
-    """One training of the thesis: a protocol of `protocols.NAMES`, a model, and a stage of the cross-validation, whose
-    first is the standard protocol's run."""
+    """One training of the thesis: a protocol of `protocols.PROTOCOLS`, a model, and a fold of the cross-validation,
+    whose fold 0 is the run of the standard protocol."""
 
     protocol: str
     model: str
-    stage: int = 1
+    fold: int = 0
+
+    @property
+    def data(self) -> str:
+        """The protocol by whose name `protocols.load_data` returns the images: all of ISIC 2019's are the same."""
+        return "segmentation" if self.protocol == "segmentation" else "standard"
 
     def __str__(self) -> str:
-        stage = f", stage {self.stage}" if self.protocol == "cross-validation" else ""
-        return f"{self.protocol}{stage}, {TITLES[self.model]}"
+        fold = f", fold {self.fold}" if self.protocol == "cross-validation" else ""
+        return f"{self.protocol}{fold}, {TITLES[self.model]}"
 
 
 @dataclass(frozen=True)
 class Found:
     """What there is of the thesis, for one data folder and profile.
 
-    runs: finished ones; table: `tables.isic2019`, None if those pictures are not there; missing: protocol -> why its
-    pictures cannot be used.
+    runs: finished ones; data: table and images by `Step.data`, as far as they are there; missing: `Step.data` or a
+    protocol -> why its images cannot be used.
     """
 
-    settings: Profile
+    settings: Settings
     runs: dict[Step, Run]
-    table: pd.DataFrame | None
+    data: dict[str, tuple[pd.DataFrame, ImageStore]]
     missing: dict[str, str]
 
     @property
+    def table(self) -> pd.DataFrame | None:
+        """`read_isic2019`'s table, None if its images cannot be used."""
+        return self.data["standard"][0] if "standard" in self.data else None
+
+    @property
     def here(self) -> str:
-        """What our half of a table is headed by."""
+        """The heading of our half of a table."""
         return f"here, {self.settings.data_name}{' (SYNTHETIC)' if self.settings.synthetic else ''}"
 
     def standard(self) -> dict[str, Run]:
         """The finished runs of the standard protocol by model, the thesis's five first."""
         return {name: self.runs[step] for name in models_in(self) if (step := Step("standard", name)) in self.runs}
 
-    def stages(self, model: str) -> dict[int, Run]:
-        """The finished stages of a model's cross-validation by number; stage 1 is the standard protocol's run."""
-        steps = {1: Step("standard", model)} | {n: Step("cross-validation", model, n) for n in protocols.STAGES[1:]}
-        return {number: self.runs[step] for number, step in steps.items() if step in self.runs}
+    def folds(self, model: str) -> dict[int, Run]:
+        """The finished folds of a model's cross-validation; fold 0 is the run of the standard protocol."""
+        steps = {fold: Step("cross-validation" if fold else "standard", model, fold) for fold in protocols.FOLDS}
+        return {fold: self.runs[step] for fold, step in steps.items() if step in self.runs}
 
 
-def find(settings: Profile, steps: Iterable[Step]) -> Found:
-    """Look for the runs of these steps; nothing is trained, but pictures that are not decoded yet are decoded.
+def find(settings: Settings, steps: Iterable[Step]) -> Found:
+    """Look for the runs of these steps; nothing is trained, but images that are not decoded yet are decoded.
 
-    Where the pictures of a protocol are not there or cannot be used, its runs count as missing, and `Found.missing`
-    says why.
+    Where the images of a protocol are not there or cannot be used, its runs count as missing, and `Found.missing` says
+    why.
     """
-    found, missing, table, prepare = {}, {}, None, protocols.once(settings)
-    for step in steps:
-        if step.protocol in missing:
-            continue
-        kind = pictures_of(step)
+    steps, runs, data, missing = list(steps), {}, {}, {}
+    for kind in dict.fromkeys(step.data for step in steps):
         try:
-            prepared = prepare(kind)
-            table = prepared[0] if kind == "standard" else table
-            run = protocols.find(step.protocol, step.model, *prepared, settings, stage=step.stage)
+            data[kind] = protocols.load_data(kind, settings)
+        except IsicError as error:
+            missing[kind] = str(error)
+    for step in steps:
+        if step.data not in data or step.protocol in missing:
+            continue
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # of small classes, which training tells again
+                run = run_of(*arrange(step, settings, *data[step.data]), settings.runs)
         except IsicError as error:
             missing[step.protocol] = str(error)
             continue
         if run.finished:
-            found[step] = run
-    return Found(settings, found, table, missing)
+            runs[step] = run
+    return Found(settings, runs, data, missing)
 
 
-def pictures_of(step: Step) -> str:
-    """The protocol whose table and pictures a step takes: all of ISIC 2019's have those of the standard one."""
-    return "segmentation" if step.protocol == "segmentation" else "standard"
+def arrange(
+    step: Step, settings: Settings, table: pd.DataFrame, store: ImageStore
+) -> tuple[TrainConfig, ImageStore, pd.DataFrame, pd.Series]:
+    """The arguments of `fit` for a step. The thesis splits by image."""
+    config, table, split = protocols.arrange(step.protocol, step.model, table, settings, "image", fold=step.fold)
+    return config, store, table, split
 
 
 def models_in(found: Found) -> list[str]:
     """The classifiers that a table has a row for: the thesis's five, and others with a finished run."""
-    return CLASSIFIERS + [name for name in NAMES if name not in CLASSIFIERS and Step("standard", name) in found.runs]
+    return CLASSIFIERS + [name for name in MODELS if name not in CLASSIFIERS and Step("standard", name) in found.runs]
 
 
 def standard(found: Found) -> pd.DataFrame:
@@ -109,7 +127,7 @@ def balanced(found: Found) -> pd.DataFrame:
     """Table 6.2: the balanced protocol's loss, accuracy and BMA on five classes, and the BMA on eight, by 5/8 · M_b
     (§5.3) and exactly, from the original labels (`exact_bma`). The thesis multiplied its accuracy by 5/8 too."""
     finished = {name: found.runs[step] for name in CLASSIFIERS if (step := Step("balanced", name)) in found.runs}
-    drawn = splits.balanced(found.table) if finished else None
+    drawn = splits.balanced(found.table, "image") if finished else None
     rows = {}
     for name, run in finished.items():
         row = scores(run).rename({"accuracy": "accuracy, 5 classes", "BMA": "M_b"})
@@ -128,54 +146,52 @@ def exact_bma(predictions: pd.DataFrame, drawn: pd.DataFrame) -> float:
     """
     rarest = drawn["original_label"][drawn["label"] == splits.MERGED]
     true = drawn.set_index("image")["original_label"].astype(str)[predictions["image"]].to_numpy()
-    right = predictions["predicted"].replace(splits.MERGED, rarest.value_counts().idxmax()).to_numpy() == true
-    return float(pd.Series(right).groupby(true).mean().reindex(tables.CODES).mean())
+    return bma(true, predictions["predicted"].replace(splits.MERGED, rarest.value_counts().idxmax()))
 
 
 def intervals(found: Found) -> pd.DataFrame:
-    """Table 6.3: accuracy over all stages that are there, each picture answered by a network that had not seen it.
+    """Table 6.3: accuracy over all folds that are there, each image predicted by a network that had not seen it.
 
     Two 95 % intervals: low and high by the normal formula, and over lesions by a bootstrap of whole lesions
-    (`statistics`, lesson 06).
+    (`metrics.intervals`, lesson 06).
     """
     rows = {}
     for name in models_in(found):
-        stages = found.stages(name)
-        if stages:
-            answers = pd.concat([run.predictions() for run in stages.values()], ignore_index=True)
-            rows[name] = {"pictures": len(answers), "accuracy": (answers["predicted"] == answers["label"]).mean()}
-            rows[name] |= accuracy_intervals(answers, found.table)
-            rows[name] |= {"stages": len(stages), "pretrained": pretrained(stages.values())}
-    columns = ["pictures", "accuracy", "low", "high", "low, lesions", "high, lesions", "stages"]
+        folds = found.folds(name)
+        if folds:
+            predictions = pd.concat([run.predictions() for run in folds.values()], ignore_index=True)
+            rows[name] = {"images": len(predictions)} | accuracy_intervals(predictions, found.table)
+            rows[name] |= {"folds": len(folds), "pretrained": pretrained(folds.values())}
+    columns = ["images", "accuracy", "low", "high", "low, lesions", "high, lesions", "folds"]
     return beside(found, published.INTERVALS, rows, columns)
 
 
-def accuracy_intervals(answers: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
-    """The ends of both intervals of an accuracy. answers: image, label and predicted, of eight classes."""
-    lesion = table.set_index("image")["lesion_id"].reindex(answers["image"]).reset_index(drop=True)
-    true, predicted = runs.class_numbers(answers, tables.CODES)
-    drawn = statistics.bootstrap(true, predicted, lesion.fillna(answers["image"]), len(tables.CODES))
-    normal = statistics.normal_interval(int((true == predicted).sum()), len(true))
-    ends = [*normal, *statistics.percentile_interval(drawn["accuracy"])]
-    return dict(zip(["low", "high", "low, lesions", "high, lesions"], ends, strict=True))
+def accuracy_intervals(predictions: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
+    """An accuracy and the ends of its two intervals. predictions: image, label and predicted."""
+    true, predicted, images = predictions["label"], predictions["predicted"], predictions["image"]
+    lesions = table.set_index("image")["lesion_id"].reindex(images).reset_index(drop=True).fillna(images)
+    drawn = confidence.bootstrap(true, predicted, lesions)
+    normal = confidence.normal_interval(int((true == predicted).sum()), len(true))
+    values = [accuracy_score(true, predicted), *normal, *confidence.percentile_interval(drawn["accuracy"])]
+    return dict(zip(["accuracy", "low", "high", "low, lesions", "high, lesions"], values, strict=True))
 
 
 def cross_validation(found: Found) -> pd.DataFrame:
-    """Table 6.4: BMA of each stage, and the mean where all five are there. Stage k is the thesis's partition k - 1."""
+    """Table 6.4: BMA of each fold, which the thesis calls a partition, and the mean where all five are there."""
     rows = {}
     for name in models_in(found):
-        stages = found.stages(name)
-        if stages:
-            row = {number: scores(run)["BMA"] for number, run in stages.items()}
-            if len(row) == len(protocols.STAGES):
+        folds = found.folds(name)
+        if folds:
+            row = {fold: scores(run)["BMA"] for fold, run in folds.items()}
+            if len(row) == len(protocols.FOLDS):
                 row["mean"] = np.mean(list(row.values()))
-            rows[name] = row | {"pretrained": pretrained(stages.values())}
-    return beside(found, published.CROSS_VALIDATION, rows, [*protocols.STAGES, "mean"])
+            rows[name] = row | {"pretrained": pretrained(folds.values())}
+    return beside(found, published.CROSS_VALIDATION, rows, [*protocols.FOLDS, "mean"])
 
 
 def leaderboard_2019(found: Found) -> pd.DataFrame:
     """Table 6.5: own models, by the mean BMA of the cross-validation, against ISIC 2019's leaderboard; and ours on the
-    official test set, over eight classes and over nine, UNK with them, where those pictures are there."""
+    official test set, over eight classes and over nine, UNK with them, where those images are there."""
     crossed, rows = cross_validation(found)[found.here], {}
     for name in models_in(found):
         run = found.runs.get(Step("standard", name))
@@ -190,12 +206,12 @@ def leaderboard_2019(found: Found) -> pd.DataFrame:
 
 def segmentation(found: Found) -> pd.DataFrame:
     """Table 6.6: the Jaccard index, plain as the thesis has it, and thresholded at 0.65 as the leaderboard has it; and
-    ours on the official test set, where those pictures are there."""
+    ours on the official test set, where those images are there."""
     rows = {}
     for name in SEGMENTERS:
         run = found.runs.get(Step("segmentation", name))
         if run is not None:
-            row = runs.scores(run).loc[run.headline]
+            row = run.scores().loc[run.headline]
             row = {"Jaccard": row["jaccard"], "thresholded Jaccard": row["thresholded_jaccard"]}
             rows[name] = row | official.scores_2018(run) | {"pretrained": run.config["pretrained"]}
     thesis = published.SEGMENTATION.rename(index={"U-Net (thesis)": TITLES["unet"]})
@@ -207,16 +223,16 @@ ALL = {  # title -> function
     "Table 6.1 · Standard classification": standard,
     "Table 6.2 · Balanced classification": balanced,
     "Table 6.3 · Accuracy and its 95 % interval": intervals,
-    "Table 6.4 · BMA of each stage of the cross-validation": cross_validation,
+    "Table 6.4 · BMA of each fold of the cross-validation": cross_validation,
     "Table 6.5 · Against ISIC 2019's leaderboard (BMA)": leaderboard_2019,
     "Table 6.6 · Segmentation": segmentation,
 }
 
 
 def scores(run: Run) -> pd.Series:
-    """Loss, accuracy and BMA of a run's headline checkpoint on its test part, and what it started from."""
-    row = runs.scores(run).loc[HEADLINE, ["loss", "accuracy", "BMA"]].astype(object)
-    return pd.concat([row, pd.Series({"pretrained": run.config["pretrained"]})])
+    """Loss, accuracy and BMA of a run's headline checkpoint on its test set, and what it started from."""
+    row = run.scores().loc[run.headline, ["loss", "accuracy", "BMA"]]
+    return pd.Series({**row, "pretrained": run.config["pretrained"]})
 
 
 def pretrained(some: Iterable[Run]) -> str:
@@ -236,11 +252,11 @@ def beside(
     return pd.concat(halves, axis=1).rename_axis("model")
 
 
-def shown(table: pd.DataFrame, found: Found) -> pd.DataFrame:
+def formatted(table: pd.DataFrame, found: Found) -> pd.DataFrame:
     """A table as text: three decimals, whole numbers without, "missing" where a run of ours is not there."""
     text = pd.DataFrame("", index=table.index, columns=table.columns)
     for half, column in table.columns:
-        whole = column in ("pictures", "stages")
+        whole = column in ("images", "folds")
         for row, value in table[half, column].items():
             if isinstance(value, str):
                 text.loc[row, (half, column)] = value

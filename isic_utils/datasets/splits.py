@@ -1,73 +1,84 @@
-"""The thesis's protocols (§5.2 to §5.5): which picture trains, which validates, which tests.
+"""The protocols of the thesis (§5.2 to §5.5): which image trains, which validates, which tests.
 
-Every split is dealt like cards: the pictures of a class are shuffled and go, one after another, to the partition that
-has the fewest of that class so far. That is stratification. With ``by="lesion"`` all pictures of a lesion are one card,
-so no lesion is on both sides of a split.
+scikit-learn deals the folds, stratified by class. Grouped by lesion (``group_by="lesion"``, the default) all images of
+a lesion are on one side of a split. Grouped by image (``group_by="image"``, as the thesis splits) a network may be
+tested on a lesion of which it has seen another image.
 """
 
+import warnings
+
 import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from isic_utils.datasets.tables import CODES
 from isic_utils.errors import IsicError
 
-PARTS = ["train", "validation", "test"]
+SPLITS = ["train", "validation", "test"]
+FOLDS = 5  # a fifth of the images tests
+VALIDATION_FOLDS = 8  # an eighth of the other four fifths validates: a tenth of all
 RAREST = ["AK", "DF", "VASC", "SCC"]  # the four that become one class in the balanced protocol, thesis §5.3
 MERGED = "AK+DF+VASC+SCC"
 
 
-def standard(table: pd.DataFrame, by: str = "picture", seed: int = 0) -> pd.Series:
-    """70 % train, 10 % validation, 20 % test, stratified by class (thesis §5.2).
+def standard(table: pd.DataFrame, group_by: str = "lesion", seed: int = 0) -> pd.Series:
+    """70 % training, 10 % validation and 20 % test set, stratified by class (thesis §5.2).
 
-    table: one row per picture, with the columns image, label and lesion_id; by: ``"picture"`` (as the thesis) or
-    ``"lesion"``. Returns a Series with the values train, validation, test and the table's index. It is stage 1 of
-    `cross_validation`. Raises IsicError as `partitions` does.
+    table: one row per image, with the columns image, label and, to group by lesion, lesion_id (an image without one is
+    a group by itself); group_by: ``"lesion"`` or ``"image"``.
+    Returns a Series named split with the values train, validation, test and the table's index. It depends on which
+    images there are, not on the order of the rows, and equals fold 0 of `cross_validation`.
+    Raises IsicError if `group_by` is neither, an image or a value of the index occurs twice, or there are too few
+    images.
     """
-    return stage(table, 1, partitions(table, 5, by, seed), by, seed)
+    rows = rows_to_split(table, group_by)
+    test = folds(rows, FOLDS, group_by, seed)[0]
+    return split_of_fold(rows, test, group_by, seed).reindex(table.index)
 
 
-def cross_validation(table: pd.DataFrame, by: str = "picture", seed: int = 0) -> pd.DataFrame:
-    """Five stages; stage 1 tests partition 5, stage 2 partition 4, and so on (thesis §5.4, Figure 5.1).
+def cross_validation(table: pd.DataFrame, group_by: str = "lesion", seed: int = 0) -> pd.DataFrame:
+    """Five folds (thesis §5.4): each image is in the test set of one of them.
 
-    Of the four partitions left, 12.5 % are validation: 4/5 · 1/8 = 10 % of all, so stage 1 is the standard split.
-    Returns a DataFrame with the columns 1 to 5, each as `standard` returns it. Each picture tests exactly once.
-    Prints a sentence if a class has fewer pictures (or lesions, by="lesion") than there are stages. Raises IsicError as
-    `partitions` does.
+    Fold k of `sklearn.model_selection.StratifiedGroupKFold(5)` tests (grouped by image: `StratifiedKFold`), and the
+    first fold of `StratifiedGroupKFold(8)` of the rest validates: 4/5 · 1/8 = 10 % of all.
+    Returns a DataFrame with the columns 0 to 4, each as `standard` returns it. Prints a sentence for each class with
+    fewer than five lesions (or images, grouped by image). Raises IsicError as `standard` does.
     """
-    numbers = partitions(table, 5, by, seed)
-    units = table["image"] if by == "picture" else table["lesion_id"].fillna(table["image"])
-    sizes = units.groupby(table["label"], observed=True).nunique()
-    for code, size in sizes[sizes < 5].items():
-        print(
-            f"Class {code} has {size} {by}{'s' * (size != 1)} for 5 stages: where none of it is left to test, "
-            "BMA is the mean over the other classes; add pictures of it, or leave it out."
-        )
-    return pd.DataFrame({number: stage(table, number, numbers, by, seed) for number in range(1, 6)})
+    rows = rows_to_split(table, group_by)
+    groups_per_class = rows.groupby("label")["group"].nunique()
+    for code, count in groups_per_class[groups_per_class < FOLDS].items():
+        units = f"{count} {group_by}{'s' * (count != 1)}"
+        print(f"Class {code} has {units} for {FOLDS} folds: where a test set has none of it, BMA leaves it out.")
+    tests = folds(rows, FOLDS, group_by, seed)
+    splits = {fold: split_of_fold(rows, test, group_by, seed) for fold, test in enumerate(tests)}
+    return pd.DataFrame(splits).reindex(table.index)
 
 
-def balanced(table: pd.DataFrame, by: str = "picture", seed: int = 0, within: pd.Index | None = None) -> pd.DataFrame:
+def balanced(
+    table: pd.DataFrame, group_by: str = "lesion", seed: int = 0, within: pd.Index | None = None
+) -> pd.DataFrame:
     """The four rarest classes become one, and the same number is drawn from each of the five classes (thesis §5.3).
 
     The number is the size of the smallest of the five classes: in ISIC 2019 the merged one, 867 + 239 + 253 + 628 =
     1987.
-    within: index of the rows to draw from (default: all), e.g. to keep a test part out of the draw.
+    within: index of the rows to draw from (default: all), e.g. to keep a test set out of the draw.
     Returns the drawn rows with the label replaced by one of 5 classes, the original one in `original_label`, and the
-    column part with 70 % train, 10 % validation, 20 % test. Raises IsicError if one of the five classes has no picture,
-    or as `partitions` does.
+    column split as `standard` returns it. Raises IsicError if one of the five classes has no image, or as `standard`
+    does.
     """
     table = table if within is None else table.loc[within]
-    label = merged(table["label"])
+    label = merge_rarest(table["label"])
     smallest = int(label.value_counts().min())
     if smallest == 0:
         raise IsicError(
-            f"No picture of class {label.value_counts().idxmin()} is there to draw from: balancing needs all five."
+            f"No image of class {label.value_counts().idxmin()} is there to draw from: balancing needs all five."
         )
     table = table.assign(original_label=table["label"], label=label)
     shuffled = table.sort_values("image").sample(frac=1, random_state=seed)
     drawn = table.loc[shuffled.groupby("label", observed=True).head(smallest).index].sort_index()
-    return drawn.assign(part=standard(drawn, by, seed))
+    return drawn.assign(split=standard(drawn, group_by, seed))
 
 
-def merged(label: pd.Series) -> pd.Series:
+def merge_rarest(label: pd.Series) -> pd.Series:
     """The eight classes as five: AK, DF, VASC and SCC become `MERGED` (thesis §5.3).
 
     label: class codes of eight classes or of five, with any index. Returns an ordered categorical with the same index.
@@ -85,49 +96,44 @@ def merged(label: pd.Series) -> pd.Series:
 
 
 def segmentation(table: pd.DataFrame, seed: int = 0) -> pd.Series:
-    """70 % train, 10 % validation, 20 % test by chance, for pictures that have masks and no labels (thesis §5.5)."""
-    return standard(table.assign(label=pd.Categorical(["lesion"] * len(table))), "picture", seed)
+    """70 % training, 10 % validation and 20 % test set by chance, for images with masks and no labels (thesis §5.5)."""
+    return standard(table.assign(label="lesion"), "image", seed)
 
 
-def partitions(table: pd.DataFrame, count: int, by: str, seed: int) -> pd.Series:
-    """A partition number from 1 to `count` for each row, stratified by class, whole lesions with ``by="lesion"``.
-
-    The result depends on which pictures there are, not on the order of the rows. Raises IsicError if `by` is neither
-    picture nor lesion, or a picture or a value of the index is there twice.
-    """
-    if by not in ("picture", "lesion"):
-        raise IsicError(f"by={by!r} is no way to split: use 'picture' or 'lesion'.")
-    if table["image"].duplicated().any():
-        raise IsicError(
-            f"{table['image'][table['image'].duplicated()].iloc[0]} stands in the table twice: "
-            "splits need each picture once."
-        )
+def rows_to_split(table: pd.DataFrame, group_by: str) -> pd.DataFrame:
+    """The columns image, label and group of a table, sorted by image: what a split depends on."""
+    if group_by not in ("lesion", "image"):
+        raise IsicError(f"group_by={group_by!r} is no way to split: use 'lesion' or 'image'.")
+    twice = table["image"].duplicated()
+    if twice.any():
+        raise IsicError(f"{table['image'][twice].iloc[0]} stands in the table twice: splits need each image once.")
     if not table.index.is_unique:
         raise IsicError("The table's index has a value twice: number its rows anew with table.reset_index(drop=True).")
-    lesion = table["image"] if by == "picture" else table["lesion_id"].fillna("no lesion_id: " + table["image"])
-    cards = pd.DataFrame({"image": table["image"], "lesion": lesion, "label": table["label"].cat.codes})
-    cards = (
-        cards.sort_values("image")
-        .groupby("lesion", sort=True)
-        .agg(label=("label", "first"), pictures=("image", "size"))
-    )
-    cards = cards.sample(frac=1, random_state=seed).sort_values("pictures", ascending=False, kind="stable")
-    places = pd.Series(range(count)).sample(frac=1, random_state=seed).tolist()  # so any may get the largest lesion
-    of_class = {label: [0] * count for label in cards["label"].unique()}
-    in_all = [0] * count
-    number = {}
-    for name, label, pictures in cards.itertuples():
-        fewest = min(places, key=lambda k: (of_class[label][k], in_all[k]))
-        of_class[label][fewest] += pictures
-        in_all[fewest] += pictures
-        number[name] = fewest + 1
-    return lesion.map(number)
+    if group_by == "lesion" and "lesion_id" not in table:
+        raise IsicError("The table has no column lesion_id to group by: use group_by='image'.")
+    image = table["image"].astype(str)
+    group = table["lesion_id"].fillna("image " + image) if group_by == "lesion" else image
+    rows = pd.DataFrame({"image": image, "label": table["label"].astype(str), "group": group})
+    return rows.sort_values("image")
 
 
-def stage(table: pd.DataFrame, number: int, numbers: pd.Series, by: str, seed: int) -> pd.Series:
-    """The parts of one stage: partition 6 - number tests, one eighth of the other four validates, the rest trains."""
-    part = pd.Series("train", index=table.index, name="part")
-    part[numbers == 6 - number] = "test"
-    rest = table[part == "train"]
-    part[rest.index[partitions(rest, 8, by, seed) == 1]] = "validation"
-    return part
+def folds(rows: pd.DataFrame, count: int, group_by: str, seed: int) -> list[pd.Index]:
+    """The index of the rows in each of `count` folds. rows: as `rows_to_split` returns them."""
+    largest, groups = rows["label"].value_counts().max() if len(rows) else 0, rows["group"].nunique()
+    if min(largest, groups) < count:
+        raise IsicError(
+            f"{groups} {group_by}s, {largest} images of the largest class, are too few for {count} folds: add some."
+        )
+    kind = StratifiedGroupKFold if group_by == "lesion" else StratifiedKFold
+    splitter = kind(count, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # of small classes, of which `cross_validation` tells, and of unused groups
+        warnings.simplefilter("ignore", UserWarning)
+        return [rows.index[held_out] for _, held_out in splitter.split(rows, rows["label"], rows["group"])]
+
+
+def split_of_fold(rows: pd.DataFrame, test: pd.Index, group_by: str, seed: int) -> pd.Series:
+    """train, validation or test for each row, given the rows that test."""
+    split = pd.Series("train", index=rows.index, name="split")
+    split[test] = "test"
+    split[folds(rows.drop(test), VALIDATION_FOLDS, group_by, seed)[0]] = "validation"
+    return split

@@ -1,8 +1,9 @@
-"""The CSV tables of the ISIC archives, read into one checked DataFrame with a row per picture.
+"""The CSV tables of the ISIC archives, read into one checked DataFrame with a row per image.
 
 The synthetic sample, a partial download and the full archive have the same layout, so the same code reads all three.
 """
 
+import codecs
 import csv
 import io
 import unicodedata
@@ -23,38 +24,37 @@ CLASSES = {
     "SCC": "Squamous cell carcinoma",
 }
 CODES = list(CLASSES)
-# the pictures of each class in ISIC 2019, 25 331 in all (thesis Table 5.1)
+# the images of each class in ISIC 2019, 25 331 in all (thesis Table 5.1)
 COUNTS_2019 = {
     "MEL": 4522, "NV": 12875, "BCC": 3323, "AK": 867, "BKL": 2624, "DF": 239, "VASC": 253, "SCC": 628,
 }  # fmt: skip
 MALIGNANT = ["MEL", "BCC", "AK", "SCC"]  # AK may turn into SCC and is treated, so the course counts it here
 
-PICTURES_2019 = "ISIC_2019_Training_Input"
+IMAGES_2019 = "ISIC_2019_Training_Input"
 GROUND_TRUTH_2019 = "ISIC_2019_Training_GroundTruth.csv"
 METADATA_2019 = "ISIC_2019_Training_Metadata.csv"
-PICTURES_2019_TEST = "ISIC_2019_Test_Input"
+IMAGES_2019_TEST = "ISIC_2019_Test_Input"
 GROUND_TRUTH_2019_TEST = "ISIC_2019_Test_GroundTruth.csv"
 UNKNOWN = "UNK"  # none of the eight: only the official test set has it
-NOT_SCORED = "ISIC_0035068"  # the official scorer gives it no weight (isic_challenge_scoring/load_csv.py)
-PICTURES_2018 = "ISIC2018_Task1-2_Training_Input"
+IMAGES_2018 = "ISIC2018_Task1-2_Training_Input"
 MASKS_2018 = "ISIC2018_Task1_Training_GroundTruth"
 MASK_ENDING = "_segmentation"
-PICTURE_TYPES = {".jpg", ".jpeg", ".png"}
+IMAGE_TYPES = {".jpg", ".jpeg", ".png"}
 MISSING = {"", "NA", "nan"}  # what a cell without a value holds
 
 
-def isic2019(folder: Path | str) -> pd.DataFrame:
-    """The classification table: ground truth and metadata of ISIC 2019, one row per picture that is there.
+def read_isic2019(folder: Path | str) -> pd.DataFrame:
+    """The classification table: ground truth and metadata of ISIC 2019, one row per image that is there.
 
     folder: holds ``ISIC_2019_Training_GroundTruth.csv``, ``ISIC_2019_Training_Metadata.csv`` and the folder
-        ``ISIC_2019_Training_Input``. Of a partial download the rows whose picture is there are kept, and a printed line
-        says how many. Without the picture folder all rows are kept, with an empty path: enough to count and to split.
+        ``ISIC_2019_Training_Input``. Of a partial download the rows whose image is there are kept, and a printed line
+        says how many. Without the image folder all rows are kept, with an empty path: enough to count and to split.
 
     Returns a DataFrame with the columns image (str), path (str or None), label (ordered categorical with the 8 codes),
     lesion_id (str or missing), age_approx (years, float or missing), anatom_site_general and sex (str or missing).
 
-    Raises IsicError if a file is missing, is no table, lacks a column, names a picture twice or a class that is not one
-    of the eight, or gives a picture no label or more than one.
+    Raises IsicError if a file is missing, is no table, lacks a column, names an image twice or a class that is not one
+    of the eight, or gives an image no label or more than one.
     """
     folder = Path(folder)
     truth = read_csv(folder / GROUND_TRUTH_2019, ["image", *CODES])
@@ -66,82 +66,43 @@ def isic2019(folder: Path | str) -> pd.DataFrame:
     table["path"] = None
     without_metadata = len(set(table["image"]) - set(metadata["image"]))
     if without_metadata:
-        print(
-            f"{METADATA_2019} has no row for {without_metadata:,} of {len(table):,} pictures: "
-            "their metadata is left empty."
-        )
-    if (folder / PICTURES_2019).is_dir():
-        table = keep_pictures_that_are_there(table, folder / PICTURES_2019)
+        print(f"{METADATA_2019} has no row for {without_metadata:,} of {len(table):,} images: their cells stay empty.")
+    if (folder / IMAGES_2019).is_dir():
+        table = keep_images_that_are_there(table, folder / IMAGES_2019)
     else:
-        print(f"There is no folder {PICTURES_2019} beside the tables: {len(table):,} rows without pictures.")
+        print(f"There is no folder {IMAGES_2019} beside the tables: {len(table):,} rows without images.")
     return table[["image", "path", "label", "lesion_id", "age_approx", "anatom_site_general", "sex"]]
 
 
-def isic2019_test(folder: Path | str) -> pd.DataFrame:
-    """The official test set of ISIC 2019, one row per picture that is there.
-
-    folder: holds ``ISIC_2019_Test_GroundTruth.csv`` and the folder ``ISIC_2019_Test_Input``
-        (``python -m isic_utils download 2019 --part test``). The metadata are not needed: they name no lesions.
-
-    Returns the columns image (str), path (str), label (ordered categorical with the 8 codes and UNK) and weight (float
-    from 0, how much the picture counts in the official score).
-
-    Raises IsicError as `isic2019` does, and if a weight is no number from 0 up or there are no pictures.
-    """
-    file = Path(folder) / GROUND_TRUTH_2019_TEST
-    truth = read_csv(file, ["image", *CODES, UNKNOWN])
-    table = pd.DataFrame({"image": truth["image"], "label": one_label_each(truth, file, [*CODES, UNKNOWN])})
-    weight = pd.to_numeric(truth.get("score_weight", pd.Series("1", truth.index)), errors="coerce")
-    wrong = ~(weight >= 0) | (weight == float("inf"))
-    if wrong.any():
-        raise IsicError(f"{file}, line {line_of(wrong)}: score_weight is no number from 0 up: correct it.")
-    table["weight"] = weight.mask(truth["image"] == NOT_SCORED, 0.0).astype(float)
-    files_by_name(Path(folder) / PICTURES_2019_TEST)  # says so if there is no such folder
-    table = keep_pictures_that_are_there(table.assign(path=None), Path(folder) / PICTURES_2019_TEST)
-    return table[["image", "path", "label", "weight"]]
-
-
-def isic2018(folder: Path | str, part: str = "training") -> pd.DataFrame:
-    """The segmentation table of ISIC 2018 Task 1: one row per picture and mask that belong together by name.
+def read_isic2018(folder: Path | str, split: str = "training") -> pd.DataFrame:
+    """The segmentation table of ISIC 2018 Task 1: one row per image and mask that belong together by name.
 
     folder: holds ``ISIC2018_Task1-2_Training_Input`` (``<image>.jpg``) and ``ISIC2018_Task1_Training_GroundTruth``
-        (``<image>_segmentation.png``), or of another official part the folders named so.
-    part: training, validation or test.
+        (``<image>_segmentation.png``), or of another official split the folders named so.
+    split: training, validation or test.
 
-    Returns a DataFrame with the columns image, path, mask_path (all str), sorted by image. Pictures without a mask and
-    masks without a picture are left out, and a printed line says how many, and which is the first.
+    Returns a DataFrame with the columns image, path, mask_path (all str), sorted by image. Images without a mask and
+    masks without an image are left out, and a printed line says how many, and which is the first.
 
-    Raises IsicError if a folder is missing, no picture has a mask, or there is no such part.
+    Raises IsicError if a folder is missing, no image has a mask, or there is no such split.
     """
-    if part not in ("training", "validation", "test"):
-        raise IsicError(f"ISIC 2018 has no part {part!r}: choose training, validation or test.")
-    place, mask_place = (Path(folder) / name.replace("Training", part.title()) for name in (PICTURES_2018, MASKS_2018))
-    pictures = files_by_name(place)
-    masks = files_by_name(mask_place)
+    if split not in ("training", "validation", "test"):
+        raise IsicError(f"ISIC 2018 has no split {split!r}: choose training, validation or test.")
+    place, mask_place = (Path(folder) / name.replace("Training", split.title()) for name in (IMAGES_2018, MASKS_2018))
+    images, masks = files_by_name(place), files_by_name(mask_place)
     masks = {name.removesuffix(MASK_ENDING): path for name, path in masks.items() if name.endswith(MASK_ENDING)}
-    pairs = sorted(set(pictures) & set(masks))
+    pairs = sorted(set(images) & set(masks))
     if not pairs:
-        raise IsicError(
-            f"No picture in {place} has a mask in {mask_place}: "
-            f"the mask of <image>.jpg must be named <image>{MASK_ENDING}.png."
-        )
+        raise IsicError(f"No image in {place} has a mask <image>{MASK_ENDING}.png in {mask_place}: correct the names.")
     alone = {
-        "pictures without a mask": [pictures[name] for name in sorted(set(pictures) - set(masks))],
-        "masks without a picture": [masks[name] for name in sorted(set(masks) - set(pictures))],
+        "images without a mask": [images[name] for name in sorted(set(images) - set(masks))],
+        "masks without an image": [masks[name] for name in sorted(set(masks) - set(images))],
     }
     if any(alone.values()):
         counts = [f"{len(files):,} {kind} (first: {files[0].name})" for kind, files in alone.items() if files]
-        print(
-            f"{len(pairs):,} pictures have a mask; left out: {' and '.join(counts)}: "
-            "unpack both archives again to have them all."
-        )
-    return pd.DataFrame(
-        {
-            "image": pairs,
-            "path": [str(pictures[name]) for name in pairs],
-            "mask_path": [str(masks[name]) for name in pairs],
-        }
-    )
+        print(f"{len(pairs):,} images have a mask; left out: {' and '.join(counts)}: unpack both archives again.")
+    paths, mask_paths = ([str(files[name]) for name in pairs] for files in (images, masks))
+    return pd.DataFrame({"image": pairs, "path": paths, "mask_path": mask_paths})
 
 
 def read_csv(file: Path, columns: list[str]) -> pd.DataFrame:
@@ -170,10 +131,7 @@ def read_csv(file: Path, columns: list[str]) -> pd.DataFrame:
     names = [name or "" for name in rows.pop(min(rows))]
     missing = [column for column in columns if column not in names]
     if missing:
-        raise IsicError(
-            f"{file} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)} (it has "
-            f"{shortened(', '.join(names))}): use the file as ISIC publishes it."
-        )
+        raise IsicError(f"{file} lacks {', '.join(missing)} (it has {shortened(', '.join(names))}): use ISIC's file.")
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise IsicError(f"{file} has the column {twice[0]!r} twice: delete one of the two.")
@@ -181,10 +139,7 @@ def read_csv(file: Path, columns: list[str]) -> pd.DataFrame:
         raise IsicError(f"{file} has a header and no rows: download it again.")
     for number, cells in rows.items():
         if len(cells) != len(names):
-            raise IsicError(
-                f"{file}, line {number}, has {len(cells)} cells where the header has {len(names)}: "
-                "correct the line or download the file again."
-            )
+            raise IsicError(f"{file}, line {number}, has {len(cells)} cells instead of {len(names)}: correct the line.")
     table = pd.DataFrame(list(rows.values()), columns=names, index=list(rows))
     table["image"] = checked_names(table["image"], file)
     return table
@@ -198,12 +153,12 @@ def read_text(file: Path) -> str:
         )
     try:
         raw = file.read_bytes()
+        utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = raw.decode("utf-16" if utf16 else "utf-8-sig")
     except OSError as error:
         raise IsicError(f"{file} cannot be read ({error.strerror}): check its permissions.") from error
-    try:
-        text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise IsicError(f"{file} is not a UTF-8 text file: save it as 'CSV UTF-8', or download it again.") from error
+    except UnicodeDecodeError:
+        text = "\0"
     if "\0" in text:  # UTF-16 without its mark, or no text at all
         raise IsicError(f"{file} is not a UTF-8 text file: save it as 'CSV UTF-8', or download it again.")
     return text
@@ -215,7 +170,7 @@ def shortened(text: str, length: int = 100) -> str:
 
 
 def checked_names(names: pd.Series, file: Path) -> pd.Series:
-    """Picture names, each present, once only, and a plain file name that cannot lead out of its folder."""
+    """Image names, each present, once only, and a plain file name that cannot lead out of its folder."""
     names = names.map(lambda name: unicodedata.normalize("NFC", name), na_action="ignore")
     empty = names.isna()
     if empty.any():
@@ -223,10 +178,7 @@ def checked_names(names: pd.Series, file: Path) -> pd.Series:
     outside = names.str.contains(r"[/\\:\x00-\x1f]") | names.str.startswith(".")
     if outside.any():
         name = names[outside].iloc[0]
-        raise IsicError(
-            f"{file}, line {line_of(outside)}: {shortened(name)!r} is a path or a hidden file and no "
-            "picture's name: write the file's name without folder and ending."
-        )
+        raise IsicError(f"{file}, line {line_of(outside)}: {shortened(name)!r} is a path, no image's name: correct it.")
     twice = names.duplicated()
     if twice.any():
         raise IsicError(
@@ -237,34 +189,25 @@ def checked_names(names: pd.Series, file: Path) -> pd.Series:
 
 def one_label_each(truth: pd.DataFrame, file: Path, codes: list[str] = CODES) -> pd.Series:
     """The one-hot columns of the ground truth as one ordered categorical. codes: the labels that may occur."""
-    known = {"image", *CODES, UNKNOWN, "score_weight", "validation_weight"}
-    unknown = [column for column in truth.columns if column not in known]
-    if unknown:
+    unknown = truth.columns.difference(["image", *CODES, UNKNOWN, "score_weight", "validation_weight"], sort=False)
+    if len(unknown):
         raise IsicError(
             f"{file} has the column {unknown[0]!r}, which is none of the eight classes: remove it or correct its name."
         )
-    classes = CODES + ([UNKNOWN] if UNKNOWN in truth.columns else [])
-    values = truth[classes].apply(lambda column: pd.to_numeric(column.str.replace(",", "."), errors="coerce"))
-    wrong = ~values.isin([0, 1]).all(axis=1)
-    if wrong.any():
-        raise IsicError(
-            f"{file}, line {line_of(wrong)}: {truth['image'][wrong].iloc[0]} has a label that is neither 0 nor 1: "
-            "correct it."
-        )
-    wrong = values.sum(axis=1) != 1
-    if wrong.any():
-        labels = values[wrong].iloc[0]
-        found = " and ".join(labels.index[labels == 1]) or "none"
-        raise IsicError(
-            f"{file}, line {line_of(wrong)}: {truth['image'][wrong].iloc[0]} must have exactly one label "
-            f"and has {found}: correct or delete the row."
-        )
-    if UNKNOWN in classes and UNKNOWN not in codes and values[UNKNOWN].any():
-        wrong = values[UNKNOWN] == 1
-        raise IsicError(
-            f"{file}, line {line_of(wrong)}: {truth['image'][wrong].iloc[0]} is labelled UNK, which only the official "
-            "test set has: delete the row."
-        )
+    values = truth[truth.columns.intersection([*CODES, UNKNOWN])]
+    values = values.apply(lambda column: pd.to_numeric(column.str.replace(",", "."), errors="coerce"))
+    values = values.reindex(columns=[*CODES, UNKNOWN], fill_value=0)
+    faults = {
+        "has a label that is neither 0 nor 1: correct it": ~values.isin([0, 1]).all(axis=1),
+        "must have exactly one label and has {found}: correct or delete the row": values.sum(axis=1) != 1,
+        "is labelled UNK, which only the official test set has: delete the row": ~values[codes].any(axis=1),
+    }
+    for fault, wrong in faults.items():
+        if wrong.any():
+            row = values[wrong].iloc[0]
+            found = " and ".join(row.index[row == 1]) or "none"
+            name = truth["image"][wrong].iloc[0]
+            raise IsicError(f"{file}, line {line_of(wrong)}: {name} {fault.format(found=found)}.")
     labels = values[codes].to_numpy().argmax(axis=1)
     return pd.Series(pd.Categorical.from_codes(labels, codes, ordered=True), index=truth.index)
 
@@ -274,24 +217,20 @@ def ages(column: pd.Series, file: Path) -> pd.Series:
     values = pd.to_numeric(column.str.replace(",", "."), errors="coerce").astype(float)
     wrong = values.isna() & column.notna() | ~values.fillna(0).between(0, 120)
     if wrong.any():
-        raise IsicError(
-            f"{file}, line {line_of(wrong)}: {column.name} is {shortened(column[wrong].iloc[0])!r}, "
-            "which is no age in years: correct or empty it."
-        )
+        wrong_age = shortened(column[wrong].iloc[0])
+        raise IsicError(f"{file}, line {line_of(wrong)}: {wrong_age!r} is no age in years: correct or empty it.")
     return values
 
 
-def keep_pictures_that_are_there(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The rows whose picture lies in `folder`, with their path; a printed line says so if some are missing."""
+def keep_images_that_are_there(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The rows whose image lies in `folder`, with their path; a printed line says so if some are missing."""
     files = files_by_name(folder)
     table = table.assign(path=[str(files[name]) if name in files else None for name in table["image"]])
     there = table["path"].notna()
     if not there.any():
-        raise IsicError(
-            f"{folder} holds none of the {len(table):,} pictures of the table: unpack the archive of pictures there."
-        )
+        raise IsicError(f"{folder} holds none of the {len(table):,} images of the table: unpack their archive there.")
     if not there.all():
-        print(f"{there.sum():,} of {len(table):,} pictures are in {folder.name}; the course goes on with those.")
+        print(f"{there.sum():,} of {len(table):,} images are in {folder.name}; the course goes on with those.")
     without_row = len(files) - there.sum()
     if without_row:
         print(f"{without_row:,} files in {folder.name} have no row in the table and are not used.")
@@ -304,7 +243,7 @@ def printable(name: str) -> str:
 
 
 def files_by_name(folder: Path) -> dict[str, Path]:
-    """The pictures in a folder: file name without ending -> path.
+    """The images in a folder: file name without ending -> path.
 
     An archive unpacked one folder too deep is found, hidden files and ``__MACOSX`` leftovers are passed over.
     """
@@ -317,7 +256,7 @@ def files_by_name(folder: Path) -> dict[str, Path]:
     except OSError as error:
         raise IsicError(f"The folder {folder} cannot be read ({error.strerror}): check its permissions.") from error
     for path in paths:
-        if path.name.startswith(".") or path.suffix.lower() not in PICTURE_TYPES:
+        if path.name.startswith(".") or path.suffix.lower() not in IMAGE_TYPES:
             continue
         name = unicodedata.normalize("NFC", path.stem)
         if printable(name) != name:

@@ -1,7 +1,12 @@
-"""Stronger augmentation, for long fine-tuning: a network that sees the same pictures twenty times learns them by heart.
+"""Augmentation of a whole batch at a time, on the device that trains.
 
-`pictures.augment` mirrors and lights; this turns, zooms and colours as well. A whole batch is changed at a time, on the
-device that trains.
+An augmentation takes a batch as a DataLoader returns it, and a generator::
+
+    images, targets = augment(images.to(device), targets.to(device), torch.Generator().manual_seed(0))
+
+images: float [n, 3, height, width] from 0 to 1 on any device; targets: labels [n] or soft labels [n, classes], which
+come back as they are, or masks [n, 1, height, width], which move with their images; generator: on the CPU, so every
+device draws the same random numbers. The inputs stay as they are.
 """
 
 import math
@@ -9,33 +14,72 @@ import math
 import torch
 from torch import nn
 
+from isic_utils.errors import IsicError
+
 ZOOM = 0.25  # the size of a lesion varies by a factor from e^-0.25 to e^0.25
 STRETCH = 0.1  # its height against its width by the same kind of factor
-SHIFT = 0.075  # its place by this share of half a picture
-LIGHT, CONTRAST, SATURATION = 0.15, 0.15, 0.15  # these by up to 15 %
+SHIFT = 0.075  # its place by this fraction of half an image
+BRIGHTNESS, CONTRAST, SATURATION = 0.15, 0.15, 0.15  # these by up to 15 %
 TINT = 0.05  # the balance of the colours by up to 5 %
 
 
-def strongly(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A batch of pictures, each turned by any angle, zoomed, stretched, shifted and coloured by chance.
+def augment(
+    images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flips, rotations by 90 degrees, and brightness jitter of ±10 %.
 
-    x: float [n, 3, height, width] from 0 to 1 on any device, and so is what is returned; generator: on the CPU, so
-    every device draws the same chance. What a turned picture lacks at its corners is mirrored into them.
+    A lesion has no up or down: each of the 8 ways to lay a square on itself is as likely, or of the 4 ways for an image
+    that is wider than high. Which image lies where in a shuffled batch is random already, so an eighth of the batch is
+    laid each way, which is much faster than drawing a way for each image. images, targets, generator: see this module.
     """
+    ways = 8 if images.shape[-1] == images.shape[-2] else 4
+    first = int(torch.randint(ways, (), generator=generator))
+    brightness = torch.empty(len(images), 1, 1, 1).uniform_(0.9, 1.1, generator=generator)
+    images = orient(images, ways, first).mul_(brightness.to(images)).clamp_(0, 1)
+    return images, orient(targets, ways, first) if targets.ndim == 4 else targets
 
-    def chance(*shape: int) -> torch.Tensor:  # from -1 to 1
+
+def orient(batch: torch.Tensor, ways: int, first: int) -> torch.Tensor:
+    """A copy of a batch [n, channels, height, width], an equal part of it laid each way, beginning with way `first`.
+
+    The three bits of a way: flipped left to right, top to bottom, rows and columns exchanged.
+    """
+    oriented = torch.empty_like(batch)
+    parts = zip(batch.tensor_split(ways), oriented.tensor_split(ways), strict=True)
+    for way, (some, target) in enumerate(parts, start=first):
+        axes = [axis for bit, axis in ((1, -1), (2, -2)) if way % ways & bit]
+        some = some.flip(axes) if axes else some
+        target.copy_(some.transpose(-1, -2) if way % ways & 4 else some)
+    return oriented
+
+
+def augment_strongly(
+    images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`augment`, then rotation by any angle, zoom, stretch, shift and colour jitter: for long fine-tuning, in which a
+    network learns images by heart that it sees twenty times.
+
+    What a rotated image lacks at its corners is mirrored into them. images, targets, generator: see this module; only
+    labels as targets. Raises IsicError for masks.
+    """
+    if targets.ndim == 4:
+        raise IsicError("The augmentation 'strong' moves images without their masks: use 'standard' for segmentation.")
+    x, targets = augment(images, targets, generator)
+
+    def jitter(*shape: int) -> torch.Tensor:  # uniform from -1 to 1
         return torch.rand(len(x), *shape, generator=generator) * 2 - 1
 
-    angle, zoom, stretch = chance() * math.pi, torch.exp(ZOOM * chance()), torch.exp(STRETCH * chance())
-    across = torch.stack([zoom * stretch * angle.cos(), -zoom * stretch * angle.sin(), SHIFT * chance()], dim=1)
-    down = torch.stack([zoom / stretch * angle.sin(), zoom / stretch * angle.cos(), SHIFT * chance()], dim=1)
-    grid = nn.functional.affine_grid(torch.stack([across, down], dim=1).to(x.device), x.shape, align_corners=False)
+    angle, zoom, stretch = jitter() * math.pi, torch.exp(ZOOM * jitter()), torch.exp(STRETCH * jitter())
+    across = torch.stack([zoom * stretch * angle.cos(), -zoom * stretch * angle.sin(), SHIFT * jitter()], dim=1)
+    down = torch.stack([zoom / stretch * angle.sin(), zoom / stretch * angle.cos(), SHIFT * jitter()], dim=1)
+    grid = nn.functional.affine_grid(torch.stack([across, down], dim=1).to(x), list(x.shape), align_corners=False)
     x = nn.functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-    light, contrast, saturation = (
-        1 + strength * chance(1, 1, 1).to(x.device) for strength in (LIGHT, CONTRAST, SATURATION)
-    )
+    brightness, contrast, saturation = (1 + s * jitter(1, 1, 1).to(x) for s in (BRIGHTNESS, CONTRAST, SATURATION))
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
-    x = (x - mean) * contrast + mean * light
+    x = (x - mean) * contrast + mean * brightness
     grey = x.mean(dim=1, keepdim=True)
     x = grey + (x - grey) * saturation
-    return (x * (1 + TINT * chance(3, 1, 1).to(x.device))).clamp(0, 1)
+    return (x * (1 + TINT * jitter(3, 1, 1).to(x))).clamp(0, 1), targets
+
+
+AUGMENTATIONS = {"none": None, "standard": augment, "strong": augment_strongly}

@@ -1,0 +1,1 @@
+"""What a trained model says about images, and how far to trust it."""

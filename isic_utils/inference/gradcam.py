@@ -1,4 +1,4 @@
-"""Where a network looks: Grad-CAM asks its slopes. It does not say why the network looks there."""
+"""Where a network looks: Grad-CAM asks its gradients. It does not say why the network looks there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,49 +7,49 @@ import numpy as np
 import torch
 from torch import nn
 
-# they put a rim around a map, or make one of another size from it: its cells no longer say where in the picture
-REFRAMING = (nn.ConstantPad2d, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.AdaptiveAvgPool2d)
-CELLS = 4  # a map of fewer cells a side says hardly more than "in the picture"
+CELLS = 4  # a feature map of fewer cells a side says hardly more than "in the image"
 
 
-def grad_cam(model: nn.Module, picture: torch.Tensor, number: int) -> np.ndarray:
-    """Where a picture speaks for a class: float [height, width] from 0 to 1, as large as the picture.
+def grad_cam(model: nn.Module, image: torch.Tensor, class_index: int) -> np.ndarray:
+    """Where an image speaks for a class: float [height, width] from 0 to 1, as large as the image.
 
-    The filters of a late layer are added up, each by how much the class's logit rises with it, and what speaks
-    against the class is left out (Selvaraju et al. 2017, arXiv:1610.02391). The map is the last one of at least 4 cells
-    a side; the last of all, which the paper takes, has four cells in all where pictures are small.
+    The feature maps of a late layer are added up, each weighted by how much the class's logit rises with it on average,
+    and what speaks against the class is left out (Selvaraju et al. 2017, arXiv:1610.02391). The layer is the last one
+    whose maps have at least 4 cells a side: the last of all, which the paper takes, has four cells in all where images
+    are small.
 
-    picture: float [1, 3, height, width] from 0 to 1; number: the class. The map is 0 everywhere if nothing speaks for
-    the class.
+    model: a convolutional network, [n, 3, height, width] -> logits; image: float [3, height, width] from 0 to 1, or a
+    batch of one. The map is 0 everywhere if nothing speaks for the class.
     """
-    with torch.enable_grad(), kept_maps(model) as maps:
-        logit = model(picture)[0, number]
-    kept = next((one for one in reversed(maps) if min(one.shape[-2:]) >= CELLS), maps[0])
-    (slopes,) = torch.autograd.grad(logit, kept)
-    weights = slopes.mean(dim=(2, 3), keepdim=True)
-    speaks = (weights * kept).sum(dim=1, keepdim=True).relu()
-    speaks = nn.functional.interpolate(speaks.float(), picture.shape[-2:], mode="bilinear", align_corners=False)
-    return (speaks / speaks.max().clamp_min(1e-12))[0, 0].detach().cpu().numpy()
+    size = image.shape[-2:]
+    with torch.enable_grad(), record_feature_maps(model) as recorded:
+        logit = model(image.reshape(1, 3, *size))[0, class_index]
+    maps = next((maps for maps in reversed(recorded) if min(maps.shape[-2:]) >= CELLS), recorded[0])
+    (gradients,) = torch.autograd.grad(logit, maps)
+    weights = gradients.mean(dim=(2, 3), keepdim=True)
+    heat = (weights * maps).sum(dim=1, keepdim=True).relu().float()
+    heat = nn.functional.interpolate(heat, size, mode="bilinear", align_corners=False)[0, 0]
+    return (heat / heat.max().clamp_min(1e-12)).detach().cpu().numpy()
 
 
 @contextmanager
-def kept_maps(model: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Keeps every map [1, filters, height, width] that a layer answers while the model answers, in a list, in order.
+def record_feature_maps(model: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Collects the feature maps [1, channels, height, width] of every layer, in order, while the model runs.
 
-    Layers that only frame a map anew (`REFRAMING`) are left out.
+    Adaptive pooling is left out: it enlarges small maps, so they have cells but no more to say.
     """
-    maps = []
+    recorded = []
 
-    def keep(layer: nn.Module, before: tuple, after: torch.Tensor) -> torch.Tensor | None:
-        if after.dim() == 4:
-            maps.append(after)
-            return after.clone()  # so that a ReLU that works in place leaves the kept one alone
-        return None
+    def record(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor | None:
+        if output.dim() != 4:
+            return None
+        recorded.append(output)
+        return output.clone()  # so that a ReLU that works in place leaves the recorded one alone
 
-    leaves = [layer for layer in model.modules() if not list(layer.children()) and not isinstance(layer, REFRAMING)]
-    hooks = [layer.register_forward_hook(keep) for layer in leaves]
+    layers = [layer for layer in model.modules() if not list(layer.children())]
+    hooks = [layer.register_forward_hook(record) for layer in layers if not isinstance(layer, nn.AdaptiveAvgPool2d)]
     try:
-        yield maps
+        yield recorded
     finally:
         for hook in hooks:
             hook.remove()

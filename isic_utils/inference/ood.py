@@ -1,92 +1,88 @@
-"""Whether a picture is of the kind that a network was trained on; if not, its answer means nothing, however sure.
+"""Out-of-distribution (OOD) detection: whether an image is of the kind that a model was trained on.
 
-A softmax shares 1 among the classes it knows, of a black picture too. So the picture itself is measured, by what can be
-said in a sentence: its colours, and how sharp it is, both as the network gets to see it.
+A softmax shares 1 among the classes that it knows, whatever the image shows, a black one too. So the image itself is
+measured, by what a sentence can say: its colours, and how sharp it is, both as the model gets to see it.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from isic_utils.datasets.images import Pictures
+from isic_utils.datasets import ImageStore
 
-FALSE_REFUSALS = 0.01  # the share of pictures in scope that each measure may refuse, by which its limits are set
+FALSE_POSITIVE_RATE = 0.01  # the share of in-distribution images that each score may take for others; sets its limits
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What is usual among some pictures. mean [10], inverse [10, 10] (of covariance): of their `look`; farthest: the
-    largest usual distance from it; sharpness: the least and the greatest usual one."""
+class OodDetector:
+    """What is usual among images. mean [10], inverse [10, 10] (of the covariance): of their `image_features`;
+    max_distance: the largest usual distance from the mean; sharpness: the lowest and the highest usual one."""
 
     mean: np.ndarray
     inverse: np.ndarray
-    farthest: float
+    max_distance: float
     sharpness: tuple[float, float]
 
+    @classmethod
+    def fit(cls, training: np.ndarray, validation: np.ndarray) -> Self:
+        """A detector of what is unlike the training images; validation sets its limits, for `FALSE_POSITIVE_RATE`.
 
-def fit(training: np.ndarray, validation: np.ndarray) -> Scope:
-    """The scope of some training pictures; its limits are set on validation, for `FALSE_REFUSALS`.
+        training, validation: uint8 [n, height, width, 3], of the same size as the images to be judged later.
+        """
+        features = image_features(training)
+        unlimited = cls(features.mean(axis=0), np.linalg.pinv(np.cov(features.T)), np.inf, (-np.inf, np.inf))
+        scores = unlimited.scores(validation)
+        max_distance = float(scores["distance"].quantile(1 - FALSE_POSITIVE_RATE))
+        sharpness = scores["sharpness"].quantile([FALSE_POSITIVE_RATE / 2, 1 - FALSE_POSITIVE_RATE / 2])
+        return cls(unlimited.mean, unlimited.inverse, max_distance, tuple(sharpness))
 
-    training, validation: uint8 [n, height, width, 3], of the same size as those to be judged later.
-    """
-    usual = look(training)
-    inverse = np.linalg.pinv(np.cov(usual.T))
-    unlimited = Scope(usual.mean(axis=0), inverse, np.inf, (-np.inf, np.inf))
-    measured = measures(unlimited, validation)
-    farthest = measured["distance"].quantile(1 - FALSE_REFUSALS)
-    least, greatest = measured["sharpness"].quantile([FALSE_REFUSALS / 2, 1 - FALSE_REFUSALS / 2])
-    return Scope(unlimited.mean, inverse, float(farthest), (float(least), float(greatest)))
+    def scores(self, pixels: np.ndarray) -> pd.DataFrame:
+        """A row per image: distance, the Mahalanobis distance of its `image_features` from their mean, which counts in
+        standard deviations and knows how features correlate (Mahalanobis 1936); and sharpness, the last feature.
+
+        pixels: uint8 [n, height, width, 3].
+        """
+        features = image_features(pixels)
+        difference = features - self.mean
+        squared = np.einsum("ni,ij,nj->n", difference, self.inverse, difference)
+        return pd.DataFrame({"distance": np.sqrt(squared.clip(0)), "sharpness": features[:, -1]})
+
+    def reasons(self, pixels: np.ndarray) -> list[str | None]:
+        """Why each image is out of distribution, in words; None for one in distribution. pixels: as in `scores`."""
+        scores, (lowest, highest) = self.scores(pixels), self.sharpness
+        reasons = {
+            "it is blurred or empty: nothing in it is as sharp as in the training images": scores["sharpness"] < lowest,
+            "it has more fine detail than any skin in the training images": scores["sharpness"] > highest,
+            "its colours are not those of the training images": scores["distance"] > self.max_distance,
+        }
+        return np.select(list(reasons.values()), list(reasons), default=None).tolist()
+
+    def out_of_distribution(self, store: ImageStore, images: pd.Series) -> np.ndarray:
+        """Whether each of the named images, which the store has decoded, is out of distribution: boolean [n]."""
+        chunks = np.array_split(store.rows(images), -(-len(images) // 256))
+        reasons = [reason for rows in chunks for reason in self.reasons(store.take(rows))]
+        return np.array([reason is not None for reason in reasons])
 
 
-def measures(scope: Scope, pictures: np.ndarray) -> pd.DataFrame:
-    """A row per picture: distance, the Mahalanobis distance of its `look` from the usual one, which counts in standard
-    deviations and knows which figures go together (Mahalanobis 1936); and sharpness, the last figure of the look."""
-    looks = look(pictures)
-    apart = looks - scope.mean
-    squares = np.einsum("ni,ij,nj->n", apart, scope.inverse, apart)
-    return pd.DataFrame({"distance": np.sqrt(squares.clip(0)), "sharpness": looks[:, -1]})
+def image_features(pixels: np.ndarray) -> np.ndarray:
+    """Ten features of each image, float [n, 10]: the means of red, green and blue, their standard deviations, those of
+    red - green and green - blue, and the logarithms of contrast and sharpness.
 
-
-def look(pictures: np.ndarray) -> np.ndarray:
-    """Ten figures about each picture, float [n, 10]: the means of red, green and blue, their standard deviations, those
-    of red - green and green - blue, and the logarithms of contrast and sharpness.
-
-    Contrast is the standard deviation of the grey picture; sharpness that of its Laplacian, which is large where pixels
-    differ from their neighbours (Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548). pictures: uint8
+    Contrast is the standard deviation of the grey image; sharpness that of its Laplacian, which is large where pixels
+    differ from their neighbours (Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548). pixels: uint8
     [n, height, width, 3].
     """
-    return np.concatenate([look_of(pictures[start : start + 256]) for start in range(0, len(pictures), 256)])
+    chunks = [pixels[start : start + 256] for start in range(0, len(pixels), 256)]  # so that the floats fit in memory
+    return np.concatenate([features_of_chunk(chunk.astype(np.float32)) for chunk in chunks])
 
 
-def look_of(pictures: np.ndarray) -> np.ndarray:
-    """`look` for as many pictures as may be in memory as decimals at a time."""
-    pixels = pictures.reshape(len(pictures), -1, 3).astype(np.float32)
+def features_of_chunk(images: np.ndarray) -> np.ndarray:
+    """`image_features` of float [n, height, width, 3]."""
+    grey, pixels = images.mean(axis=-1), images.reshape(len(images), -1, 3)
     differences = pixels[..., :2] - pixels[..., 1:]
-    contrast = pixels.mean(axis=-1).std(axis=1)
-    sharpness = [ndimage.laplace(picture.mean(axis=-1, dtype=np.float32)).std() for picture in pictures]
     colours = [pixels.mean(axis=1), pixels.std(axis=1), differences.std(axis=1)]
-    return np.column_stack([*colours, np.log(contrast + 0.1), np.log(np.array(sharpness) + 0.1)]).astype(float)
-
-
-def refused(scope: Scope, photos: Pictures, images: pd.Series) -> np.ndarray:
-    """Whether each of some decoded pictures is out of scope: boolean [n]. images: their names."""
-    some = np.array_split(photos.rows(images), -(-len(images) // 256))
-    return np.concatenate([[reason is not None for reason in reasons(scope, photos.take(rows))] for rows in some])
-
-
-def reasons(scope: Scope, pictures: np.ndarray) -> list[str | None]:
-    """For each picture why it is refused, in words; None for a picture in scope. pictures: uint8 [n, h, w, 3]."""
-    least, greatest = scope.sharpness
-    said = []
-    for row in measures(scope, pictures).itertuples():
-        if row.sharpness < least:
-            said.append("it is blurred or empty: nothing in it is as sharp as in the pictures learnt from")
-        elif row.sharpness > greatest:
-            said.append("it has more fine detail than any skin in the pictures learnt from")
-        elif row.distance > scope.farthest:
-            said.append("its colours are not those of the pictures learnt from")
-        else:
-            said.append(None)
-    return said
+    sharpness = np.array([ndimage.laplace(image).std() for image in grey])
+    return np.column_stack([*colours, np.log(grey.std(axis=(1, 2)) + 0.1), np.log(sharpness + 0.1)]).astype(float)

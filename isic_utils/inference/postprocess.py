@@ -1,7 +1,14 @@
-"""What a mask should be: one contiguous region. Of the networks' masks and of the synthetic sample's alike."""
+"""What a mask needs after the network: the size of the original image, and one contiguous region."""
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
+
+
+def enlarge(probability: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A map of probabilities [h, w] resized bilinearly: float32 [height, width]."""
+    image = Image.fromarray(probability.astype(np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def one_region(mask: np.ndarray) -> np.ndarray:

@@ -1,63 +1,135 @@
-"""What trained classifiers answer to pictures at hand: to one view or to eight, one network or several.
+"""Predictions of trained models for images at hand, with test-time augmentation, and of several models together."""
 
-Probabilities are float arrays [pictures, classes] from 0 to 1, each row adding up to 1.
-"""
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
+from tqdm.auto import tqdm
 
-from isic_utils.datasets.images import Pictures, batches
+from isic_utils import files
+from isic_utils.datasets import ImageStore, IsicDataset, loader
+from isic_utils.datasets.images import read_image
+from isic_utils.datasets.tables import MASK_ENDING
 from isic_utils.errors import IsicError
-from isic_utils.training import fit as training, memory, runs
-from isic_utils.training.runs import Run
+from isic_utils.inference.postprocess import enlarge, one_region
+from isic_utils.training import Run, get_accelerator
+from isic_utils.training.state import keep_memory
 
-LEAST = 1e-38  # so that no picture has a likelihood of 0 under every network
+SMALLEST = 1e-38  # so that no image has a likelihood of 0 under every model
 
 
 @torch.no_grad()
-def probabilities(run: Run, photos: Pictures, images: pd.Series, views: int = 1) -> np.ndarray:
-    """The probability of each class for each picture: float [n, classes], in the order of ``run.config["classes"]``.
+def predict_probabilities(run: Run, store: ImageStore, images: pd.Series, tta: bool = False) -> np.ndarray:
+    """The probability of each class for each image: float [n, classes], in the order of ``run.config["classes"]``.
 
-    run: a finished one of a classifier; photos: `pictures.load`, which include the named images.
-    views: 1, the picture as it is; or 8, the mean over the eight ways to lay a square on itself (test-time
-    augmentation).
-    Raises IsicError if the run draws masks or is not finished, or an image is not among the pictures.
+    run: a finished one of a classifier; store: has decoded the named images, at the size of the run.
+    tta: test-time augmentation, the mean over the eight `orientations` of a square.
+    Raises IsicError if the run predicts masks or is not finished, or an image is not in the store.
     """
-    runs.check(run, classifies=True)
-    if views not in (1, 8):
-        raise IsicError(f"A square picture has 1 or 8 views, not {views}.")
-    model, mixed, device = training.load(run)
-    memory.keep()
-    if device.type != "mps":
-        model.to(memory_format=torch.channels_last)  # as in training: faster
-    found = []
-    for x, _ in batches(photos, photos.rows(images), None, run.config["batch_size"], device):
-        looks = eight(x) if views == 8 else [x]
-        with mixed:
-            logits = [model(look) for look in looks]
-        found.append(torch.stack([one.float().softmax(dim=1) for one in logits]).mean(dim=0).cpu().numpy())
-    return np.concatenate(found).astype(float)
+    check_run(run, "classification")
+    model, probabilities = run.load_model(), []
+    for batch in image_batches(run, store, images):
+        views = orientations(batch) if tta else [batch]
+        mean = torch.stack([model(view).softmax(dim=1) for view in views]).mean(dim=0)
+        probabilities.append(mean.cpu().numpy())
+    return np.concatenate(probabilities).astype(float)
 
 
-def eight(x: torch.Tensor) -> list[torch.Tensor]:
-    """The eight ways to lay a square on itself: [n, 3, side, side] -> eight of them, the first as it is."""
-    turned = [x.rot90(quarters, dims=(-2, -1)) for quarters in range(4)]
-    return turned + [view.flip(-1) for view in turned]
+def orientations(images: torch.Tensor) -> list[torch.Tensor]:
+    """The eight ways to lay a square on itself, by rotations and a flip: eight times [n, 3, side, side], the first as
+    it is."""
+    rotated = [images.rot90(quarters, dims=(-2, -1)) for quarters in range(4)]
+    return rotated + [view.flip(-1) for view in rotated]
 
 
-def validation_weights(networks: list[np.ndarray], true: np.ndarray) -> np.ndarray:
-    """How much each network should count in a weighted mean of their probabilities: float [networks], adding up to 1.
+def ensemble_weights(probabilities: list[np.ndarray], true: np.ndarray) -> np.ndarray:
+    """How much each model should count in a weighted mean of their probabilities: float [models] that sum to 1.
 
-    They are the weights under which the mean gives the right classes the highest likelihood, found on pictures that
-    none of the networks was trained on: the validation part, never the test part. (Expectation maximisation for the
-    weights of a mixture, Dempster et al. 1977, doi:10.1111/j.2517-6161.1977.tb01600.x.)
+    With these weights the mean gives the true classes the highest likelihood. Find them on images that no model was
+    trained on: the validation set, never the test set. (Expectation maximisation for the weights of a mixture, Dempster
+    et al. 1977, doi:10.1111/j.2517-6161.1977.tb01600.x.)
 
-    networks: probabilities [n, classes] of each network; true: classes as integers [n].
+    probabilities: [n, classes] of each model; true: classes as integers [n].
     """
-    of_true = np.stack([answers[np.arange(len(true)), true] for answers in networks], axis=1).astype(float) + LEAST
-    weights = np.full(len(networks), 1 / len(networks))
+    of_true = np.stack([one[np.arange(len(true)), true] for one in probabilities], axis=1).astype(float) + SMALLEST
+    weights = np.full(len(probabilities), 1 / len(probabilities))
     for _ in range(500):
-        shares = weights * of_true
-        weights = (shares / shares.sum(axis=1, keepdims=True)).mean(axis=0)
+        responsibilities = weights * of_true
+        weights = (responsibilities / responsibilities.sum(axis=1, keepdims=True)).mean(axis=0)
     return weights
+
+
+def predict_masks(
+    run: Run, store: ImageStore, images: pd.Series, checkpoint: str | None = None, tta: bool = False
+) -> np.ndarray:
+    """The probability that a pixel is lesion: float [n, height, width] from 0 to 1, at the size of the store.
+
+    run: a finished one of a U-Net; checkpoint: loss or jaccard, None: jaccard. tta: test-time augmentation, the mean
+    over the image and its three flips, each prediction flipped back.
+    Raises IsicError if the run predicts classes or is not finished, or an image is not in the store.
+    """
+    return np.stack(list(iterate_masks(run, store, images, checkpoint, tta)))
+
+
+@torch.no_grad()
+def iterate_masks(
+    run: Run, store: ImageStore, images: pd.Series, checkpoint: str | None, tta: bool
+) -> Iterator[np.ndarray]:
+    """`predict_masks` for one image after another, so that no more than a batch is in memory."""
+    check_run(run, "segmentation")
+    model = run.load_model(checkpoint)
+    axes = [(), (-1,), (-2,), (-1, -2)] if tta else [()]
+    for batch in image_batches(run, store, images):
+        probability = sum(model(batch.flip(axis)).sigmoid().flip(axis) for axis in axes) / len(axes)
+        yield from probability[:, 0].cpu().numpy()
+
+
+def export_masks(
+    run: Run, table: pd.DataFrame, store: ImageStore, folder: Path, checkpoint: str | None = None, tta: bool = False,
+    postprocess: bool = True, progress: bool = True
+) -> list[Path]:  # fmt: skip
+    """Write a mask for each image of a table in the form of ISIC 2018 Task 1, and return the files.
+
+    The form: ``<image>_segmentation.png``, 255 on the lesion and 0 elsewhere, as large as the original image.
+    table: the columns image and path; store, checkpoint, tta: as in `predict_masks`; postprocess: keep `one_region`.
+    Each file appears whole or not at all. Raises IsicError as `predict_masks` does, if an original cannot be read, or
+    if the folder cannot be written.
+    """
+    masks = iterate_masks(run, store, table["image"], checkpoint, tta)
+    rows = tqdm(
+        zip(table["image"], table["path"], masks, strict=True), "masks", len(table), False, disable=not progress
+    )
+    written = []
+    for image, path, probability in rows:
+        original = read_image(path)
+        mask = enlarge(probability, original.height, original.width) > 0.5
+        mask = Image.fromarray(one_region(mask) if postprocess else mask).convert("L")
+        written.append(Path(folder) / f"{image}{MASK_ENDING}.png")
+        files.write(written[-1], partial(mask.save, format="PNG"), advice="free disk space or choose another folder")
+    return written
+
+
+def check_run(run: Run, task: str) -> None:
+    """Raise IsicError if a run is not finished, or not of the task: classification or segmentation."""
+    is_of = "classification" if run.config["classes"] else "segmentation"
+    if is_of != task:
+        raise IsicError(
+            f"{run.folder} is a run of {is_of}: choose one of {task}, python -m isic_utils runs lists them."
+        )
+    if not run.finished:
+        raise IsicError(f"{run.folder} holds no finished run: train it to its end, or choose another.")
+
+
+def image_batches(run: Run, store: ImageStore, images: pd.Series) -> Iterator[torch.Tensor]:
+    """Some images in batches on the model's device: float [n, 3, height, width] from 0 to 1."""
+    keep_memory()
+    store.rows(images)  # raises IsicError for an image that is not there; IsicDataset would leave it out
+    if list(store.size) != run.config["image_size"]:
+        raise IsicError(f"{run.folder} was trained at another size: decode at {run.config['image_size']} pixels.")
+    dataset, device = IsicDataset(store, pd.DataFrame({"image": images})), get_accelerator().device
+    for batch, _ in loader(dataset, run.config["micro_batch_size"] or run.config["batch_size"]):
+        yield batch.to(device)

@@ -1,119 +1,129 @@
-"""Whether a network is as sure as it is right, how to make it so, and what a limit on its probabilities costs.
+"""Whether a model's confidence equals its accuracy, how to correct it, and what a threshold on probabilities costs.
 
-Probabilities are float arrays [n, classes] whose rows add up to 1, the truth integer arrays [n].
+Probabilities are float arrays [n, classes] whose rows sum to 1; `true` is an integer array [n], the index of the true
+class.
 """
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from sklearn.metrics import roc_curve
 
 from isic_utils.datasets.tables import MALIGNANT
 
-TEMPERATURES = (0.05, 20.0)  # between which the temperature is looked for
-LEAST = 1e-12  # what takes the place of a probability that was rounded to 0, which has no logarithm
+TEMPERATURES = (0.05, 20.0)  # the range that `fit_temperature` searches
+SMALLEST = 1e-12  # replaces a probability that was rounded to 0, whose logarithm is infinite
 
 
-def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities [n, classes] whose logits are divided by a temperature: above 1 less sure, below 1 surer.
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities [n, classes] whose logits are divided by a temperature: above 1 less confident, below 1 more.
 
-    The logarithm of a probability is its logit up to a constant, which the softmax takes out again, so no logits are
-    needed. The order of the classes stays, and with it every answer.
+    The logarithm of a probability is its logit up to a constant, which the softmax removes, so the logits themselves
+    are not needed. The order of the classes stays, and with it every prediction.
     """
-    logits = np.log(np.clip(probabilities, LEAST, None)) / temperature
+    logits = np.log(np.clip(probabilities, SMALLEST, None)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
-    """The temperature after which the truth is likeliest: temperature scaling, Guo et al. 2017, arXiv:1706.04599.
+    """The temperature with the smallest `negative_log_likelihood`: temperature scaling, Guo et al. 2017,
+    arXiv:1706.04599.
 
-    To be fitted on validation: on its training pictures a network is right too often.
+    Fit it on the validation set: on its training images a model is right too often.
     """
 
     def loss(logarithm: float) -> float:
-        return cross_entropy(soften(probabilities, np.exp(logarithm)), true)
+        return negative_log_likelihood(apply_temperature(probabilities, np.exp(logarithm)), true)
 
     return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
 
 
-def cross_entropy(probabilities: np.ndarray, true: np.ndarray) -> float:
-    """The mean over the pictures of -ln of the probability that the true class was given."""
-    return float(-np.log(np.clip(probabilities[np.arange(len(true)), true], LEAST, None)).mean())
+def negative_log_likelihood(probabilities: np.ndarray, true: np.ndarray) -> float:
+    """The mean over the images of -ln of the true class's probability."""
+    return float(-np.log(np.clip(probabilities[np.arange(len(true)), true], SMALLEST, None)).mean())
 
 
 def reliability(probabilities: np.ndarray, true: np.ndarray, bins: int = 15) -> pd.DataFrame:
-    """How often the network is right where it is how sure: a row per bin of its largest probability that has pictures.
+    """The accuracy of predictions of similar confidence, which is a prediction's largest probability.
 
-    The bins are of equal width from 0 to 1, each with its upper end. Columns: pictures, confidence (the mean of the
-    largest probability), accuracy (the share that is right).
+    The bins have equal width from 0 to 1, each with its upper end. A row per bin that has images, indexed by the middle
+    of the bin. Columns: images, confidence (its mean), accuracy (the share that is right).
     """
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
-    number = np.ceil(confidence * bins).astype(int)
-    table = pd.DataFrame({"bin": number, "confidence": confidence, "accuracy": right})
-    table = table.groupby("bin").agg(pictures=("accuracy", "size"), confidence=("confidence", "mean"),
-                                     accuracy=("accuracy", "mean"))  # fmt: skip
-    return table.set_index(pd.Index((table.index - 0.5) / bins, name="middle of the bin"))
+    number = np.ceil(confidence * bins).clip(1, bins)  # rounding may lift a probability above 1
+    table = pd.DataFrame({"bin": (number - 0.5) / bins, "confidence": confidence, "accuracy": right})
+    table = table.groupby("bin").agg(
+        images=("accuracy", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
+    )
+    return table.rename_axis("middle of the bin")
 
 
 def expected_calibration_error(probabilities: np.ndarray, true: np.ndarray, bins: int = 15) -> float:
-    """ECE, from 0 to 1: how far confidence and accuracy of `reliability` differ, in the mean over all pictures.
+    """ECE, from 0 to 1: the distance between confidence and accuracy in `reliability`, averaged over all images.
 
     Naeini et al. 2015, doi:10.1609/aaai.v29i1.9602; with 15 bins as in Guo et al. 2017.
     """
     table = reliability(probabilities, true, bins)
-    return float(np.average((table["confidence"] - table["accuracy"]).abs(), weights=table["pictures"]))
+    return float(np.average((table["confidence"] - table["accuracy"]).abs(), weights=table["images"]))
 
 
 def is_malignant(code: str) -> bool:
-    """Whether a class is malignant or, as the merged class of the balanced protocol, holds one that is."""
+    """Whether a class is malignant or the precursor AK or, as the merged class of the balanced protocol, holds one."""
     return any(part in MALIGNANT for part in code.split("+"))
 
 
 def malignant_probability(probabilities: np.ndarray, classes: list[str]) -> np.ndarray:
-    """The probabilities of all malignant classes, added up: float [n]. classes: the codes of the columns."""
+    """The sum of the probabilities of all malignant classes: float [n]. classes: the codes of the columns."""
     return probabilities[:, [is_malignant(code) for code in classes]].sum(axis=1)
 
 
-def unknown_score(probabilities: np.ndarray, refused: np.ndarray | None = None) -> np.ndarray:
-    """How likely a picture shows something else than the classes, float [n] from 0 to 1: 1 minus the largest
-    probability, and 1 where the picture is refused.
+def unknown_score(probabilities: np.ndarray, out_of_distribution: np.ndarray | None = None) -> np.ndarray:
+    """How likely an image shows none of the classes, float [n] from 0 to 1: 1 minus the largest probability, and 1
+    where the image is out of distribution.
 
-    probabilities: calibrated ones; refused: boolean [n], as `scope.refused` returns it. Set beside the
-    probabilities as those of a ninth class, it wins where no class has more than one half. Hendrycks and Gimpel 2017,
-    arXiv:1610.02136.
+    probabilities: calibrated; out_of_distribution: boolean [n], what a detector found. Beside the probabilities, as the
+    score of a ninth class, it wins where no class has more than one half. Hendrycks and Gimpel 2017, arXiv:1610.02136.
     """
     score = 1 - probabilities.max(axis=1)
-    return score if refused is None else np.where(refused, 1.0, score)
+    return score if out_of_distribution is None else np.where(out_of_distribution, 1.0, score)
 
 
 def threshold_for(sensitivity: float, scores: np.ndarray, positive: np.ndarray) -> float:
-    """The highest threshold at which ``scores >= threshold`` finds at least this share of the positive pictures.
+    """The highest threshold at which ``scores >= threshold`` finds at least this share of the positive images.
 
-    scores: float [n]; positive: boolean [n]. Raises ValueError if no picture is positive, or the sensitivity is not
+    scores: float [n]; positive: boolean [n]. Raises ValueError if no image is positive, or the sensitivity is not
     above 0 and at most 1.
     """
     found = np.sort(scores[positive])[::-1]
     if not len(found) or not 0 < sensitivity <= 1:
-        raise ValueError(f"No threshold finds {sensitivity} of {len(found)} positive pictures.")
+        raise ValueError(f"No threshold finds {sensitivity} of {len(found)} positive images.")
     return float(found[int(np.ceil(sensitivity * len(found) - 1e-9)) - 1])
 
 
-def alarms(scores: np.ndarray, positive: np.ndarray) -> pd.DataFrame:
-    """What each possible threshold would do, indexed by it, highest first: sensitivity, the share of the positive
-    pictures at or above it, and alarms, the share of all pictures."""
-    thresholds = np.unique(scores)[::-1]
-    above = scores[np.newaxis] >= thresholds[:, np.newaxis]
-    table = {"sensitivity": above[:, positive].mean(axis=1), "alarms": above.mean(axis=1)}
-    return pd.DataFrame(table, index=pd.Index(thresholds, name="threshold"))
+def operating_points(scores: np.ndarray, positive: np.ndarray) -> pd.DataFrame:
+    """What each possible threshold would do, indexed by threshold, highest first: the points of the ROC curve.
+
+    scores: float [n]; positive: boolean [n]. Columns: sensitivity and false_positive_rate, the shares of the positive
+    and of the other images at or above the threshold, and flagged, that share of all images. Raises ValueError if no
+    image or every image is positive.
+    """
+    prevalence = np.mean(positive)
+    if not 0 < prevalence < 1:
+        raise ValueError(f"{np.sum(positive)} of {len(positive)} images are positive: a ROC curve needs both kinds.")
+    false_positive_rate, sensitivity, thresholds = roc_curve(positive, scores, drop_intermediate=False)
+    flagged = prevalence * sensitivity + (1 - prevalence) * false_positive_rate
+    columns = {"sensitivity": sensitivity, "false_positive_rate": false_positive_rate, "flagged": flagged}
+    return pd.DataFrame(columns, pd.Index(thresholds, name="threshold")).iloc[1:]  # the first: above every score
 
 
 def coverage_and_risk(confidence: np.ndarray, right: np.ndarray) -> pd.DataFrame:
-    """What the network's mistakes would be if it answered only the pictures it is surest of: El-Yaniv and Wiener 2010,
-    jmlr.org/papers/v11/el-yaniv10a.html.
+    """Selective prediction: the error rate if the model predicted only the images of highest confidence. El-Yaniv and
+    Wiener 2010, jmlr.org/papers/v11/el-yaniv10a.html.
 
-    confidence: float [n]; right: boolean [n]. A row per number of pictures answered: coverage, their share, and risk,
-    the share of them that is wrong.
+    confidence: float [n]; right: boolean [n]. A row per number of predicted images: coverage, their share of all, and
+    risk, the share of them that is wrong.
     """
     wrong = ~right[np.argsort(-confidence, kind="stable")]
-    answered = np.arange(1, len(wrong) + 1)
-    return pd.DataFrame({"coverage": answered / len(wrong), "risk": np.cumsum(wrong) / answered})
+    predicted = np.arange(1, len(wrong) + 1)
+    return pd.DataFrame({"coverage": predicted / len(wrong), "risk": np.cumsum(wrong) / predicted})

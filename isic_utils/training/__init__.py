@@ -1,0 +1,8 @@
+"""Training: `TrainConfig` says what, `fit` does it, and the `Run` that it returns is a folder with all results."""
+
+from isic_utils.training.config import TrainConfig
+from isic_utils.training.fit import fit
+from isic_utils.training.loop import epoch_seed, evaluate, get_accelerator, train_one_epoch
+from isic_utils.training.runs import Run, run_of
+
+__all__ = ["Run", "TrainConfig", "epoch_seed", "evaluate", "fit", "get_accelerator", "run_of", "train_one_epoch"]

@@ -1,146 +1,87 @@
-"""What determines a run's result, before anything is trained: its config, its learning rates, and where it belongs.
+"""Everything that can be chosen about a training, in one flat dataclass."""
 
-Two runs with the same config are the same run (`runs.find`). So what is added here later is written only into the
-configs of runs that use it (`extras`): runs of before are still found.
-"""
-
-import math
-import platform
-from pathlib import Path
-
-import numpy as np
-import pandas as pd
-import torch
+from dataclasses import dataclass
+from typing import Self
 
 from isic_utils import models
-from isic_utils.datasets import splits
-from isic_utils.datasets.images import Pictures
+from isic_utils.datasets.transforms import AUGMENTATIONS
 from isic_utils.errors import IsicError
-from isic_utils.settings import Profile
-from isic_utils.training import imbalance as remedies, runs, tasks
-from isic_utils.training.processes import accelerator
+from isic_utils.settings import Settings
+from isic_utils.training.imbalance import training_method
+from isic_utils.training.losses import MASK_LOSSES
 
-# The thesis does not state its optimiser, learning rate or loss. Ours: cross-entropy, AdamW, and these.
-LEARNING_RATE = {"ImageNet": 1e-3, "random": 2e-3}  # the peak, by what the weights start from
-WEIGHT_DECAY = 0.02
-WARM_UP = 0.2  # the share of the steps in which the learning rate rises
+# The thesis does not state its optimizer or learning rate. Ours: AdamW with these peaks.
+LEARNING_RATE_PRETRAINED, LEARNING_RATE = 1e-3, 2e-3
 
 
-def configuration(
-    name: str,
-    table: pd.DataFrame,
-    parts: pd.Series,
-    pictures: Pictures,
-    settings: Profile,
-    protocol: str = "standard",
-    by: str = "picture",
-    seed: int = 0,
-    stage: int | None = None,
-    learning_rate: float | None = None,
-    loss: str | None = None,
-    remedy: str | None = None,
-) -> dict:
-    """Everything that determines a run's result, as plain values. The arguments are those of `training.fit`.
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training. Together with the images and the split it determines the result, and the folder of the run.
 
-    Raises IsicError as `tasks.of` and `extras` do.
+    model: a name of `models.MODELS`, or ``timm:<name>``; pretrained: start from ImageNet weights; width: the width
+    multiplier (`models.create_model`); frozen_blocks: how many blocks of EfficientNet-Lite0 keep ImageNet's weights.
+    protocol, group_by, fold: which split this is, for the reader and the folder's name; the split itself is an argument
+    of `fit`.
+    seed: of the initial weights, the order of the images, augmentation and dropout.
+    epochs: passes over the training set; batch_size: images per optimizer step; micro_batch_size: images of a batch
+    that are in memory at a time on a device (gradient accumulation), None: all.
+    learning_rate: the peak, reached after the fraction warm_up of all steps, then cosine decay to 0; weight_decay: of
+    AdamW.
+    augmentation: a key of `transforms.AUGMENTATIONS`.
+    method: of a classifier, a key of `imbalance.METHODS`; mask_loss: of a U-Net, a key of `losses.MASK_LOSSES`.
+    ema_decay: d of the exponential moving average of the weights, which then validates and is kept; 0: no average.
+
+    Raises IsicError for an unknown name, and for an option of the other task.
     """
-    task = tasks.of(name, table, loss)
-    pretrained = models.starts_from(name, models.if_it_has_weights(name, settings.pretrained), settings.slim)
-    split = table[[column for column in ("image", "label") if column in table]].assign(part=parts)
-    return {
-        "model": name,
-        **task.configuration(settings),
-        **schedule(task, pretrained, settings, learning_rate),
-        "slim": settings.slim,
-        "weight_decay": WEIGHT_DECAY,
-        "warm_up": WARM_UP,
-        "seed": seed,
-        "protocol": protocol,
-        "by": by,
-        "stage": stage,
-        "data": settings.data_name,
-        "synthetic": settings.synthetic,
-        "pictures": pictures.digest,
-        "split": runs.digest(split.sort_values("image").to_csv(index=False)),
-        "parts": {part: int((parts == part).sum()) for part in splits.PARTS},
-        **extras(name, pretrained, settings, remedy),
-    }
 
+    model: str = "residual"
+    pretrained: bool = False
+    width: float = 1.0
+    frozen_blocks: int = 0
+    protocol: str = "standard"
+    group_by: str = "lesion"
+    fold: int = 0
+    seed: int = 0
+    epochs: int = 8
+    batch_size: int = 32
+    micro_batch_size: int | None = None
+    learning_rate: float = LEARNING_RATE
+    warm_up: float = 0.2
+    weight_decay: float = 0.02
+    augmentation: str = "standard"
+    method: str = "cross-entropy"
+    mask_loss: str = "cross-entropy + Jaccard"
+    ema_decay: float = 0.0
 
-def schedule(task, pretrained: str, settings: Profile, learning_rate: float | None) -> dict:
-    """What depends on whether a network starts from ImageNet weights: how long it trains, and how fast."""
-    fine_tuning = pretrained == "ImageNet"
-    if learning_rate is None:
-        learning_rate = LEARNING_RATE["ImageNet" if fine_tuning else "random"]
-    return {
-        "pretrained": pretrained,
-        "epochs": task.epochs(settings, fine_tuning),
-        "learning_rate": learning_rate,
-    }
+    def __post_init__(self):
+        classifies = self.task == "classification"
+        named = {"augmentation": AUGMENTATIONS, "mask_loss": MASK_LOSSES}
+        for field, choices in named.items():
+            if getattr(self, field) not in choices:
+                raise IsicError(f"There is no {field} {getattr(self, field)!r}: choose one of {', '.join(choices)}.")
+        training_method(self.method)
+        other = "mask_loss" if classifies else "method"
+        if getattr(self, other) != type(self).__dataclass_fields__[other].default:
+            raise IsicError(f"{self.model} does {self.task}: leave out {other}={getattr(self, other)!r}.")
+        if self.frozen_blocks and not (self.model == "efficientnet_lite0" and self.pretrained):
+            raise IsicError(f"Only a pretrained efficientnet_lite0 has blocks to freeze, not {self.model}.")
 
+    @property
+    def task(self) -> str:
+        """classification or segmentation."""
+        return models.model_info(self.model).task
 
-def learning_rates(epoch: int, epochs: int, steps: int, peak: float) -> list[float]:
-    """The learning rate of each step of an epoch (the first epoch is 1).
-
-    Over the whole run it rises in a line from a tenth of the peak, then falls to 0 along half a cosine.
-    """
-    rise = WARM_UP * epochs * steps
-    rates = []
-    for step in range((epoch - 1) * steps, epoch * steps):
-        if step < rise:
-            rates.append(peak * (0.1 + 0.9 * step / rise))
+    @classmethod
+    def from_settings(cls, settings: Settings, model: str, **changes) -> Self:
+        """The usual training of a model at the size of a profile. changes: fields that shall be otherwise."""
+        info = models.model_info(model)
+        width = changes.setdefault("width", info.narrow_width if settings.narrow else 1.0)
+        pretrained = models.resolve_pretrained(model, changes.pop("pretrained", settings.pretrained), width)
+        if info.task == "segmentation":
+            size = {"epochs": settings.segmentation_epochs, "batch_size": settings.segmentation_batch_size}
+            size["micro_batch_size"] = settings.segmentation_micro_batch_size
         else:
-            rates.append(peak * (1 + math.cos(math.pi * (step - rise) / (epochs * steps - rise))) / 2)
-    return rates
-
-
-def extras(name: str, pretrained: str, settings: Profile, remedy: str | None) -> dict:
-    """What a config says of a remedy, strong augmentation, averaging and frozen blocks, where a classifier's run has
-    them.
-
-    Raises IsicError for a remedy that training does not know, or of a U-Net, and for frozen blocks of a network that
-    has none or starts from random weights.
-    """
-    check_remedy(name, remedy)
-    if name in models.SEGMENTERS:
-        return {}
-    changes = remedies.description(remedies.for_training(remedy))
-    if settings.frozen_blocks and (name != "efficientnet_lite0" or pretrained != "ImageNet"):
-        raise IsicError(
-            f"{models.TITLES[name]} that starts from {pretrained} weights has no blocks to leave as they are: train "
-            "efficientnet_lite0 from ImageNet weights, or set frozen_blocks=0."
-        )
-    wanted = {name: getattr(settings, name) for name in ("strong_augmentation", "averaging", "frozen_blocks")}
-    extra = {key: value for key, value in wanted.items() if value}
-    return ({"remedy": {"name": remedy, **changes}} if changes else {}) | extra
-
-
-def check_remedy(name: str, remedy: str | None) -> None:
-    """Raise IsicError for a remedy that training does not know, or of a U-Net; None is none."""
-    if name in models.SEGMENTERS and remedy is not None:
-        raise IsicError(f"{name} draws masks: leave out remedy={remedy!r}, which is for classes.")
-    remedies.for_training(remedy)
-
-
-def made_with(device: torch.device, mixed: torch.autocast) -> dict:
-    """How a run was made: noted in its config, and not compared when a run is looked for."""
-    return {
-        "processes": accelerator().num_processes,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-        "precision": str(mixed.fast_dtype).removeprefix("torch.") if mixed._enabled else "float32",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-
-
-def at_once(config: dict) -> int:
-    """How many pictures are in memory at a time: a whole batch, unless the config says fewer."""
-    return config.get("at_once", config["batch_size"])
-
-
-def place_of(config: dict, settings: Profile) -> Path:
-    """Where the run with this config belongs, unless another one lies there (`runs.find`)."""
-    special = config.get("loss") or config.get("remedy", {}).get("name")
-    names = (config[name] for name in ("protocol", "by", "model", "seed", "stage"))
-    return runs.place(settings, *names, special)
+            epochs = settings.fine_tuning_epochs if pretrained else settings.epochs
+            size = {"epochs": epochs, "batch_size": settings.batch_size}
+        learning_rate = LEARNING_RATE_PRETRAINED if pretrained else LEARNING_RATE
+        return cls(model=model, pretrained=pretrained, **({"learning_rate": learning_rate} | size | changes))

@@ -1,163 +1,149 @@
-"""Remedies for skewed classes that throw no picture away, beside the thesis's own, which does (§5.3).
+"""Methods for imbalanced classes that need no other split, beside the thesis's own, which throws images away (§5.3).
 
-A remedy acts in one of four places: on the loss (`losses`), on what an epoch sees (`weighted_sampler`,
-`undersampling`), on the batches (`mixup`), or on the finished answer (`adjusted`). `REMEDIES` is a grid: one more line
-is one more remedy, for lesson 08, for `training.fit` and for the shell alike.
+A method acts in one of four places: on the loss (`losses`), on the images of an epoch (`weighted_sampler`,
+`undersampling`), on a batch (`mixup`), or on the predictions (`adjust_logits_post_hoc`). A new line in `METHODS` is a
+new method, for lesson 08, for `training.fit` and for the command line alike.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
+from torch.nn import functional
+from torch.utils.data import Sampler, SubsetRandomSampler, WeightedRandomSampler
 
 from isic_utils.errors import IsicError
 from isic_utils.training import losses
 
-# What an epoch sees. labels: integer [n]; each returns n positions, so that every remedy takes as many steps.
+# Samplers: torch's own, whose order follows from the seed and the epoch, so that an interrupted run can go on.
+# Both draw as many images as there are, so that every method takes the same number of steps.
 
 
-def everything(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """Each picture once."""
-    return np.arange(len(labels))
+class SeededByEpoch:
+    """Gives a sampler that has a `generator` the method `set_epoch`, which `DataLoader`s of accelerate call too."""
+
+    def __init__(self, *arguments, seed: int):
+        super().__init__(*arguments, generator=torch.Generator())
+        self.seed = seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Start the random numbers of this epoch; without a call, each pass goes on with the next ones."""
+        self.generator.manual_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
 
 
-def weighted_sampler(labels: np.ndarray, seed: int, epoch: int, power: float = 1.0) -> np.ndarray:
-    """n pictures with replacement, each with a chance ∝ (1 / n_c)^power, where n_c is the size of its class; power: 1
-    draws every class equally often.
+class WeightedSampler(SeededByEpoch, WeightedRandomSampler):
+    """torch's WeightedRandomSampler with `set_epoch`."""
 
-    The chance belongs to a *picture*. PyTorch's WeightedRandomSampler wants n weights too: given one for each class, it
-    draws the first eight pictures of the table and no other.
+
+class UndersamplingSampler(SeededByEpoch, SubsetRandomSampler):
+    """torch's SubsetRandomSampler with `set_epoch`."""
+
+
+def weighted_sampler(labels: np.ndarray, seed: int, power: float = 1.0) -> WeightedRandomSampler:
+    """n images with replacement, each with a probability ∝ (1 / n_c)^power, where n_c is the size of its class.
+
+    labels: integer [n]; power: 1 draws every class equally often, 0 every image. The weight belongs to an *image*:
+    given one weight per class, WeightedRandomSampler would draw the first eight images of the table and no other.
     """
     weights = np.bincount(labels)[labels] ** -float(power)
-    return np.random.default_rng([seed, epoch]).choice(len(labels), size=len(labels), p=weights / weights.sum())
+    return WeightedSampler(torch.from_numpy(weights), len(labels), seed=seed)
 
 
-def undersampling(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """As many pictures of each class as the smallest one has, the same ones in every epoch; the others are thrown away.
+def undersampling(labels: np.ndarray, seed: int) -> Sampler:
+    """As many images of each class as the smallest one has, the same in every epoch; the others are thrown away.
 
-    This is the idea of thesis §5.3 (which merges the four smallest classes first, to throw away less). What is left
-    comes several times in an epoch.
+    This is the idea of thesis §5.3 (which merges the four smallest classes first, to throw away less). labels: integer
+    [n]. What is left comes several times in an epoch of n images, in an order of its own.
     """
-    chance = np.random.default_rng(seed)
-    classes = [chance.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    fewest = min(map(len, classes))
-    in_turn = np.stack([positions[:fewest] for positions in classes], axis=1)  # one of each class, then the next ones
-    return np.resize(in_turn, len(labels))  # again from the start; wherever it ends, the classes are balanced
+    generator = np.random.default_rng(seed)
+    classes = [generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    smallest = min(map(len, classes))
+    in_turn = np.stack([positions[:smallest] for positions in classes], axis=1)  # an image of each class, and again
+    return UndersamplingSampler(np.resize(in_turn, len(labels)).tolist(), seed=seed)  # repeated up to n: still balanced
 
 
 def mixup(
-    part: Iterator[tuple[torch.Tensor, torch.Tensor]], alpha: float, classes: int, seed: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches in which every picture is laid over another one, and their labels too: x = λ x₁ + (1 - λ) x₂,
-    y = λ y₁ + (1 - λ) y₂, with λ from Beta(α, α), one for each batch (Zhang et al. 2018, arXiv:1710.09412).
+    images: torch.Tensor, labels: torch.Tensor, num_classes: int, alpha: float, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch in which every image is blended with another one, and their labels too: x = λ x₁ + (1 - λ) x₂,
+    y = λ y₁ + (1 - λ) y₂, with one λ from Beta(α, α) for the batch (Zhang et al. 2018, arXiv:1710.09412).
 
-    part: yields (anything [n, …], label [n]); alpha: α, small: most pictures stay nearly as they were. Yields the
-    mixture and the shares of the classes in it, float [n, classes].
+    images: float [n, …]; labels: integer [n]; alpha: a small α leaves most images nearly as they were; generator: on
+    the CPU. Returns the blended images and soft labels, float [n, num_classes].
     """
-    chance = np.random.default_rng(seed)
-    for x, label in part:
-        share = chance.beta(alpha, alpha)
-        others = torch.from_numpy(chance.permutation(len(x))).to(x.device)
-        y = nn.functional.one_hot(label, classes).float()
-        yield share * x + (1 - share) * x[others], share * y + (1 - share) * y[others]
+    seed = int(torch.randint(2**32, (), generator=generator))  # torch's beta distribution takes no generator
+    ratio = np.random.default_rng(seed).beta(alpha, alpha)
+    others = torch.randperm(len(images), generator=generator).to(images.device)
+    soft = functional.one_hot(labels, num_classes).to(images.dtype)
+    return ratio * images + (1 - ratio) * images[others], ratio * soft + (1 - ratio) * soft[others]
 
 
-def adjusted(probabilities: np.ndarray, counts: np.ndarray, strength: float = 1.0) -> np.ndarray:
-    """Logit adjustment afterwards: the probabilities divided by π_c^τ, where π_c is the class's share of the training
-    pictures, and scaled to add up to 1 again (Menon et al. 2021, arXiv:2007.07314, Eq. 9).
+def adjust_logits_post_hoc(probabilities: np.ndarray, counts: np.ndarray, strength: float = 1.0) -> np.ndarray:
+    """Post-hoc logit adjustment: the probabilities divided by π_c^τ, where π_c is the class's prior, its share of the
+    training images, and scaled to sum to 1 again (Menon et al. 2021, arXiv:2007.07314, Eq. 9).
 
-    A trained network knows which class is frequent and uses it; this takes it back, without training. probabilities:
-    float [n, classes]; counts: training pictures of each class [classes]; strength: τ. A class without a training
-    picture gets 0.
+    A trained network has learnt which class is frequent; the division removes that, without training. In logits it is
+    the subtraction of τ ln π_c. probabilities: float [n, classes]; counts: training images of each class [classes];
+    strength: τ. A class without a training image gets 0.
     """
     counts = np.asarray(counts, float)
-    odds = np.divide(1, (counts / counts.sum()) ** strength, out=np.zeros_like(counts), where=counts > 0)
-    raised = probabilities * odds
-    return raised / raised.sum(axis=1, keepdims=True)
+    factors = np.divide(1, (counts / counts.sum()) ** strength, out=np.zeros_like(counts), where=counts > 0)
+    adjusted = probabilities * factors
+    return adjusted / adjusted.sum(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
-class Remedy:
-    """What a remedy changes; what it leaves as it is, is plain training with cross-entropy.
+class Method:
+    """What a method changes in plain training with cross-entropy.
 
-    loss: takes logits [n, classes], labels and the training pictures of each class [classes], and returns a value for
-    each picture; None: cross-entropy. begins: the share of the epochs after which this loss takes over.
-    draw: which pictures an epoch sees. mixup: its α; 0: none.
-    afterwards: the strength τ of `adjusted`, applied to the finished answer; 0: not at all.
+    loss: takes logits [n, classes], labels and the training images of each class [classes], and returns a value for
+    each image; None: cross-entropy. deferred: the share of the epochs, from 0 to 1, before this loss takes over.
+    sampler: takes labels [n] and a seed; None: each image once, shuffled. mixup: its α; 0: no mixup.
+    post_hoc: the strength τ of `adjust_logits_post_hoc`, which changes predictions and no training; 0: none.
     """
 
     loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
-    begins: float = 0.0
-    draw: Callable[[np.ndarray, int, int], np.ndarray] = everything
+    deferred: float = 0.0
+    sampler: Callable[[np.ndarray, int], Sampler] | None = None
     mixup: float = 0.0
-    afterwards: float = 0.0
+    post_hoc: float = 0.0
 
 
-NO_PICTURE = "A class has no training picture, so no remedy can weight it: choose more pictures."
-
-REMEDIES = {
-    "cross-entropy": Remedy(),
-    "undersampling": Remedy(draw=undersampling),
-    "class-weighted": Remedy(loss=losses.class_weighted),
-    "class-balanced": Remedy(loss=losses.class_balanced),
-    "focal": Remedy(loss=losses.focal),
-    "weighted sampler": Remedy(draw=weighted_sampler),
-    "logit adjustment": Remedy(loss=losses.logit_adjusted),
-    "logit adjustment afterwards": Remedy(afterwards=1.0),
-    "deferred re-weighting": Remedy(loss=losses.class_weighted, begins=0.5),
-    "mixup": Remedy(mixup=0.2),
-    "logit adjustment and mixup": Remedy(loss=losses.logit_adjusted, mixup=0.2),
+METHODS = {
+    "cross-entropy": Method(),
+    "undersampling": Method(sampler=undersampling),
+    "class-weighted": Method(loss=losses.class_weighted),
+    "class-balanced": Method(loss=losses.class_balanced),
+    "focal": Method(loss=losses.focal),
+    "weighted sampler": Method(sampler=weighted_sampler),
+    "logit adjustment": Method(loss=losses.logit_adjusted),
+    "post-hoc logit adjustment": Method(post_hoc=1.0),
+    "deferred re-weighting": Method(loss=losses.class_weighted, deferred=0.5),
+    "mixup": Method(mixup=0.2),
+    "logit adjustment and mixup": Method(loss=losses.logit_adjusted, mixup=0.2),
 }
 
 
-def named(name: str | None) -> Remedy:
-    """The remedy of this name; None: plain cross-entropy. Raises IsicError for a name that is not in `REMEDIES`."""
-    name = "cross-entropy" if name is None else name
-    if name not in REMEDIES:
-        raise IsicError(f"There is no remedy {name!r}: choose one of {', '.join(REMEDIES)}.")
-    return REMEDIES[name]
+def training_method(name: str) -> Method:
+    """The method of this name, for `fit`. Raises IsicError if it is unknown, or changes no training."""
+    if name not in METHODS:
+        raise IsicError(f"There is no method {name!r}: choose one of {', '.join(METHODS)}.")
+    if METHODS[name].post_hoc:
+        raise IsicError(f"{name!r} does not change training: give a run's probabilities to adjust_logits_post_hoc.")
+    return METHODS[name]
 
 
-def for_training(name: str | None) -> Remedy:
-    """As `named`, for `training.fit`. Raises IsicError for one that acts on the finished answer: nothing is trained."""
-    remedy = named(name)
-    if remedy.afterwards:
-        raise IsicError(
-            f"{name!r} does not change training: train with cross-entropy and give the probabilities of the run to "
-            "remedies.adjusted."
-        )
-    return remedy
+def loss_function(method: Method, epoch: int, epochs: int, counts: np.ndarray) -> Callable:
+    """The loss of an epoch: takes logits [n, classes] and labels, and returns a value for each image [n].
 
-
-def loss_at(remedy: Remedy, epoch: int, epochs: int, counts: np.ndarray) -> Callable:
-    """The loss of an epoch, of logits and labels alone. epoch: from 1 on; counts: training pictures of each class.
-
-    Raises IsicError, in the first epoch already, if the remedy has a loss of its own and a class no training picture.
+    epoch: from 1 to epochs; counts: training images of each class [classes]. Raises IsicError, in the first epoch
+    already, if the method has a loss of its own and a class no training image.
     """
-    if remedy.loss is not None and not np.all(counts):
-        raise IsicError(NO_PICTURE)
-    if remedy.loss is None or epoch <= remedy.begins * epochs:
+    if method.loss is not None and not np.all(counts):
+        raise IsicError("A class has no training image, so no loss can weight it: choose more images.")
+    if method.loss is None or epoch <= method.deferred * epochs:
         return losses.class_cross_entropy
     counts = torch.tensor(counts, dtype=torch.float32)
-    return lambda logits, label: remedy.loss(logits, label, counts.to(logits.device))
-
-
-def description(remedy: Remedy) -> dict:
-    """What a remedy changes, as plain values, for a run's config: empty for plain cross-entropy.
-
-    Raises IsicError for a lambda, which two different remedies could have in common.
-    """
-    texts = {name: in_words(value) for name, value in vars(remedy).items() if value != getattr(Remedy(), name)}
-    if any("<lambda>" in str(text) for text in texts.values()):
-        raise IsicError("A remedy's loss or draw is a lambda, which has no name to be found by: write it with def.")
-    return texts
-
-
-def in_words(value: object) -> object:
-    """A function as its name, with the options that `functools.partial` gave it; a number as it is."""
-    if isinstance(value, partial):
-        return f"{value.func.__name__}, {', '.join(f'{name} {option}' for name, option in value.keywords.items())}"
-    return value.__name__ if callable(value) else value
+    return lambda logits, label: method.loss(logits, label, counts.to(logits.device))

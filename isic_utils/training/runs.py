@@ -1,62 +1,62 @@
 """A run is a folder: everything that determined the result, and everything from which the course's tables are made.
 
-``runs/<data>-<profile>/<protocol>-<by>/<model>[-<loss or remedy>]/seed<k>[/stage<i>]`` holds
+``runs/<data>/<protocol>-<group_by>-<model>…-seed<k>-<hash>`` holds
 
-- ``config.json``: model, sizes, learning rate, split, data, seed, and the versions and device it was made with;
+- ``config.json``: the `TrainConfig`, classes, sizes, digests of images and split, and the versions and device;
 - ``history.csv``: a row per epoch; ``seconds.csv``: how long each took; TensorBoard's events;
 - ``best_loss.pt``, ``best_accuracy.pt``, ``best_bma.pt``: the weights of the thesis's three checkpoints (§5.2), or of
   its two for masks, ``best_loss.pt`` and ``best_jaccard.pt`` (§5.5);
 - ``last.pt``: what an interrupted run needs to continue;
-- ``predictions_validation.csv``, ``predictions_test.csv``: a row per checkpoint and picture, written last.
+- ``predictions_validation.csv``, ``predictions_test.csv``: a row per checkpoint and image, written last.
 
-Files appear whole or not at all, so a run can be killed at any moment.
+The hash is that of the config, the split and the images, so a run is found by what determines it. Files appear whole or
+not at all, so a run can be killed at any moment.
 """
 
-import contextlib
-import errno
+import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
+from packaging.version import Version
+from torch import nn
 
-from isic_utils import files
+from isic_utils import files, models
+from isic_utils.datasets.images import ImageStore
 from isic_utils.errors import IsicError
-from isic_utils.metrics import classification as metrics
+from isic_utils.metrics import mask_scores, scores
+from isic_utils.settings import load_settings
+from isic_utils.training.config import TrainConfig
+from isic_utils.training.loop import get_accelerator, prepare_model
 
-CHECKPOINTS = {"loss": "lowest loss", "accuracy": "highest accuracy", "bma": "highest BMA"}  # thesis §5.2
-MASK_CHECKPOINTS = {"loss": "lowest loss", "jaccard": "highest Jaccard index"}  # thesis §5.5
-# The last one is where the course's headline figures come from; the thesis does not say which one it used.
-HEADLINE = "bma"
-NOT_COMPARED = ["made_with"]  # the part of a config that says how a run was made and not what it is
+CHECKPOINTS = ["loss", "accuracy", "bma"]  # lowest loss, highest accuracy, highest BMA on validation (thesis §5.2)
+PRECISION = "round_trip" if Version(pd.__version__) < Version("3.1") else None  # now pandas is exact by itself
+MASK_CHECKPOINTS = ["loss", "jaccard"]  # lowest loss, highest Jaccard index (thesis §5.5)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained (or half-trained) model's folder, read when asked. Its model tells classes, or it draws masks."""
+    """A trained (or half-trained) model's folder, read when asked."""
 
     folder: Path
 
     @property
     def config(self) -> dict:
-        """Everything that determined the result: the content of config.json. Raises FileNotFoundError if there is none,
-        and IsicError if it cannot be read."""
+        """The content of config.json: the fields of `TrainConfig` and more. Raises IsicError if it cannot be read."""
         file = self.folder / "config.json"
         try:
             config = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(config, dict):
-                raise ValueError("it is no object")
+            config["model"], config["classes"]  # noqa: B018, a config of ours has both
             return config
-        except FileNotFoundError:
-            raise
-        except (ValueError, OSError) as error:
-            raise IsicError(
-                f"{file} cannot be read ({error}): move or delete the folder {self.folder} and train again."
-            ) from error
+        except FileNotFoundError as error:
+            raise IsicError(f"{self.folder} is not a run's folder: `python -m isic_utils runs` lists them.") from error
+        except OSError as error:
+            raise IsicError(f"{file} cannot be read ({error.strerror}): see to that, then start again.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise IsicError(f"{file} is damaged ({error}): delete {self.folder} and train again.") from error
 
     @property
     def finished(self) -> bool:
@@ -75,85 +75,92 @@ class Run:
         return float(read_csv(self.folder / "seconds.csv")["seconds"].sum())
 
     @property
-    def checkpoints(self) -> dict[str, Path]:
-        """The weight files of the checkpoints: loss, accuracy, bma (or loss, jaccard) -> path."""
-        return {metric: self.folder / f"best_{metric}.pt" for metric in self.kept}
-
-    @property
-    def kept(self) -> dict[str, str]:
-        """The checkpoints that a run of this task keeps: `CHECKPOINTS` or `MASK_CHECKPOINTS`."""
-        return CHECKPOINTS if "classes" in self.config else MASK_CHECKPOINTS
+    def checkpoints(self) -> list[str]:
+        """The names of the checkpoints, of which the last is the `headline`."""
+        return CHECKPOINTS if self.config["classes"] else MASK_CHECKPOINTS
 
     @property
     def headline(self) -> str:
-        """The checkpoint that headline figures come from: bma or jaccard."""
-        return list(self.kept)[-1]
+        """The checkpoint that headline figures come from, bma or jaccard; the thesis does not say which one it took."""
+        return self.checkpoints[-1]
 
-    def predictions(self, part: str = "test", checkpoint: str | None = None) -> pd.DataFrame:
-        """A row per picture of a part. Of a classifier: image, label, predicted (class codes), loss, and the
-        probability of each class; of a U-Net: image, loss, the areas of `metrics.overlap` and the scores of
-        `metrics.mask_scores`.
+    def weights(self, checkpoint: str | None = None) -> Path:
+        """The file with a checkpoint's weights; None: the `headline`. Raises IsicError for an unknown name."""
+        checkpoint = checkpoint or self.headline
+        if checkpoint not in self.checkpoints:
+            raise IsicError(f"{self.folder} has no checkpoint {checkpoint!r}: choose {', '.join(self.checkpoints)}.")
+        return self.folder / f"best_{checkpoint}.pt"
 
-        part: validation or test; checkpoint: loss, accuracy, bma, or jaccard; None: `headline`.
+    def predictions(self, split: str = "test", checkpoint: str | None = None) -> pd.DataFrame:
+        """A row per image of the validation or test set, as `loop.evaluate` returns them; checkpoint: None: headline.
+
+        Raises IsicError if the run is not finished, and for an unknown split or checkpoint.
         """
-        file = self.folder / f"predictions_{part}.csv"
-        if not (self.folder / "config.json").exists():
-            raise IsicError(f"{file} is missing, since this run has not begun: call training.fit, which trains it.")
-        kept = self.kept
-        checkpoint = self.headline if checkpoint is None else checkpoint
-        if part not in ("validation", "test") or checkpoint not in kept:
-            raise IsicError(
-                f"There are no predictions for part {part!r}, checkpoint {checkpoint!r}: parts are validation "
-                f"and test, checkpoints {', '.join(kept)}."
-            )
+        if split not in ("validation", "test"):
+            raise IsicError(f"A run has no predictions for {split!r}: choose validation or test.")
+        file, checkpoint = self.folder / f"predictions_{split}.csv", self.weights(checkpoint).stem.removeprefix("best_")
         if not file.exists():
-            raise IsicError(
-                f"{file} is missing, since this run is not finished: call training.fit again, it continues the run."
-            )
+            raise IsicError(f"{file} is missing, since this run is not finished: call fit again, which continues it.")
         table = read_csv(file)
         if "checkpoint" not in table:
-            raise IsicError(f"{file} is not as a run writes it: delete the folder {self.folder} and train again.")
+            raise IsicError(f"{file} is damaged: delete {self.folder} and train again.")
         return table[table["checkpoint"] == checkpoint].drop(columns="checkpoint").reset_index(drop=True)
 
-    def true_and_predicted(self, part: str = "test", checkpoint: str = HEADLINE) -> tuple[np.ndarray, np.ndarray]:
-        """The classes of a part's pictures as numbers, in the order of ``config["classes"]``: two integer arrays
-        [n]."""
-        return class_numbers(self.predictions(part, checkpoint), self.config["classes"])
+    def scores(self, split: str = "test") -> pd.DataFrame:
+        """The scores of each checkpoint, from its predictions: epoch, loss, and accuracy and BMA, or the means of
+        `metrics.mask_scores`."""
+        rows = {}
+        for checkpoint in self.checkpoints:
+            predictions = self.predictions(split, checkpoint)
+            row = {"epoch": best_epoch(self.history, checkpoint), "loss": predictions["loss"].mean()}
+            if self.config["classes"]:
+                found = scores(predictions)
+                row |= {"accuracy": found["accuracy"], "BMA": found["bma"]}
+            else:
+                row |= {name: values.mean() for name, values in mask_scores(predictions).items()}
+            rows[checkpoint] = row
+        return pd.DataFrame(rows).T.astype({"epoch": int}).rename_axis("checkpoint")
+
+    def load_model(self, checkpoint: str | None = None) -> nn.Module:
+        """The trained model, on this machine's device, for evaluation.
+
+        checkpoint: None: the headline. Raises IsicError if its file is missing or holds other weights.
+        """
+        config, file = self.config, self.weights(checkpoint)
+        classes = len(config["classes"] or [1])
+        model = models.create_model(config["model"], classes, pretrained=False, width=config["width"])
+        try:
+            model.load_state_dict(read_weights(file))
+        except RuntimeError as error:
+            raise IsicError(f"{file} holds weights of another network: delete {self.folder}, train again.") from error
+        return prepare_model(model, get_accelerator()).eval()
 
 
-def check(run: Run, classifies: bool) -> None:
-    """Raise IsicError unless a run is finished and its model tells classes (or, if not `classifies`, draws masks)."""
-    if not (run.folder / "config.json").exists() or not run.finished:
-        raise IsicError(f"{run.folder} holds no finished run: `python -m isic_utils runs` lists those that there are.")
-    if ("classes" in run.config) != classifies:
-        wanted, found = ("classifier", "U-Net") if classifies else ("U-Net", "classifier")
-        raise IsicError(f"{run.folder} holds a {found} and no {wanted}: name the run of a {wanted}.")
+def run_of(
+    config: TrainConfig, store: ImageStore, table: pd.DataFrame, split: pd.Series, runs: Path | None = None
+) -> Run:
+    """The run that `fit` trains for the same arguments, as far as it has come: nothing is trained (`Run.finished`)."""
+    runs = load_settings().runs if runs is None else Path(runs)
+    names = [config.protocol, config.group_by, config.model.replace(":", "-"), config.method, config.mask_loss]
+    default = TrainConfig()
+    told = [name for name in names if name not in (default.method, default.mask_loss)]
+    told += [f"fold{config.fold}"] * (config.fold > 0) + [f"seed{config.seed}"]
+    fields = sorted(dataclasses.asdict(config).items())
+    values = [value if isinstance(value, str | None) else float(value) for _, value in fields]  # width 1 is width 1.0
+    key = digest(json.dumps(values) + split_digest(table, split) + store.digest)
+    name = "-".join([*told, key[:8]]).lower().replace(" ", "-")
+    return Run(runs / store.data_name / name)
 
 
-def scores(run: Run, part: str = "test") -> pd.DataFrame:
-    """The scores of each checkpoint on a part, from the predictions: a row per checkpoint.
-
-    Of a classifier loss, accuracy and BMA; of a U-Net loss and the means of `metrics.mask_scores`.
-    """
-    rows = {}
-    for checkpoint in run.kept:
-        predictions = run.predictions(part, checkpoint)
-        row = {"epoch": best_epoch(run.history, checkpoint), "loss": predictions["loss"].mean()}
-        if "classes" in run.config:
-            classes = run.config["classes"]
-            true, predicted = class_numbers(predictions, classes)
-            row["accuracy"] = metrics.accuracy(true, predicted)
-            row["BMA"] = metrics.balanced_accuracy(true, predicted, len(classes))
-        else:
-            row |= {name: values.mean() for name, values in metrics.mask_scores(predictions).items()}
-        rows[checkpoint] = row
-    return pd.DataFrame(rows).T.astype({"epoch": int}).rename_axis("checkpoint")
+def split_digest(table: pd.DataFrame, split: pd.Series) -> str:
+    """A short text that changes when an image changes its label or its place in the split, not with the row order."""
+    columns = [column for column in ("image", "label") if column in table]
+    return digest(table[columns].assign(split=split).sort_values("image").to_csv(index=False))
 
 
-def class_numbers(predictions: pd.DataFrame, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The columns label and predicted as numbers, in the order of `classes`: two integer arrays [n]."""
-    order = pd.Index(classes)
-    return order.get_indexer(predictions["label"]), order.get_indexer(predictions["predicted"])
+def digest(text: str) -> str:
+    """A short text that changes when `text` does."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def best_epoch(history: pd.DataFrame, checkpoint: str) -> int:
@@ -162,116 +169,47 @@ def best_epoch(history: pd.DataFrame, checkpoint: str) -> int:
     return int(values.idxmin() if checkpoint == "loss" else values.idxmax())
 
 
-def find(place: Path, config: dict) -> Path:
-    """The folder of the run with this config, whether it exists yet or not.
+def list_runs(folder: Path) -> pd.DataFrame:
+    """Every run below a folder, a row each: its place, how far it is, and the headline checkpoint's test scores.
 
-    It is `place` itself, unless a run with another config lies there: that one stays, and this one's folder gets a name
-    of its own.
+    Folders whose config cannot be read are left out.
     """
-    key = digest(json.dumps(compared(config), sort_keys=True))[:8]
-    for folder in (place, place.with_name(f"{place.name}-{key}")):
+    rows = []
+    for file in sorted(folder.rglob("config.json")):
+        run = Run(file.parent)
         try:
-            if compared(Run(folder).config) == compared(config):
-                return folder
-        except FileNotFoundError:
-            return folder
-    raise IsicError(f"{folder} holds a run that does not belong there: move or delete it.")
-
-
-def compared(config: dict) -> dict:
-    """The part of a config that decides whether two runs are the same."""
-    return {key: value for key, value in config.items() if key not in NOT_COMPARED}
-
-
-def digest(text: str) -> str:
-    """A short text that changes when `text` does."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def place(
-    settings, protocol: str, by: str, model: str, seed: int, stage: int | None = None, special: str | None = None
-) -> Path:
-    """Where a run belongs: ``runs/<data>-<profile>/<protocol>-<by>/<model>[-<special>]/seed<k>[/stage<i>]``.
-
-    special: a loss of masks or a remedy, by which it differs from the usual training.
-    """
-    name = model if special is None else f"{model}-{special.lower().replace(' ', '-')}"
-    folder = settings.runs / f"{settings.data_name}-{settings.name}" / f"{protocol}-{by}" / name / f"seed{seed}"
-    return folder if stage is None else folder / f"stage{stage}"
-
-
-CONTINUES = (
-    "free disk space or choose another folder with ISIC_RUNS, then start again; the run continues from its last "
-    "complete epoch"
-)
-
-
-NOT_TO_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
-
-
-@contextlib.contextmanager
-def writing(folder: Path, remedy: str | None = None) -> Iterator[None]:
-    """What is done inside writes into a folder. Raises IsicError, which ends with the remedy, if the disk is full or
-    the folder may not be written to. remedy: None is that of a run, `CONTINUES`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in NOT_TO_BE_WRITTEN:
-            raise
-        raise IsicError(f"{folder} cannot be written ({error.strerror or error}): {remedy or CONTINUES}.") from error
-
-
-def write(file: Path, save: Callable[[Path], None], remedy: str = CONTINUES) -> None:
-    """Write a file whole or not at all (`files.whole`); `save` is given the place to write to.
-
-    Raises IsicError, which ends with the remedy, if the disk is full or read-only; the old file stays.
-    """
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with files.whole(file) as partial:
-            partial.write_bytes(b"")  # so that the system says why, if no file can be made there
-            save(partial)
-    except (OSError, RuntimeError) as error:
-        # on a full disk torch.save and np.save raise errors without the system's reason: "unexpected pos 576 vs 534"
-        reason = getattr(error, "strerror", None) or "the disk may be full"
-        raise IsicError(f"{file} cannot be written ({reason}): {remedy}.") from error
-
-
-def write_json(file: Path, content: dict) -> None:
-    """A dictionary as a JSON file, whole or not at all."""
-    write(file, lambda partial: partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
-
-
-def write_csv(file: Path, table: pd.DataFrame, remedy: str = CONTINUES) -> None:
-    """A table as a CSV file, whole or not at all, with as many digits as give every number back exactly. remedy: as in
-    `write`."""
-    write(file, lambda partial: table.to_csv(partial, index=False, lineterminator="\n"), remedy)
+            done = len(run.history) if (run.folder / "history.csv").exists() else 0
+            row = {"run": run.folder.relative_to(folder).as_posix(), "epochs": f"{done} of {run.config['epochs']}"}
+            row["pretrained"] = run.config["pretrained"]
+            if run.finished:
+                found = run.scores().loc[run.headline]
+                row |= {name: found.get(name) for name in ("accuracy", "BMA", "jaccard")}
+        except (KeyError, ValueError):  # IsicError is a ValueError
+            continue
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["run", "epochs", "pretrained", "accuracy", "BMA", "jaccard"]).set_index("run")
 
 
 def read_csv(file: Path) -> pd.DataFrame:
-    """A table that `write_csv` wrote, every number exactly as it was."""
-    exact_unasked = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
-    exact = {} if exact_unasked else {"float_precision": "round_trip"}
-    return pd.read_csv(file, dtype={"image": str}, **exact)  # a name may be made of digits
-
-
-def write_weights(file: Path, content: dict) -> None:
-    """Tensors and plain values as a PyTorch file, whole or not at all."""
-    write(file, lambda partial: torch.save(content, partial))
+    """A table of a run, every number exactly as it was written; an image's name may be made of digits."""
+    return pd.read_csv(file, dtype={"image": str}, float_precision=PRECISION)
 
 
 def read_weights(file: Path) -> dict:
-    """A PyTorch file, read into the processor's memory; only tensors and plain values are read, so a file from
-    elsewhere cannot run code. Raises IsicError if it is missing, cannot be read, or is damaged."""
+    """A PyTorch file of tensors and plain values, on the CPU; it cannot run code. Raises IsicError if it is missing or
+    damaged."""
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise IsicError(f"{file} is missing: train the run again.") from error
     except OSError as error:
-        raise IsicError(f"{file} cannot be read ({error.strerror or error}): check its permissions.") from error
+        raise IsicError(f"{file} cannot be read ({error.strerror}): see to that, then start again.") from error
     except MemoryError:
         raise
-    except Exception as error:
-        raise IsicError(
-            f"{file} is damaged or no weight file: delete the folder {file.parent} and train again."
-        ) from error
+    except Exception as error:  # a damaged file raises whatever the unpickler stumbles over
+        raise IsicError(f"{file} is damaged: delete the folder {file.parent} and train again.") from error
+
+
+def write_csv(file: Path, table: pd.DataFrame) -> None:
+    """A table as a CSV file, whole or not at all, with as many digits as give every number back exactly."""
+    files.write(file, lambda partial: table.to_csv(partial, index=False, lineterminator="\n"))

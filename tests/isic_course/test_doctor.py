@@ -1,5 +1,6 @@
-"""``python -m isic_utils doctor``: what it finds out, that nothing breaks it, and that it names nobody."""
+"""``python -m isic_course doctor``: what it finds out, that nothing breaks it, and that it names nobody."""
 
+import dataclasses
 import importlib.metadata
 import os
 import subprocess
@@ -9,16 +10,25 @@ from types import SimpleNamespace
 import pytest
 import torch
 from archives import draw_2018, draw_2019
+from torch.utils import collect_env
 
 from isic_course import doctor, self_test
-from isic_utils import settings as profile
+from isic_course.__main__ import main
+from isic_utils import settings
 from isic_utils.datasets import tables
-from isic_utils.training import fit as training
+from isic_utils.training import Run
+
+
+@pytest.fixture(autouse=True)
+def quick_environment(monkeypatch):
+    """What PyTorch says of the machine takes seconds to find out."""
+    names = ("os", "torch_version", "cuda_compiled_version", "nvidia_driver_version", "nvidia_gpu_models")
+    monkeypatch.setattr(collect_env, "get_env_info", lambda: SimpleNamespace(**dict.fromkeys(names)))
 
 
 def quick_report(capsys: pytest.CaptureFixture) -> tuple[int, str]:
     """The exit status and the report without the self-test."""
-    status = doctor.main(["--quick"])
+    status = main(["doctor", "--quick"])
     return status, capsys.readouterr().out
 
 
@@ -30,30 +40,26 @@ def problems(report: str) -> list[str]:
 
 
 def test_everything_works_here(capsys, monkeypatch, tmp_path):
+    monkeypatch.undo()  # with PyTorch's own report
     monkeypatch.setenv("ISIC_DATA", str(draw_2018(draw_2019(tmp_path, 9), 3)))
-    assert doctor.main([]) == 0
+    assert main(["doctor"]) == 0
     report = capsys.readouterr().out
     assert report.endswith("## Verdict\n\n**Everything works.**\n")
-    assert f"| torch | {importlib.metadata.version('torch')} |" in report
-    assert "| the course trains on | " in report and f"{os.cpu_count()} cores" in report
-    assert "| profile | laptop |" in report and "| kind | photographed |" in report
-    assert "| ISIC 2019, to classify | 9 pictures: 2 MEL, 1 NV, 1 BCC, " in report
-    assert "| ISIC 2018, to segment | 3 pictures with masks |" in report
-    assert all(f"| {step} | ok, " in report for step in self_test.STEPS)
-
-
-def test_the_report_is_markdown_tables(capsys):
-    _, report = quick_report(capsys)
     sections = report.split("\n## ")[1:-1]
-    assert [section.splitlines()[0] for section in sections] == ["Versions", "Device", "Settings", "Data", "Disk"]
+    assert [section.splitlines()[0] for section in sections] == list(doctor.SECTIONS)
     for section in sections:
         blank, head, line, *rows = section.splitlines()[1:]
         assert (blank, head, line) == ("", "| | |", "|---|---|")
         assert rows and all(row.count(" | ") == 1 for row in rows if row), section
+    assert f"| torch | {importlib.metadata.version('torch')} |" in report
+    assert f"{os.cpu_count()} cores" in report and f"| torch version | {torch.__version__} |" in report
+    assert "| profile | laptop |" in report and "| kind | real images |" in report
+    assert "9 images, 2 MEL, 1 NV, 1 BCC, " in report and "3 images" in report
+    assert all(f"| {step} | ok, " in report for step in self_test.STEPS)
 
 
 def test_home_and_user_are_not_named(capsys, monkeypatch, tmp_path):
-    home, disk = tmp_path / "homes" / "maria", tmp_path / "media" / "maria" / "photos"
+    home, disk = tmp_path / "homes" / "maria", tmp_path / "media" / "maria" / "images"
     draw_2019(home / "isic")
     disk.mkdir(parents=True)
     for variable, value in {"HOME": home, "USERPROFILE": home, "LOGNAME": "maria", "ISIC_RUNS": disk}.items():
@@ -64,22 +70,23 @@ def test_home_and_user_are_not_named(capsys, monkeypatch, tmp_path):
     assert f"| data | ~{os.sep}isic |" in report and "<user>" in report
 
 
-def test_a_home_that_only_begins_alike_is_another(monkeypatch):
-    monkeypatch.setenv("HOME", "/homes/ana")
-    monkeypatch.setenv("USERPROFILE", "/homes/ana")
-    monkeypatch.setenv("LOGNAME", "ana")
-    assert doctor.anonymous("/homes/anatomy and /homes/ana/x") == "/homes/anatomy and ~/x"
-    monkeypatch.setenv("HOME", "/")
-    monkeypatch.setenv("USERPROFILE", "/")
-    assert doctor.anonymous("/data/x") == "/data/x"
+def test_a_home_that_only_begins_alike_is_another(monkeypatch, capsys):
+    for home, text, said in [
+        ("/homes/ana", "/homes/anatomy and /homes/ana/x", "/homes/anatomy and ~/x"),
+        ("/", "/data/x", "/data/x"),
+    ]:
+        for variable, value in {"HOME": home, "USERPROFILE": home, "LOGNAME": "ana"}.items():
+            monkeypatch.setenv(variable, value)
+        doctor.say(text)
+        assert capsys.readouterr().out == said + "\n"
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        ("ISIC_PROFILE", "huge", "set it to one of laptop, lab, full"),
-        ("ISIC_DATA", "no/such/folder", "set it to the folder that holds ISIC_2019_Training_GroundTruth.csv"),
-        ("ISIC_DATA", "tests", "There are no pictures in"),
+        ("ISIC_PROFILE", "huge", "laptop, lab, full"),
+        ("ISIC_DATA", "no/such/folder", "no/such/folder"),
+        ("ISIC_DATA", "tests", "There are no images in"),
     ],
 )
 def test_broken_settings_are_reported_once(variable, value, says, capsys, monkeypatch):
@@ -87,8 +94,7 @@ def test_broken_settings_are_reported_once(variable, value, says, capsys, monkey
     status, report = quick_report(capsys)
     assert status == 1
     (problem,) = problems(report)
-    assert says in problem
-    assert f"| {variable} | {value} |" in report
+    assert says in problem and f"| {variable} | {value} |" in report
 
 
 def test_a_damaged_table_is_reported_and_the_other_task_found(capsys, monkeypatch, tmp_path):
@@ -97,35 +103,22 @@ def test_a_damaged_table_is_reported_and_the_other_task_found(capsys, monkeypatc
     monkeypatch.setenv("ISIC_DATA", str(tmp_path))
     status, report = quick_report(capsys)
     (problem,) = problems(report)
-    assert status == 1 and tables.GROUND_TRUTH_2019 in problem
-    assert "3 pictures with masks" in report
+    assert status == 1 and tables.GROUND_TRUTH_2019 in problem and "| ISIC2018_Task1 | 3 images" in report
+    assert "| ISIC_2019 | not usable |" in report
 
 
 def test_what_a_partial_download_lacks_is_told_and_no_problem(capsys, monkeypatch, tmp_path):
     draw_2019(tmp_path, 9)
     for number in range(5):
-        (tmp_path / tables.PICTURES_2019 / f"ISIC_{number:07d}.jpg").unlink()
+        (tmp_path / tables.IMAGES_2019 / f"ISIC_{number:07d}.jpg").unlink()
     monkeypatch.setenv("ISIC_DATA", str(tmp_path))
     status, report = quick_report(capsys)
-    assert status == 0
-    assert "| ISIC 2019, to classify | 4 pictures: " in report and "4 of 9" in report
-    assert "| ISIC 2018, to segment | nothing there |" in report
-
-
-def test_decoded_pictures_and_those_left_out_are_counted(capsys, monkeypatch, tmp_path):
-    store = tmp_path / "data" / "cache" / "64px-0123456789abcdef"
-    store.mkdir(parents=True)
-    (store / "index.json").write_text('{"images": ["a", "b"], "left_out": [["c", "c.jpg", "is empty"]]}')
-    (store / "pixels.bin").write_bytes(bytes(3_000_000))
-    (tmp_path / "pyproject.toml").write_bytes((profile.PROJECT / "pyproject.toml").read_bytes())
-    monkeypatch.setattr(profile, "PROJECT", tmp_path)
-    monkeypatch.setenv("ISIC_DATA", str(draw_2019(tmp_path / "isic")))
-    _, report = quick_report(capsys)
-    assert "| decoded, 64px | 2 pictures, 1 left out, 3 MB |" in report
+    assert status == 0 and "4 images, " in report and "4 of 9" in report
+    assert "ISIC2018" not in report
 
 
 def test_the_sample_that_is_not_drawn_yet_is_no_problem(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(profile, "SAMPLE", tmp_path / "sample")
+    monkeypatch.setattr(settings, "SAMPLE", tmp_path / "sample")
     status, report = quick_report(capsys)
     assert status == 0 and "not drawn yet" in report
 
@@ -141,35 +134,33 @@ def test_missing_and_old_packages_are_named(capsys, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", version)
     status, report = quick_report(capsys)
     old, missing = problems(report)
-    assert status == 1
-    assert old.startswith("pandas is 0.1, and the course needs >=")
+    assert status == 1 and old.startswith("pandas is 0.1, and the course needs >=")
     assert missing.startswith("The package tqdm is missing: run `make notebooks`")
 
 
 def test_it_runs_where_pytorch_cannot_be_imported(tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so is broken')", encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(profile.PROJECT)])}
-    command = [sys.executable, "-m", "isic_utils", "doctor"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(settings.PROJECT)])}
+    command = [sys.executable, "-m", "isic_course", "doctor"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert "A package is missing or broken (libtorch.so is broken): run" in "\n".join(problems(result.stdout))
+    assert "libtorch.so is broken" in problems(result.stdout)[0]
 
 
 def test_an_unforeseen_failure_becomes_a_line(capsys, monkeypatch):
     def broken():
         raise RuntimeError("no | such\nthing")
 
-    monkeypatch.setattr(doctor, "processor", broken)
+    monkeypatch.setattr(collect_env, "get_env_info", broken)
     status, report = quick_report(capsys)
-    assert status == 1 and "| failed | RuntimeError: no \\| such thing |" in report
-    assert "Device could not be found out" in problems(report)[0]
+    assert status == 1 and "| failed | no \\| such thing |" in report
+    assert "Device cannot be found out" in problems(report)[0]
     assert "## Settings" in report, "the sections after it are missing"
 
 
 def test_a_full_disk_and_a_read_only_one(capsys, monkeypatch):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=1e8))
     assert all("Only 0.1 GB are free" in problem for problem in problems(quick_report(capsys)[1]))
-    monkeypatch.undo()
 
     def refused(dir):
         raise OSError(30, "Read-only file system")
@@ -180,63 +171,59 @@ def test_a_full_disk_and_a_read_only_one(capsys, monkeypatch):
     assert all("(Read-only file system)" in problem for problem in said)
 
 
-def test_a_graphics_card_and_its_driver(capsys, monkeypatch):
-    card = SimpleNamespace(name="GTX 1080", total_memory=8.5e9)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: card)
-    answers = {"--query-gpu=driver_version": "535.1", "--query-gpu=name": "GTX 1080"}
-    monkeypatch.setattr(doctor, "answer_of", lambda program, asked, *_: answers.get(asked, ""))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch can use the GPU of this machine")
+def test_a_gpu_that_pytorch_cannot_use_is_a_problem(capsys, monkeypatch):
+    found = collect_env.get_env_info()
+    found.nvidia_gpu_models, found.nvidia_driver_version = "GTX 1080", "535.1"
+    monkeypatch.setattr(collect_env, "get_env_info", lambda: found)
     status, report = quick_report(capsys)
-    assert "| graphics card 0 | GTX 1080, 8.5 GB, driver 535.1, CUDA " in report
-    assert status == 1 and "There is a graphics card (GTX 1080), but this PyTorch" in problems(report)[0]
+    assert "| nvidia gpu models | GTX 1080 |" in report and "| nvidia driver version | 535.1 |" in report
+    assert status == 1 and "cannot use this GPU" in problems(report)[0]
 
 
 # the self-test
 
 
-def outcomes() -> dict[str, str]:
-    """What the self-test says of each step: "" if it went well."""
-    return {name: problem for name, _, problem in self_test.run()}
-
-
 @pytest.fixture
-def no_kernel(monkeypatch):
-    """Without the step that takes seconds."""
-    steps = {name: step for name, step in self_test.STEPS.items() if step is not self_test.start_a_kernel}
+def outcomes(monkeypatch, tmp_path):
+    """What the self-test says of each step: "" if it went well. Without the step that takes seconds."""
+    steps = {name: step for name, step in self_test.STEPS.items() if "kernel" not in name}
     monkeypatch.setattr(self_test, "STEPS", steps)
+    monkeypatch.setattr(self_test.tempfile, "tempdir", str(tmp_path))
+    return lambda: {name: problem for name, _, problem in self_test.run()}
 
 
-def test_other_seeds_give_other_answers_and_that_is_seen(monkeypatch, no_kernel):
-    seeds = iter([1, 2])
-    real = training.fit
-    monkeypatch.setattr(training, "fit", lambda *given, **named: real(*given, **named | {"seed": next(seeds)}))
+def test_nothing_of_it_stays(outcomes, tmp_path):
+    assert set(outcomes().values()) == {""} and list(tmp_path.iterdir()) == []
+
+
+def test_different_predictions_of_one_seed_are_seen(outcomes, monkeypatch):
+    real, seeds = self_test.fit, iter([1, 2])
+
+    def fit(config, *arguments, **options):
+        return real(dataclasses.replace(config, seed=next(seeds)), *arguments, **options)
+
+    monkeypatch.setattr(self_test, "fit", fit)
     said = outcomes()
-    assert "Two runs with the same seed gave different answers" in said["train twice to the same result"]
+    assert "Two runs with the same seed gave different predictions" in said["train twice to the same result"]
     assert "load a checkpoint and predict" not in said, "there is nothing to load"
     assert said["draw a figure"] == ""
 
 
-def test_a_checkpoint_that_answers_otherwise_is_seen(monkeypatch, no_kernel):
-    real = training.load
+def test_a_checkpoint_that_predicts_otherwise_is_seen(outcomes, monkeypatch):
+    real = Run.load_model
 
-    def load(run):
-        model, mixed, device = real(run)
+    def load_model(run, checkpoint=None):
+        model = real(run, checkpoint)
         for parameter in model.parameters():
             torch.nn.init.constant_(parameter, 0.3)
-        return model, mixed, device
+        return model
 
-    monkeypatch.setattr(training, "load", load)
-    assert "answers otherwise than before" in outcomes()["load a checkpoint and predict"]
+    monkeypatch.setattr(Run, "load_model", load_model)
+    assert "predicts otherwise than before" in outcomes()["load a checkpoint and predict"]
 
 
 def test_a_kernel_of_another_python_is_seen(monkeypatch, tmp_path):
-    monkeypatch.setattr(self_test, "STEPS", {"start": self_test.start_a_kernel})
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    assert "Notebooks would run in another Python" in outcomes()["start"]
-
-
-def test_nothing_of_it_stays(monkeypatch, no_kernel, tmp_path):
-    monkeypatch.setattr(self_test.tempfile, "tempdir", str(tmp_path))
-    assert set(outcomes().values()) == {""}
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="another Python"):
+        self_test.start_a_kernel({})

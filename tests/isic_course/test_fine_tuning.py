@@ -1,50 +1,55 @@
 """The steps of lesson 08's recipe, and the table of what they brought."""
 
+import dataclasses
+import json
+
 import pandas as pd
 import pytest
+from archives import tiny_settings
 
 from isic_course import fine_tuning
-from isic_course.figures import lesson_08 as figures_remedies
-from isic_utils import settings as profile
-from isic_utils.training import imbalance as remedies
+from isic_course.figures import lesson_08
 
 
 def test_nothing_measured_is_an_empty_table(tmp_path):
     assert fine_tuning.measured(tmp_path / "none.csv").empty
 
 
-def test_the_kept_table_is_of_these_steps():
+def test_the_kept_table_is_of_these_steps(tmp_path):
     measured = fine_tuning.measured()
     assert set(measured["step"]) <= set(fine_tuning.STEPS)
-    recipe = measured[measured["step"] == "eight views: the recipe"]
-    assert set(recipe["seed"]) == {0, 1, 2}
+    assert set(measured.loc[measured["step"] == "TTA: the recipe", "seed"]) == {0, 1, 2}
     for name, some in measured.groupby("step"):
         step = fine_tuning.STEPS[name]
-        assert set(some["pixels"]) == {step.size["picture_size"]} and set(some["views"]) == {8 if step.views else 1}
-        assert set(some["remedy"]) == {step.remedy or "cross-entropy"}
+        config = fine_tuning.config(step, 0, tiny_settings(tmp_path))
+        assert set(some["pixels"]) == {step.image_size} and set(some["tta"]) == {step.tta}
+        assert set(some["method"]) == {config.method} and set(some["epochs"]) == {config.epochs}
 
 
-@pytest.mark.parametrize("name", fine_tuning.STEPS)
-def test_a_step_changes_what_it_names_and_has_a_remedy_that_trains(name):
-    step = fine_tuning.STEPS[name]
-    settings, usual = fine_tuning.settings(step), profile.current()
-    for field in vars(usual):
-        assert getattr(settings, field) == step.size.get(field, getattr(usual, field))
-    remedies.for_training(step.remedy)
-    assert f"{usual.data_name}-{step.size['name']}" in str(fine_tuning.run_of(step, 0).folder)
+def test_a_finished_run_is_found_by_what_its_step_chooses(tmp_path):
+    settings = tiny_settings(tmp_path)
+    assert fine_tuning.finished_runs(settings) == {}
+    name, step = list(fine_tuning.STEPS.items())[1]
+    config = dataclasses.asdict(fine_tuning.config(step, 2, settings))
+    content = config | {"pretrained": "ImageNet", "image_size": [step.image_size] * 2, "classes": ["MEL"]}
+    for folder, changes in {"fine-tuning-a": {}, "fine-tuning-b": {"epochs": 5}, "standard-c": {}}.items():
+        place = settings.runs / settings.data_name / folder
+        place.mkdir(parents=True)
+        (place / "config.json").write_text(json.dumps(content | changes))
+        (place / "predictions_test.csv").touch()
+    [(key, run)] = fine_tuning.finished_runs(settings).items()
+    assert key == (name, 2) and run.folder.name == "fine-tuning-a"
+
+
+def test_the_table_of_steps_has_a_row_for_each():
+    table = fine_tuning.table_of_steps()
+    assert list(table.index) == list(fine_tuning.STEPS)
+    assert table.loc["TTA: the recipe", ["pixels", "method"]].tolist() == [192, "logit adjustment and mixup"]
 
 
 def test_the_figure_has_a_line_per_seed_and_a_mean_only_where_all_seeds_are():
-    rows = [("first", 0, 0.5), ("second", 0, 0.6), ("first", 1, 0.7)]
-    measured = pd.DataFrame(rows, columns=["step", "seed", "test BMA"])
-    [axis] = figures_remedies.steps(measured).axes
-    drawn = {line.get_label(): list(line.get_xdata()) for line in axis.lines}
-    assert drawn == {"seed 0": [0.5, 0.6], "seed 1": [0.7], "mean": [pytest.approx(0.6)]}
-    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["first", "second"]
-
-
-def test_the_mean_is_named_wherever_it_is_first_drawn():
     rows = [("first", 0, 0.5), ("second", 0, 0.6), ("second", 1, 0.7)]
-    [axis] = figures_remedies.steps(pd.DataFrame(rows, columns=["step", "seed", "test BMA"])).axes
-    [mean] = [line for line in axis.lines if line.get_label() == "mean"]
-    assert list(mean.get_xdata()) == [pytest.approx(0.65)] and list(mean.get_ydata()) == [1]
+    [axis] = lesson_08.steps(pd.DataFrame(rows, columns=["step", "seed", "test BMA"])).axes
+    drawn = {line.get_label(): list(line.get_xdata()) for line in axis.lines}
+    assert drawn == {"seed 0": [0.5, 0.6], "seed 1": [0.7], "mean": [pytest.approx(0.65)]}
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["first", "second"]

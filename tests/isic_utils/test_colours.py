@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from isic_utils import plots as figures, settings as profile
+from isic_utils import plots
+from isic_utils.settings import PROJECT
 
 # Machado, Oliveira and Fernandes 2009, doi:10.1109/TVCG.2009.113, severity 1, for linear RGB
 VISIONS = {
@@ -43,9 +44,9 @@ def closest(colours: list[str], vision: str) -> tuple[float, str]:
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_colours_can_be_told_apart(vision):
-    distance, pair = closest(figures.COLOURS, vision)
+    distance, pair = closest(plots.COLOURS, vision)
     assert distance > 10, (distance, pair)
-    distance, pair = closest([figures.BLUE, figures.RED], vision)
+    distance, pair = closest([plots.BLUE, plots.RED], vision)
     assert distance > 25, "the two that stand for yes and no"
 
 
@@ -64,13 +65,10 @@ def test_colour_maps_get_lighter_step_by_step(name, vision):
 def sources() -> dict[str, str]:
     """The code of every lesson and of every module that draws."""
     found = {}
-    for path in sorted((profile.PROJECT / "notebooks").glob("*.ipynb")):
+    for path in sorted((PROJECT / "notebooks").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         found[path.name] = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    for path in [
-        profile.PROJECT / "isic_utils" / "plots.py",
-        *(profile.PROJECT / "isic_course" / "figures").glob("*.py"),
-    ]:
+    for path in [PROJECT / "isic_utils" / "plots.py", *(PROJECT / "isic_course" / "figures").glob("*.py")]:
         found[path.name] = path.read_text(encoding="utf-8")
     return found
 
@@ -79,6 +77,6 @@ def sources() -> dict[str, str]:
 def test_figures_use_these_colours_and_maps_alone(name):
     text = sources()[name]
     named = re.findall(r"""(?:colou?rs?|facecolor|edgecolor|c)=["']([a-z]+)["']""", text)
-    assert set(named) <= {"black", "white", "none"}, "take figures.BLUE, ORANGE, …"
+    assert set(named) <= {"black", "white", "none"}, "take plots.BLUE, ORANGE, …"
     assert set(re.findall(r"""cmap=["'](\w+)["']""", text)) <= COLOUR_MAPS
     assert not re.findall(r"""["']C\d["']|tab:\w+""", text)

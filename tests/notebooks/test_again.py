@@ -14,9 +14,9 @@ from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
 from isic_course.exercises import order
-from isic_utils import settings as profile
+from isic_utils.settings import PROJECT
 
-TOOL = profile.PROJECT / "tools" / "again.py"
+TOOL = PROJECT / "tools" / "again.py"
 
 
 def again(*arguments: str) -> subprocess.CompletedProcess:
@@ -87,7 +87,7 @@ def used(code: types.CodeType) -> set[str]:
     return names.union(*map(used, inner))
 
 
-@pytest.mark.parametrize("path", sorted((profile.PROJECT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((PROJECT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_each_name_that_a_lesson_uses_is_made_in_a_cell_above(path):
     """So whichever cell a student runs first, `order.origin` finds the cell that makes the missing name."""
     made = {*dir(builtins), "display"}  # display: IPython's own
@@ -120,7 +120,8 @@ def test_every_way_to_make_a_name_is_known(source):
 
 
 def test_in_a_notebook_the_error_stays_an_error_and_ends_with_the_cell(tmp_path, monkeypatch):
-    path = write(tmp_path / "01_lesson.ipynb", "from isic_course.exercises import check", "photos = 1", "photos + 1")
+    first = "from isic_course.exercises import explain_missing_names\nexplain_missing_names()"
+    path = write(tmp_path / "01_lesson.ipynb", first, "photos = 1", "photos + 1")
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
     notebook = nbformat.read(path, as_version=4)
     del notebook.cells[1]  # the student has jumped over it

@@ -29,7 +29,7 @@ def shown(pixels: str, text: str) -> nbformat.NotebookNode:
 @pytest.fixture
 def project(tmp_path) -> Path:
     """A course of one lesson."""
-    for name in ("notebooks", "docs", "isic_utils"):
+    for name in ("notebooks", "docs"):
         (tmp_path / name).mkdir()
     cells = [
         new_markdown_cell("# 01 · A & B\n\nA [word](../docs/words.md#mask), [start](../README.md)."),
@@ -40,7 +40,9 @@ def project(tmp_path) -> Path:
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "01_ab.ipynb")
     (tmp_path / "docs" / "words.md").write_text('# Words\n\n<a id="mask"></a>**Mask**, see [there](../README.md).')
-    (tmp_path / "README.md").write_text("# Course\n\nHello.\n\n## Start\n\nThe [code](isic_utils).", encoding="utf-8")
+    (tmp_path / "README.md").write_text(
+        "# Course\n\nHello.\n\n## Start\n\nThe [code](isic_utils), the [course](isic_course/).", encoding="utf-8"
+    )
     return tmp_path
 
 
@@ -77,7 +79,7 @@ def test_the_first_page_has_the_figure_that_stands_for_each_lesson(project, tmp_
     assert "another" not in page and "the answer" not in page
     assert '<a href="notebooks/01_ab.html">01 · A &amp; B</a>' in page
     assert page.index("Hello.") < page.index("## From the lessons") < page.index("## Start")
-    assert "(isic_utils/__init__.py)" in page
+    assert "(isic_utils/__init__.py)" in page and "(isic_course/__init__.py)" in page
     assert "\nnotebooks/01_ab\n" in page and "\ndocs/words\n" in page
 
 

@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from browser import ASKED_FOR, NOT_ASKED_FOR, PROJECT, chromium  # noqa: F401, a fixture
 
-from isic_utils import settings as profile
+from isic_utils.settings import SAMPLE
 
 pytestmark = pytest.mark.skipif(not ASKED_FOR, reason=NOT_ASKED_FOR)
 LESSONS = PROJECT / "notebooks"
@@ -160,14 +160,12 @@ def test_lesson_09_answers_a_picture_that_is_uploaded(lab, tab):
     (lesson,) = LESSONS.glob("09_*.ipynb")
     run_all(tab, address, lesson.name)
     before = [picture["text"] for picture in tab.evaluate(PICTURES)]
-    photograph = next((profile.SAMPLE / "ISIC_2019_Training_Input").glob("*.jpg"))
+    photograph = next((SAMPLE / "ISIC_2019_Training_Input").glob("*.jpg"))
     with tab.expect_file_chooser() as chooser:
         tab.locator("button.widget-upload").first.click()
     chooser.value.set_files(photograph)
     tab.wait_for_function(f"() => document.querySelectorAll('.jp-OutputArea img').length > {len(before)}", polling=500)
     pictures = tab.evaluate(PICTURES)
     assert len(pictures) == len(before) + 1 and all(picture["pixels"] > 0 for picture in pictures)
-    answers = [
-        picture["text"] for picture in pictures if picture["text"].startswith("The answer to the chosen picture")
-    ]
+    answers = [picture["text"] for picture in pictures if picture["text"].startswith("The opinion on the chosen image")]
     assert len(answers) == 2 and answers[0] != answers[1], "the uploaded picture's, and the one shown from the start"

@@ -15,7 +15,7 @@ README = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
 TEACHING = (FOLDER.parent / "docs" / "teaching.md").read_text(encoding="utf-8")
 BEFORE_THE_BODY = ["what you will be able to do", "needs"]
 AFTER_THE_BODY = ["what we saw", "exercises", "further reading"]
-LONGEST_CELL = 20  # 15 again once the new interfaces have shortened the imports
+LONGEST_CELL = 15
 KINDS = {"read off", "compute", "think", "program", "with the data", "try"}
 LEVELS = {"easy", "medium", "hard", "open"}
 LONGEST_SOLUTION = 25

@@ -1,5 +1,7 @@
 """Badges and the first cell on Colab: there when a repository is set, gone when it is not, idle elsewhere."""
 
+import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -79,3 +81,25 @@ def test_the_cell_does_nothing_outside_colab(copy):
     notebook = nbformat.v4.new_notebook(cells=[cell])
     NotebookClient(notebook, resources={"metadata": {"path": str(copy)}}).execute()
     assert notebook.cells[0].outputs == [] and not Path("/content/course").exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="setuptools, which builds, is not installed")
+def test_what_the_cell_installs_has_both_packages_and_runs_from_an_empty_folder(tmp_path):
+    """pip's own work, without a network: what the course needs is taken from this environment."""
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(PROJECT / name, tmp_path)
+    for package in ("isic_utils", "isic_course"):
+        shutil.copytree(PROJECT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    place, empty = tmp_path / "installed", tmp_path / "empty"
+    empty.mkdir()
+    options = ["--no-deps", "--no-index", "--no-build-isolation", "--no-cache-dir", "--target", str(place)]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", *options, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for package in ("isic_utils", "isic_course"):
+        there = {path.relative_to(PROJECT) for path in (PROJECT / package).rglob("*.py")}
+        assert there <= {path.relative_to(place) for path in place.rglob("*.py")}
+    asked = "import isic_course.synthetic, isic_utils.training; print(isic_course.__file__, isic_utils.__file__)"
+    environment = os.environ | {"PYTHONPATH": str(place)}
+    done = subprocess.run([sys.executable, "-c", asked], cwd=empty, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [str(place / name / "__init__.py") for name in ("isic_course", "isic_utils")]

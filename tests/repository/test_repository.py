@@ -75,7 +75,7 @@ def test_who_reports_a_failure_is_asked_for_the_environment_report():
     form = read(PROJECT / ".github" / "ISSUE_TEMPLATE" / "does_not_work.yml")
     (report,) = [element for element in form["body"] if element.get("id") == "report"]
     assert report["validations"] == {"required": True}
-    assert "python -m isic_utils doctor" in report["attributes"]["description"]
+    assert "python -m isic_course doctor" in report["attributes"]["description"]
     assert "render" not in report["attributes"], "it is Markdown, and is to be shown as that"
 
 

@@ -2,24 +2,26 @@
 valid."""
 
 import dataclasses
-import errno
+import os
 import re
-import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from archives import draw_2018, draw_2019, tiny_settings
 
+from isic_course.__main__ import main
 from isic_course.thesis import published, report, reproduce as thesis, tables as results
 from isic_course.thesis.tables import Step
-from isic_utils import models, plots as figures, settings as profile
-from isic_utils.__main__ import main
+from isic_utils import files, settings as environment
 from isic_utils.datasets import splits, tables
 from isic_utils.errors import IsicError
 from isic_utils.models import TITLES
-from isic_utils.training import fit as training, protocols, runs
+from isic_utils.training import Run, TrainConfig, fit, protocols, run_of
 
 MODELS = ["alexnet", "residual"]
 
@@ -28,31 +30,37 @@ MODELS = ["alexnet", "residual"]
 def settings(tmp_path_factory):
     """A folder with both archives, and runs of a second."""
     folder = tmp_path_factory.mktemp("thesis")
-    draw_2019(folder / "data", count=120)
-    draw_2018(folder / "data", count=20)
-    return tiny_settings(folder, epochs=1, segmentation_epochs=1, picture_size=64, segmentation_size=(16, 32))
+    draw_2018(draw_2019(folder / "data", count=120), count=20)
+    return tiny_settings(folder, epochs=1, segmentation_epochs=1, image_size=64)
+
+
+def shorten(patch: pytest.MonkeyPatch) -> None:
+    """The thesis has two networks and its cross-validation two folds: seven steps."""
+    patch.setattr(thesis, "CHEAP_FIRST", MODELS)
+    patch.setattr(protocols, "FOLDS", [0, 1])
+
+
+def leave_out_figures(patch: pytest.MonkeyPatch) -> None:
+    """Reports without figures, which take most of their time."""
+    patch.setattr(report, "figures_of", lambda table, found: [])
 
 
 @pytest.fixture
 def short(monkeypatch):
-    """The thesis has two networks and its cross-validation two stages: nine steps."""
-    monkeypatch.setattr(thesis, "CHEAP_FIRST", MODELS)
-    monkeypatch.setattr(protocols, "STAGES", [1, 2])
+    shorten(monkeypatch)
 
 
 @pytest.fixture
 def plain(monkeypatch):
-    """Reports without figures, which take most of their time."""
-    monkeypatch.setattr(report, "figures_of", lambda table, found: [])
+    leave_out_figures(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def done(settings):
     """Everything of the short thesis is trained. Returns what there is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(thesis, "CHEAP_FIRST", MODELS)
-        patch.setattr(protocols, "STAGES", [1, 2])
-        patch.setattr(report, "figures_of", lambda table, found: [])
+        shorten(patch)
+        leave_out_figures(patch)
         _, failed = thesis.reproduce(settings)
         assert failed == {}
         return results.find(settings, thesis.plan())
@@ -60,11 +68,15 @@ def done(settings):
 
 def nothing(folder) -> results.Found:
     """Nothing is trained yet."""
-    return results.Found(tiny_settings(folder), {}, None, {})
+    return results.Found(tiny_settings(folder), {}, {}, {})
+
+
+def read(file) -> "Page":
+    return Page(file.read_text(encoding="utf-8"))
 
 
 class Page(HTMLParser):
-    """What a browser would find: unclosed tags, texts, pictures, and addresses outside the file."""
+    """What a browser would find: unclosed tags, texts, images, and addresses outside the file."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -96,64 +108,56 @@ def test_the_plan_is_the_whole_thesis_and_gives_results_early():
     assert [step.protocol for step in plan] == (
         ["standard"] * 5 + ["segmentation"] + ["balanced"] * 5 + ["cross-validation"] * 20
     )
-    assert [step.stage for step in plan[11:]] == [2] * 5 + [3] * 5 + [4] * 5 + [5] * 5
+    assert [step.fold for step in plan[11:]] == [1] * 5 + [2] * 5 + [3] * 5 + [4] * 5
     for protocol in ("standard", "balanced"):
         assert {step.model for step in plan if step.protocol == protocol} == set(results.CLASSIFIERS)
     assert {TITLES[name] for name in results.CLASSIFIERS} == set(published.STANDARD.index)
-    assert str(plan[0]) == "standard, AlexNet" and str(plan[-1]) == "cross-validation, stage 5, VGG16"
+    assert str(plan[0]) == "standard, AlexNet" and str(plan[-1]) == "cross-validation, fold 4, VGG16"
 
 
 def test_every_step_is_found_again_and_where_the_lessons_look(done, settings):
     assert len(done.runs) == 2 + 1 + 2 + 2 and done.missing == {}
-    table, photos = protocols.prepare("standard", settings)
-    stage = splits.cross_validation(table)[2]
-    lesson_06 = training.find("residual", table, stage, photos, settings, "cross-validation", stage=2)
-    assert done.runs[Step("cross-validation", "residual", 2)] == lesson_06
-    assert done.stages("residual") == {1: done.runs[Step("standard", "residual")], 2: lesson_06}
-
-
-def test_balanced_runs_in_laptop_are_those_of_lesson_05(settings):
-    laptop = dataclasses.replace(settings, name="laptop", epochs=8)
-    table, photos = protocols.prepare("balanced", settings)
-    drawn = splits.balanced(table)
-    lesson_05 = training.find(
-        "residual", drawn, drawn["part"], photos, dataclasses.replace(laptop, epochs=4), "balanced"
+    table, store = protocols.load_data("standard", settings)
+    fold = splits.cross_validation(table, group_by="image")[1]
+    config = TrainConfig.from_settings(
+        settings, "residual", protocol="cross-validation", group_by="image", seed=0, fold=1
     )
-    assert protocols.find("balanced", "residual", table, photos, laptop) == lesson_05
-    assert protocols.balanced_settings(laptop).epochs == 4 and protocols.balanced_settings(settings) == settings
+    lesson_06 = run_of(config, store, table, fold, settings.runs)
+    assert done.runs[Step("cross-validation", "residual", 1)] == lesson_06
+    assert done.folds("residual") == {0: done.runs[Step("standard", "residual")], 1: lesson_06}
 
 
-def answers_of(run: runs.Run) -> pd.DataFrame:
-    """The test answers of the checkpoint with the best validation BMA, read without the course's own reader."""
-    answers = pd.read_csv(run.folder / "predictions_test.csv")
-    return answers[answers["checkpoint"] == "bma"]
+def predictions_of(run: Run) -> pd.DataFrame:
+    """The test predictions of the checkpoint with the best validation BMA, read without the course's own reader."""
+    predictions = pd.read_csv(run.folder / "predictions_test.csv")
+    return predictions[predictions["checkpoint"] == "bma"]
 
 
-def bma_of(answers: pd.DataFrame) -> float:
-    return (answers["predicted"] == answers["label"]).groupby(answers["label"]).mean().mean()
+def bma_of(predictions: pd.DataFrame) -> float:
+    return (predictions["predicted"] == predictions["label"]).groupby(predictions["label"]).mean().mean()
 
 
 def test_table_6_1_is_what_the_predictions_say(done):
     table = results.standard(done)
     pd.testing.assert_frame_equal(table[results.THESIS], published.STANDARD, check_names=False)
-    answers = answers_of(done.runs[Step("standard", "residual")])
+    predictions = predictions_of(done.runs[Step("standard", "residual")])
     row = table.loc["Residual net", done.here]
-    assert row["loss"] == pytest.approx(answers["loss"].mean()) and row["pretrained"] == "no"
-    assert row["accuracy"] == pytest.approx((answers["predicted"] == answers["label"]).mean())
-    assert row["BMA"] == pytest.approx(bma_of(answers))
+    assert row["loss"] == pytest.approx(predictions["loss"].mean()) and row["pretrained"] == "no"
+    assert row["accuracy"] == pytest.approx((predictions["predicted"] == predictions["label"]).mean())
+    assert row["BMA"] == pytest.approx(bma_of(predictions))
     assert table.loc["VGG16", done.here].isna().all() and done.here == "here, data"
 
 
 def test_table_6_2_has_three_ways_to_eight_classes(done):
-    answers = answers_of(done.runs[Step("balanced", "residual")])
+    predictions = predictions_of(done.runs[Step("balanced", "residual")])
     row = results.balanced(done).loc["Residual net", done.here]
-    assert row["M_b"] == pytest.approx(bma_of(answers)) and row["5/8 · M_b"] == pytest.approx(0.625 * row["M_b"])
-    drawn = splits.balanced(done.table)
+    assert row["M_b"] == pytest.approx(bma_of(predictions)) and row["5/8 · M_b"] == pytest.approx(0.625 * row["M_b"])
+    drawn = splits.balanced(done.table, "image")
     original = drawn.set_index("image")["original_label"].astype(str)
     rarest = original[original.isin(splits.RAREST)].value_counts().idxmax()
     recalls = []
     for code in tables.CODES:
-        own = answers[answers["image"].map(original) == code]
+        own = predictions[predictions["image"].map(original) == code]
         said = splits.MERGED if code == rarest else code
         recalls.append((own["predicted"] == said).mean())
     assert row["exact, 8 classes"] == pytest.approx(np.nanmean(recalls))
@@ -161,7 +165,7 @@ def test_table_6_2_has_three_ways_to_eight_classes(done):
 
 def test_the_exact_bma_counts_three_classes_as_missed():
     codes = ["MEL", "NV", "BCC", "BKL", "AK", "AK", "DF", "SCC", "VASC"]
-    label = splits.merged(pd.Series(codes))
+    label = splits.merge_rarest(pd.Series(codes))
     drawn = pd.DataFrame({"image": list("abcdefghi"), "label": label, "original_label": codes})
     perfect = pd.DataFrame({"image": drawn["image"], "predicted": label.astype(str)})
     assert results.exact_bma(perfect, drawn) == pytest.approx(5 / 8)
@@ -174,27 +178,27 @@ def test_the_exact_bma_counts_three_classes_as_missed():
     assert results.exact_bma(always_nv, drawn) == pytest.approx(1 / 8)
 
 
-def test_table_6_3_pools_the_stages(done):
-    both = pd.concat([answers_of(run) for run in done.stages("residual").values()])
+def test_table_6_3_pools_the_folds(done):
+    both = pd.concat([predictions_of(run) for run in done.folds("residual").values()])
     row = results.intervals(done).loc["Residual net", done.here]
     p, n = (both["predicted"] == both["label"]).mean(), len(both)
     half = 1.959964 * np.sqrt(p * (1 - p) / n)
-    assert row["pictures"] == n and row["stages"] == 2 and row["accuracy"] == pytest.approx(p)
+    assert row["images"] == n and row["folds"] == 2 and row["accuracy"] == pytest.approx(p)
     assert row["low"] == pytest.approx(p - half, abs=1e-6) and row["high"] == pytest.approx(p + half, abs=1e-6)
     assert row["low, lesions"] < p < row["high, lesions"]
 
 
-def test_table_6_4_has_a_mean_only_where_all_stages_are_there(done, monkeypatch):
+def test_table_6_4_has_a_mean_only_where_all_folds_are_there(done, monkeypatch):
     table = results.cross_validation(done)
     row = table.loc["Residual net", done.here]
-    expected = [bma_of(answers_of(run)) for run in done.stages("residual").values()]
-    assert row[[1, 2]].tolist() == pytest.approx(expected) and np.isnan(row["mean"])
-    monkeypatch.setattr(protocols, "STAGES", [1, 2])
+    expected = [bma_of(predictions_of(run)) for run in done.folds("residual").values()]
+    assert row[[0, 1]].tolist() == pytest.approx(expected) and np.isnan(row["mean"])
+    monkeypatch.setattr(protocols, "FOLDS", [0, 1])
     assert results.cross_validation(done).loc["Residual net", (done.here, "mean")] == pytest.approx(np.mean(expected))
 
 
 def test_table_6_5_sets_own_models_and_the_leaderboard_side_by_side(done, monkeypatch):
-    monkeypatch.setattr(protocols, "STAGES", [1, 2])
+    monkeypatch.setattr(protocols, "FOLDS", [0, 1])
     table = results.leaderboard_2019(done)
     assert table[results.THESIS, "BMA"].dropna().tolist() == [
         0.125, 0.346, 0.542, 0.614, 0.612, 0.636, 0.607, 0.593, 0.578,
@@ -205,9 +209,9 @@ def test_table_6_5_sets_own_models_and_the_leaderboard_side_by_side(done, monkey
 
 def test_table_6_6_has_both_jaccard_indices(done):
     run = done.runs[Step("segmentation", "unet")]
-    answers = pd.read_csv(run.folder / "predictions_test.csv")
-    answers = answers[answers["checkpoint"] == "jaccard"]
-    index = answers["both"] / (answers["true"] + answers["predicted"] - answers["both"])
+    predictions = pd.read_csv(run.folder / "predictions_test.csv")
+    predictions = predictions[predictions["checkpoint"] == "jaccard"]
+    index = predictions["both"] / (predictions["true"] + predictions["predicted"] - predictions["both"])
     table = results.segmentation(done)
     row = table.loc["U-Net", done.here]
     assert row["Jaccard"] == pytest.approx(index.mean())
@@ -220,7 +224,7 @@ def test_every_table_can_be_made_from_nothing_and_says_what_is_missing(tmp_path)
     found = nothing(tmp_path)
     for function in results.ALL.values():
         table = function(found)
-        text = results.shown(table, found)
+        text = results.formatted(table, found)
         ours = table[found.here]
         assert ours.isna().all(axis=None) and (text[found.here].isin(["missing", ""])).all(axis=None)
         own = [name for name in table.index if name in TITLES.values()]
@@ -228,28 +232,30 @@ def test_every_table_can_be_made_from_nothing_and_says_what_is_missing(tmp_path)
         assert table[table.columns.levels[0].drop(found.here)[0]].notna().any(axis=None)
 
 
-def test_a_class_without_pictures_does_not_stop_the_tables(tmp_path):
-    table = pd.DataFrame({"image": ["a", "b"], "label": pd.Categorical(["NV", "NV"], tables.CODES, ordered=True)})
-    found = dataclasses.replace(nothing(tmp_path), table=table)
+def test_a_protocol_that_cannot_be_drawn_does_not_stop_the_others(tmp_path):
+    codes = [code for code in tables.CODES for _ in range(12) if code not in splits.RAREST]
+    draw_2019(tmp_path / "data", len(codes), codes)
+    found = results.find(tiny_settings(tmp_path), [Step("balanced", "alexnet"), Step("standard", "alexnet")])
+    assert list(found.missing) == ["balanced"] and found.runs == {}
     assert results.balanced(found)[found.here].isna().all(axis=None)
 
 
-def test_what_is_wrong_with_the_pictures_is_found_once(tmp_path, monkeypatch):
+def test_what_is_wrong_with_the_images_is_found_once(tmp_path, plain, monkeypatch):
     asked = []
 
-    def prepare(protocol, settings):
+    def load_data(protocol, settings):
         asked.append(protocol)
-        raise IsicError(f"The pictures of {protocol} are damaged: unpack them again.")
+        raise IsicError(f"The images of {protocol} are damaged: unpack them again.")
 
-    monkeypatch.setattr(protocols, "prepare", prepare)
+    monkeypatch.setattr(protocols, "load_data", load_data)
     _, failed = thesis.reproduce(tiny_settings(tmp_path))
-    assert len(failed) == 31 and sorted(asked) == ["segmentation"] * 2 + ["standard"] * 2  # to look, and to train
+    assert len(failed) == 31 and sorted(asked) == ["segmentation", "standard"]
 
 
 def test_the_report_is_one_whole_page(done, settings, short):
     file = report.write(done, thesis.plan(), {})
-    assert file == settings.runs / "data-tiny" / "thesis.html"
-    page = Page(file.read_text(encoding="utf-8"))
+    assert file == settings.runs / "data" / "thesis-tiny.html"
+    page = read(file)
     assert page.open == [] and page.outside == []
     assert len(page.images) >= 3 and all(len(image["alt"]) > 20 for image in page.images)
     for words in ("7 of 7 trainings", "Not medical advice", "120 of ISIC 2019's 25,331", "torch", "Profile", "tiny"):
@@ -258,119 +264,120 @@ def test_the_report_is_one_whole_page(done, settings, short):
         assert title in page.text
     bma = results.standard(done).loc["Residual net", (done.here, "BMA")]
     assert f"{bma:.3f}" in page.text and "SYNTHETIC" not in page.text
-    assert "width=device-width" in file.read_text(encoding="utf-8")
+    assert "width=device-width" in file.read_text(encoding="utf-8") and plt.get_fignums() == []
 
 
-def test_a_report_of_synthetic_pictures_says_so(done, tmp_path, short):
-    data = tmp_path / "sample"
-    data.mkdir()
-    (data / "SYNTHETIC.json").write_text("{}", encoding="utf-8")
-    synthetic = dataclasses.replace(done, settings=dataclasses.replace(done.settings, data=data), runs={})
-    page = Page(report.page(synthetic, thesis.plan(), {}))
-    assert "120 SYNTHETIC pictures" in page.text and "here, sample (SYNTHETIC)" in page.text
-    assert "0 of 7 trainings" in page.text
-
-
-def test_synthetic_pictures_without_a_table_are_told_without_their_number(done, tmp_path, short):
+@pytest.mark.parametrize("there", [True, False])
+def test_a_report_of_synthetic_images_says_so(done, tmp_path, short, plain, there):
     (tmp_path / "SYNTHETIC.json").write_text("{}", encoding="utf-8")
     settings = dataclasses.replace(done.settings, data=tmp_path)
-    page = Page(report.page(dataclasses.replace(done, settings=settings, table=None, runs={}), thesis.plan(), {}))
-    assert "Data SYNTHETIC pictures, drawn by code" in " ".join(page.text.split())
+    synthetic = dataclasses.replace(done, settings=settings, runs={}, data=done.data if there else {})
+    page = Page(report.page(synthetic, thesis.plan(), {}))
+    assert f"Data {'120 ' * there}SYNTHETIC images, drawn by code" in page.text
+    assert f"here, {tmp_path.name} (SYNTHETIC)" in page.text and "0 of 7 trainings" in page.text
 
 
-def test_without_data_there_is_a_report_that_says_why(tmp_path, short):
+def test_without_data_there_is_a_report_that_says_why(tmp_path, short, plain):
     settings = tiny_settings(tmp_path)
     settings.data.mkdir()
     file, failed = thesis.reproduce(settings, train=False)
-    page = Page(file.read_text(encoding="utf-8"))
+    page = read(file)
     assert failed == {} and "0 of 7 trainings" in page.text and page.open == []
-    assert tables.GROUND_TRUTH_2019 in page.text and "is missing" in page.text and tables.PICTURES_2018 in page.text
+    assert tables.GROUND_TRUTH_2019 in page.text and "is missing" in page.text and tables.IMAGES_2018 in page.text
 
 
 def test_a_training_that_fails_does_not_lose_the_others(settings, tmp_path, short, plain, monkeypatch, capsys):
     own = dataclasses.replace(settings, runs=tmp_path / "runs")
-    monkeypatch.setattr(profile, "current", lambda: own)
-    real, order = training.fit, []
+    monkeypatch.setattr(environment, "load_settings", lambda: own)
+    order = []
 
-    def fit(name, table, **options):
-        order.append(name)
-        if name == "residual" and "label" in table and len(table["label"].cat.categories) == 8:
+    def fit_or_fail(config, *arguments):
+        order.append(config.model)
+        if config.model == "residual" and config.protocol != "balanced":
             raise IsicError("Memory ran out: lower <batch_size>.")
-        return real(name, table, **options)
+        return fit(config, *arguments, progress=False)
 
-    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(thesis, "fit", fit_or_fail)
     assert main(["thesis"]) == 1
     assert order == [*MODELS, "unet", *MODELS, *MODELS]
-    said = capsys.readouterr()
-    assert "[7/7] cross-validation, stage 2, Residual net" in said.out and said.err.count("\n") == 1
-    assert "2 of the steps could not be done" in said.err and "standard, Residual net" in said.err
-    text = (own.runs / "data-tiny" / "thesis.html").read_text(encoding="utf-8")
-    page = Page(text)
+    told = capsys.readouterr()
+    assert "[7/7] cross-validation, fold 1, Residual net" in told.out and told.err.count("\n") == 1
+    assert "2 of the steps" in told.err and "standard, Residual net" in told.err
+    page = read(own.runs / "data" / "thesis-tiny.html")
     assert "5 of 7 trainings" in page.text and "lower <batch_size>" in page.text and page.open == []
-    assert "standard, Residual net; cross-validation, stage 2, Residual net: Memory ran out" in page.text
+    assert "standard, Residual net; cross-validation, fold 1, Residual net: Memory ran out" in page.text
 
-    monkeypatch.setattr(training, "fit", real)
-    order.clear()
+    monkeypatch.setattr(thesis, "fit", fit)
     assert main(["thesis"]) == 0
-    said = capsys.readouterr().out
-    assert re.findall(r"\[(\d)/7\]", said) == ["2", "7"], "only what was missing is trained"
-    page = Page((own.runs / "data-tiny" / "thesis.html").read_text(encoding="utf-8"))
+    assert re.findall(r"\[(\d)/7\]", capsys.readouterr().out) == ["2", "7"], "only what was missing is trained"
+    page = read(own.runs / "data" / "thesis-tiny.html")
     assert "7 of 7 trainings" in page.text and "Memory ran out" not in page.text
 
 
-def test_stopped_at_any_training_a_valid_report_stays(settings, tmp_path, short, plain, monkeypatch):
-    own = dataclasses.replace(settings, runs=tmp_path / "runs")
-    monkeypatch.setattr(profile, "current", lambda: own)
-    real, calls = training.fit, []
+def test_stopped_at_any_training_a_valid_report_stays(done, tmp_path, short, plain, monkeypatch):
+    own = dataclasses.replace(done.settings, runs=tmp_path / "runs")
+    monkeypatch.setattr(environment, "load_settings", lambda: own)
+    finished = iter([done.runs[step] for step in thesis.plan()[:2]])
 
-    def fit(**options):
-        calls.append(None)
-        if len(calls) == 3:
+    def fit_or_stop(*arguments):
+        run = next(finished, None)
+        if run is None:
             raise KeyboardInterrupt
-        return real(**options)
+        return run
 
-    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(thesis, "fit", fit_or_stop)
     assert main(["thesis"]) == 130
-    page = Page((own.runs / "data-tiny" / "thesis.html").read_text(encoding="utf-8"))
+    page = read(own.runs / "data" / "thesis-tiny.html")
     assert "2 of 7 trainings" in page.text and page.open == []
 
 
-def test_a_run_that_had_to_do_without_imagenet_weights_is_trained_again(done, tmp_path, short, monkeypatch):
-    step = Step("standard", "residual")
-    without = runs.Run(tmp_path / "run")
-    shutil.copytree(done.runs[step].folder, without.folder)
-    runs.write_json(without.folder / "config.json", without.config | {"pretrained": models.NOT_DOWNLOADED})
-    found, trained = dataclasses.replace(done, runs=done.runs | {step: without}), []
-
-    def train(*arguments, **options):
-        trained.append(arguments[:2])
-        return done.runs[step]
-
-    monkeypatch.setattr(results, "find", lambda settings, steps: found)
-    monkeypatch.setattr(protocols, "train", train)
-    thesis.reproduce(done.settings)
-    assert trained == [("standard", "residual")]
-
-
-def test_a_fault_that_may_pass_is_not_kept(tmp_path, monkeypatch):
-    def prepare(protocol, settings):
-        raise IsicError("It cannot be read now: start again.") from OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(protocols, "prepare", prepare)
-    prepared = protocols.once(tiny_settings(tmp_path))
-    with pytest.raises(IsicError):
-        prepared("standard")
-    monkeypatch.setattr(protocols, "prepare", lambda protocol, settings: "there")
-    assert prepared("standard") == "there"
-
-
-def test_report_only_trains_nothing(done, short, monkeypatch, capsys):
-    monkeypatch.setattr(profile, "current", lambda: done.settings)
-    monkeypatch.setattr(training, "fit", lambda **_: pytest.fail("trained"))
+def test_report_only_trains_nothing(done, short, plain, monkeypatch, capsys):
+    monkeypatch.setattr(environment, "load_settings", lambda: done.settings)
+    monkeypatch.setattr(thesis, "fit", lambda *_: pytest.fail("trained"))
     assert main(["thesis", "--report-only"]) == 0
-    assert str(done.settings.runs / "data-tiny" / "thesis.html") in capsys.readouterr().out
+    assert str(done.settings.runs / "data" / "thesis-tiny.html") in capsys.readouterr().out
 
 
-def test_figures_are_closed(done, short):
-    report.page(done, thesis.plan(), {})
-    assert figures.plt.get_fignums() == []
+# several processes
+
+TWO_STEPS = [Step("standard", "alexnet"), Step("segmentation", "unet")]
+CHILD = """
+import sys
+from pathlib import Path
+
+import pytest
+import test_thesis
+from archives import tiny_settings
+
+from isic_course import __main__
+from isic_utils import settings
+
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(test_thesis.thesis, "plan", lambda: test_thesis.TWO_STEPS)
+    test_thesis.leave_out_figures(patch)
+    own = tiny_settings(Path(sys.argv[1]), epochs=1, image_size=64, batch_size=12, segmentation_micro_batch_size=2)
+    patch.setattr(settings, "load_settings", lambda: own)
+    sys.exit(__main__.main(["thesis"]))
+"""
+
+
+def launch(processes: int, folder) -> subprocess.CompletedProcess:
+    """Run CHILD in several processes, as `accelerate launch` does."""
+    (folder / "child.py").write_text(CHILD, encoding="utf-8")
+    here = [os.path.dirname(__file__), os.path.dirname(files.__file__) + "/..", *sys.path]
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(here), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command += [str(folder / "child.py"), str(folder)]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=180)
+
+
+def test_what_several_processes_cannot_divide_ends_each_with_one_sentence(tmp_path):
+    """Three processes share a batch of 12, and of the U-Net's of 8 each says that it cannot be divided."""
+    draw_2018(draw_2019(tmp_path / "data", count=96), count=20)
+    refused = launch(3, tmp_path)
+    assert refused.returncode and re.search("3 processes.*batch of 8|batch of 8.*3 processes", refused.stderr), (
+        refused.stderr
+    )
+    assert "isic_course" not in refused.stderr, "a traceback"
+    assert re.findall(r"\[(\d)/2\]", refused.stdout) == ["1", "2"]
+    assert "1 of 2 trainings" in read(tmp_path / "runs" / "data" / "thesis-tiny.html").text

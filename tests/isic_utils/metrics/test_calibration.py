@@ -1,4 +1,4 @@
-"""Calibration against scikit-learn and against figures worked out by hand."""
+"""Calibration beside scikit-learn's and beside values worked out by hand."""
 
 import numpy as np
 import pytest
@@ -10,43 +10,43 @@ from sklearn.metrics import log_loss, recall_score
 from isic_utils.metrics import calibration
 
 
-def drawn(pictures: int = 4000, classes: int = 5, sharpened: float = 1.0, seed: int = 0):
-    """Probabilities of a network that is exactly as sure as it is right, made surer by a factor, and the truth."""
+def drawn(images: int = 4000, classes: int = 5, sharpened: float = 1.0, seed: int = 0):
+    """Probabilities of a calibrated model, whose logits are then multiplied by `sharpened`, and the truth."""
     chance = np.random.default_rng(seed)
-    logits = chance.normal(0, 2, (pictures, classes))
+    logits = chance.normal(0, 2, (images, classes))
     true = np.array([chance.choice(classes, p=row) for row in softmax(logits, axis=1)])
     return softmax(sharpened * logits, axis=1), true
 
 
-def test_soften_divides_the_logits():
+def test_a_temperature_divides_the_logits():
     logits = np.random.default_rng(0).normal(0, 3, (50, 8))
-    softened = calibration.soften(softmax(logits, axis=1), 2.5)
-    np.testing.assert_allclose(softened, softmax(logits / 2.5, axis=1), rtol=1e-6)
+    scaled = calibration.apply_temperature(softmax(logits, axis=1), 2.5)
+    np.testing.assert_allclose(scaled, softmax(logits / 2.5, axis=1), rtol=1e-6)
 
 
-def test_soften_keeps_every_answer_and_stands_rounded_zeros():
+def test_a_temperature_keeps_every_prediction_and_copes_with_rounded_zeros():
     probabilities = np.array([[1.0, 0.0, 0.0], [0.2, 0.5, 0.3]], np.float32)
-    softened = calibration.soften(probabilities, 3)
-    assert softened.argmax(axis=1).tolist() == [0, 1]
-    assert np.isfinite(softened).all() and np.allclose(softened.sum(axis=1), 1)
-    assert (softened.max(axis=1) < probabilities.max(axis=1)).all()
+    scaled = calibration.apply_temperature(probabilities, 3)
+    assert scaled.argmax(axis=1).tolist() == [0, 1]
+    assert np.isfinite(scaled).all() and np.allclose(scaled.sum(axis=1), 1)
+    assert (scaled.max(axis=1) < probabilities.max(axis=1)).all()
 
 
 @pytest.mark.parametrize("sharpened", [0.5, 1.0, 3.0])
-def test_the_temperature_that_made_a_network_too_sure_is_found(sharpened):
+def test_the_temperature_that_made_a_model_overconfident_is_found(sharpened):
     assert calibration.fit_temperature(*drawn(sharpened=sharpened)) == pytest.approx(sharpened, rel=0.07)
 
 
 def test_the_temperature_of_two_classes_is_scikit_learns():
     probabilities, true = drawn(classes=2, sharpened=2.0)
     logit = np.log(probabilities[:, 1] / probabilities[:, 0])[:, np.newaxis]
-    regression = LogisticRegression(C=1e9, fit_intercept=False).fit(logit, true)  # its slope is 1 / temperature
+    regression = LogisticRegression(C=1e9, fit_intercept=False).fit(logit, true)  # its weight is 1 / temperature
     assert calibration.fit_temperature(probabilities, true) == pytest.approx(1 / regression.coef_[0, 0], rel=1e-3)
 
 
-def test_cross_entropy_is_scikit_learns():
+def test_negative_log_likelihood_is_scikit_learns():
     probabilities, true = drawn(300)
-    assert calibration.cross_entropy(probabilities, true) == pytest.approx(log_loss(true, probabilities))
+    assert calibration.negative_log_likelihood(probabilities, true) == pytest.approx(log_loss(true, probabilities))
 
 
 def test_reliability_is_scikit_learns():
@@ -56,29 +56,25 @@ def test_reliability_is_scikit_learns():
     table = calibration.reliability(probabilities, true, bins=10)
     np.testing.assert_allclose(table["accuracy"], accuracy)
     np.testing.assert_allclose(table["confidence"], mean)
-    assert table["pictures"].sum() == len(true)
+    assert table["images"].sum() == len(true)
 
 
 def test_ece_by_hand():
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
     true = np.array([0, 1, 0, 1])
-    # sure by 0.9, right in one half: 0.4 apart; sure by 0.6, right always: 0.4 apart
+    # confidence 0.9, accuracy 0.5: a gap of 0.4; confidence 0.6, accuracy 1: a gap of 0.4
     assert calibration.expected_calibration_error(probabilities, true, bins=10) == pytest.approx(0.4)
 
 
-def test_ece_is_torchmetrics_where_that_is_installed():
-    torchmetrics = pytest.importorskip("torchmetrics.functional.classification", reason="torchmetrics is not installed")
-    import torch
-
-    probabilities, true = drawn(500, sharpened=2.0)
-    theirs = torchmetrics.multiclass_calibration_error(torch.tensor(probabilities), torch.tensor(true), 5, n_bins=15)
-    assert calibration.expected_calibration_error(probabilities, true) == pytest.approx(float(theirs), abs=1e-5)
+def test_a_confidence_that_rounding_lifts_above_1_stays_in_the_last_bin():
+    table = calibration.reliability(np.array([[1 + 1e-7, 0.0], [0.95, 0.05]]), np.array([0, 0]), bins=10)
+    assert table["images"].tolist() == [2] and table.index.tolist() == [0.95]
 
 
-def test_the_temperature_lowers_the_ece_of_a_network_that_is_too_sure():
+def test_the_temperature_lowers_the_ece_of_an_overconfident_model():
     probabilities, true = drawn(sharpened=3.0)
-    softened = calibration.soften(probabilities, calibration.fit_temperature(probabilities, true))
-    before, after = (calibration.expected_calibration_error(p, true) for p in (probabilities, softened))
+    scaled = calibration.apply_temperature(probabilities, calibration.fit_temperature(probabilities, true))
+    before, after = (calibration.expected_calibration_error(p, true) for p in (probabilities, scaled))
     assert after < 0.04 < before
 
 
@@ -93,8 +89,8 @@ def test_malignant_classes_are_added_up_and_the_merged_class_counts_among_them()
 def test_unknown_score():
     probabilities = np.array([[0.9, 0.1], [0.5, 0.5], [0.9, 0.1]])
     np.testing.assert_allclose(calibration.unknown_score(probabilities), [0.1, 0.5, 0.1])
-    refused = np.array([False, False, True])
-    np.testing.assert_allclose(calibration.unknown_score(probabilities, refused), [0.1, 0.5, 1])
+    outside = np.array([False, False, True])
+    np.testing.assert_allclose(calibration.unknown_score(probabilities, outside), [0.1, 0.5, 1])
 
 
 @pytest.mark.parametrize("sensitivity", [0.05, 0.5, 0.9, 0.95, 1.0])
@@ -107,17 +103,22 @@ def test_the_threshold_is_the_highest_that_keeps_the_sensitivity(sensitivity):
     assert recall_score(positive, scores >= higher) < sensitivity
 
 
-def test_a_threshold_needs_positive_pictures_and_a_sensitivity():
+def test_a_threshold_needs_positive_images_and_a_sensitivity():
     with pytest.raises(ValueError, match="0 positive"):
         calibration.threshold_for(0.9, np.array([0.5]), np.array([False]))
     with pytest.raises(ValueError, match="finds 1.2"):
         calibration.threshold_for(1.2, np.array([0.5]), np.array([True]))
 
 
-def test_alarms_by_hand():
-    table = calibration.alarms(np.array([0.9, 0.6, 0.6, 0.1]), np.array([True, False, True, False]))
+def test_operating_points_by_hand():
+    table = calibration.operating_points(np.array([0.9, 0.6, 0.6, 0.1]), np.array([True, False, True, False]))
     assert table.index.tolist() == [0.9, 0.6, 0.1]
-    assert table["sensitivity"].tolist() == [0.5, 1, 1] and table["alarms"].tolist() == [0.25, 0.75, 1]
+    assert table["sensitivity"].tolist() == [0.5, 1, 1]
+    assert table["false_positive_rate"].tolist() == [0, 0.5, 1]
+    assert table["flagged"].tolist() == [0.25, 0.75, 1]
+    for positive in (np.array([True]), np.array([False])):
+        with pytest.raises(ValueError, match="of 1 images are positive"):
+            calibration.operating_points(np.array([0.5]), positive)
 
 
 def test_coverage_and_risk_by_hand():

@@ -1,5 +1,6 @@
-"""Run folders: files whole or not at all, one folder per config, and errors that say what to do."""
+"""A run is a folder: named by what determines it, its files whole, and errors that say what to do."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -9,129 +10,94 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from archives import is_one_clear_message, refusal, tiny_settings
+from archives import refusal
+from small_runs import CLASSIFIER, SEGMENTER, classify
 
-from isic_utils.errors import IsicError
-from isic_utils.training import runs
+from isic_utils import files
+from isic_utils.datasets import splits, tables
+from isic_utils.training import Run, TrainConfig, run_of, runs
 
+CONFIG = TrainConfig(**CLASSIFIER)
 
-def run_with(folder, config: dict) -> runs.Run:
-    runs.write_json(folder / "config.json", config)
-    return runs.Run(folder)
-
-
-# Where a run lies
+# The folder's name
 
 
-def test_place(tmp_path):
-    settings = tiny_settings(tmp_path)
-    folder = settings.runs / "data-tiny" / "standard-lesion" / "vgg16" / "seed3"
-    assert runs.place(settings, "standard", "lesion", "vgg16", 3) == folder
-    assert runs.place(settings, "standard", "lesion", "vgg16", 3, stage=5) == folder / "stage5"
-    assert runs.place(settings, "standard", "lesion", "unet", 3, special="soft Dice").parent.name == "unet-soft-dice"
+def name_of(config: TrainConfig, data, folder) -> str:
+    return run_of(config, *data, folder).folder.name
 
 
-def test_each_config_finds_its_own_folder(tmp_path):
-    place = tmp_path / "seed0"
-    configs = [{"epochs": epochs} for epochs in (1, 2, 3)]
-    folders = []
-    for config in configs:
-        folders.append(runs.find(place, config))
-        run_with(folders[-1], config)
-    assert folders[0] == place and len(set(folders)) == 3
-    assert all(folder.parent == tmp_path and folder.name.startswith("seed0") for folder in folders)
-    assert [runs.find(place, config) for config in configs] == folders
+def test_a_folder_is_named_for_the_reader_and_by_what_determines_the_result(images, pairs, tmp_path):
+    run = run_of(CONFIG, *images, tmp_path)
+    assert run.folder.parent == tmp_path / "memory", "the data's name"
+    assert run.folder.name.startswith("standard-image-residual-seed0-") and len(run.folder.name.split("-")[-1]) == 8
+    config = dataclasses.replace(CONFIG, method="logit adjustment", protocol="cross-validation", fold=3, seed=2)
+    name = name_of(config, images, tmp_path)
+    assert name.startswith("cross-validation-image-residual-logit-adjustment-fold3-seed2-")
+    config = TrainConfig(**SEGMENTER | {"mask_loss": "soft Dice"})
+    assert name_of(config, pairs, tmp_path).startswith("segmentation-image-unet-soft-dice-seed0-")
+    name = name_of(dataclasses.replace(CONFIG, model="timm:resnet18"), images, tmp_path)
+    assert not set(name) & set(':/\\ "'), "Windows takes it too"
 
 
-def test_how_a_run_was_made_does_not_make_it_another(tmp_path):
-    run_with(tmp_path / "seed0", {"epochs": 1, "made_with": {"torch": "2.6"}})
-    assert runs.find(tmp_path / "seed0", {"epochs": 1, "made_with": {"torch": "2.14"}}) == tmp_path / "seed0"
-    assert runs.find(tmp_path / "seed0", {"epochs": 1}) == tmp_path / "seed0"
+CHANGES = dict(
+    model="alexnet", pretrained=True, width=1 / 8, protocol="balanced", group_by="lesion", fold=1, seed=1, epochs=4,
+    batch_size=8, micro_batch_size=8, learning_rate=0.1, warm_up=0.1, weight_decay=0.1, augmentation="none",
+    method="focal", ema_decay=0.9,
+)  # fmt: skip
 
 
-def test_a_folder_of_stages_is_no_run(tmp_path):
-    run_with(tmp_path / "seed0" / "stage1", {"epochs": 1})
-    assert runs.find(tmp_path / "seed0", {"epochs": 1}) == tmp_path / "seed0"
+def test_every_field_of_the_config_makes_another_folder(images, tmp_path):
+    names = [name_of(CONFIG, images, tmp_path)]
+    names += [name_of(dataclasses.replace(CONFIG, **{field: CHANGES[field]}), images, tmp_path) for field in CHANGES]
+    assert len(set(names)) == len(CHANGES) + 1
+    untried = {field.name for field in dataclasses.fields(CONFIG)} - set(CHANGES)
+    assert untried == {"frozen_blocks", "mask_loss"}, "these need another model"
+    lite0 = TrainConfig(model="efficientnet_lite0", pretrained=True)
+    frozen = dataclasses.replace(lite0, frozen_blocks=1)
+    assert name_of(lite0, images, tmp_path) != name_of(frozen, images, tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "null", '{"epochs": 1'])
-def test_a_damaged_config(tmp_path, content):
-    file = tmp_path / "seed0" / "config.json"
-    file.parent.mkdir()
-    file.write_text(content, encoding="utf-8")
-    refusal(
-        lambda: runs.find(tmp_path / "seed0", {"epochs": 1}), str(file), "cannot be read", "move or delete the folder"
-    )
-    assert file.read_text(encoding="utf-8") == content
+def test_a_whole_number_is_the_same_as_a_float(images, tmp_path):
+    one, other = (dataclasses.replace(CONFIG, width=width) for width in (1, 1.0))
+    assert name_of(one, images, tmp_path) == name_of(other, images, tmp_path)
 
 
-def test_a_foreign_run_in_both_places(tmp_path):
-    own = runs.find(tmp_path / "seed0", {"epochs": 1})
-    run_with(own, {"epochs": 2})
-    second = runs.find(tmp_path / "seed0", {"epochs": 1})
-    run_with(second, {"epochs": 3})
-    refusal(lambda: runs.find(tmp_path / "seed0", {"epochs": 1}), str(second), "move or delete")
+def test_another_split_label_or_pixel_makes_another_folder_and_another_order_of_rows_does_not(
+    images, tmp_path, monkeypatch
+):
+    store, table, split = images
+    name = name_of(CONFIG, images, tmp_path)
+    order = np.random.default_rng(0).permutation(len(table))
+    assert name_of(CONFIG, (store, table.iloc[order], split.iloc[order]), tmp_path) == name
+    other_split = splits.standard(table, group_by="image", seed=5)
+    assert name_of(CONFIG, (store, table, other_split), tmp_path) != name
+    label = table["label"].copy()
+    label.iloc[0] = tables.CODES[3]
+    assert name_of(CONFIG, (store, table.assign(label=label), split), tmp_path) != name
+    assert name_of(CONFIG, (store, table.assign(age_approx=50), split), tmp_path) == name, "it is not learnt from"
+    monkeypatch.setattr(store, "digest", "other pixels")
+    assert name_of(CONFIG, images, tmp_path) != name
 
 
 # Files
 
 
-def test_files_give_back_what_was_written(tmp_path):
-    losses = np.random.default_rng(0).random(1000) ** 9
-    runs.write_csv(tmp_path / "a" / "history.csv", pd.DataFrame({"epoch": range(1000), "loss": losses}))
-    assert np.array_equal(runs.Run(tmp_path / "a").history["loss"], losses)
-    runs.write_json(tmp_path / "config.json", {"by": "lesion", "stage": None})
-    assert runs.Run(tmp_path).config == {"by": "lesion", "stage": None}
-    runs.write_weights(tmp_path / "w.pt", {"layer": torch.arange(3)})
-    assert runs.read_weights(tmp_path / "w.pt")["layer"].tolist() == [0, 1, 2]
+def test_a_csv_gives_back_exactly_what_was_written(tmp_path):
+    chance = np.random.default_rng(0)
+    values = chance.random(2000) * 10.0 ** chance.integers(-12, 12, 2000)
+    table = pd.DataFrame({"image": [f"{n:04}" for n in range(2000)], "loss": values, "count": range(2000)})
+    runs.write_csv(tmp_path / "a" / "some.csv", table)
+    pd.testing.assert_frame_equal(
+        runs.read_csv(tmp_path / "a" / "some.csv"), table, check_exact=True, check_dtype=False
+    )
+    assert b"\r" not in (tmp_path / "a" / "some.csv").read_bytes()
 
 
-def half_then(error: Exception):
-    def save(partial):
-        partial.write_text("half")
-        raise error
-
-    return save
-
-
-@pytest.mark.parametrize(
-    "error, reason",
-    [
-        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
-        (OSError(errno.EROFS, "Read-only file system"), "Read-only file system"),
-        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "the disk may be full"),
-        (OSError("1000000 requested and 12484 written"), "the disk may be full"),
-    ],
-)
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, error, reason):
-    file = tmp_path / "last.pt"
-    file.write_text("old")
-    refusal(lambda: runs.write(file, half_then(error)), str(file), f"cannot be written ({reason})", "free disk space")
-    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"] and file.read_text() == "old"
-
-
-def test_weights_that_no_file_can_be_made_for_do_not_speak_of_a_full_disk(tmp_path):
-    (tmp_path / ".last.pt.partial").mkdir()
-    with pytest.raises(IsicError, match="cannot be written") as caught:
-        runs.write_weights(tmp_path / "last.pt", {"layer": torch.arange(3)})
-    is_one_clear_message(caught.value, str(tmp_path / "last.pt"))
-    assert "full" not in str(caught.value)
-
-
-def test_a_file_that_belongs_to_no_run_has_a_remedy_of_its_own(tmp_path):
-    def full(partial):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(IsicError) as caught:
-        runs.write(tmp_path / "mask.png", full, remedy="choose another folder")
-    is_one_clear_message(caught.value, "(No space left on device): choose another folder.")
-    assert "ISIC_RUNS" not in str(caught.value)
-
-
-def test_a_file_in_the_place_of_the_folder(tmp_path):
-    (tmp_path / "runs").write_text("mine")
-    refusal(lambda: runs.write_json(tmp_path / "runs" / "config.json", {}), "cannot be written", "ISIC_RUNS")
-    assert (tmp_path / "runs").read_text() == "mine"
+def test_config_is_readable_json(classifier):
+    text = (classifier.folder / "config.json").read_text(encoding="utf-8")
+    config = json.loads(text)
+    assert text.endswith("}\n") and config["made_with"]["processes"] == 1
+    assert {name: config[name] for name in CLASSIFIER} == CLASSIFIER
 
 
 class Hostile:
@@ -143,38 +109,49 @@ class Hostile:
 def test_weights_that_are_none(tmp_path, content, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "best_bma.pt").write_bytes(content)
-    refusal(
-        lambda: runs.read_weights(tmp_path / "best_bma.pt"), str(tmp_path / "best_bma.pt"), "damaged", "train again"
-    )
+    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), str(tmp_path / "best_bma.pt"), "damaged")
     assert not (tmp_path / "hostile").exists()
 
 
-def test_weights_with_code_in_them(tmp_path, monkeypatch):
+def test_weights_with_code_in_them_do_not_run_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"layer": torch.zeros(1), "code": Hostile()}, tmp_path / "best_bma.pt")
-    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), "damaged or no weight file", "train again")
+    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), "damaged", "train again")
     assert not (tmp_path / "hostile").exists()
 
 
-def test_weights_that_may_not_be_read_are_not_called_damaged(tmp_path, monkeypatch):
+def test_weights_that_cannot_be_read_are_not_called_damaged(tmp_path, monkeypatch):
+    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), str(tmp_path / "best_bma.pt"), "missing")
+    errors = [PermissionError(errno.EACCES, "Permission denied"), MemoryError()]
+
     def refused(*arguments, **options):
-        raise PermissionError(13, "Permission denied")
+        raise errors.pop(0)
 
     monkeypatch.setattr(torch, "load", refused)
-    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), "Permission denied", "check its permissions")
-
-
-def test_weights_that_do_not_fit_the_memory_are_not_called_damaged(tmp_path, monkeypatch):
-    def refused(*arguments, **options):
-        raise MemoryError
-
-    monkeypatch.setattr(torch, "load", refused)
+    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), "Permission denied")
     with pytest.raises(MemoryError):
         runs.read_weights(tmp_path / "best_bma.pt")
 
 
-def test_missing_weights(tmp_path):
-    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), str(tmp_path / "best_bma.pt"), "missing", "train")
+def test_weights_of_another_network(images, tmp_path):
+    run = classify(tmp_path, images, epochs=1)
+    torch.save(torch.nn.Linear(3, 2).state_dict(), run.weights("bma"))
+    refusal(lambda: run.load_model("bma"), str(run.weights("bma")), "another network", "train again")
+    run.weights("bma").unlink()
+    refusal(run.load_model, str(run.weights("bma")), "missing")
+    assert run.load_model("loss")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "null", '{"epochs": 1'])
+def test_a_damaged_config(tmp_path, content):
+    (tmp_path / "config.json").write_text(content, encoding="utf-8")
+    refusal(lambda: Run(tmp_path).config, str(tmp_path / "config.json"), "damaged", "train again")
+
+
+def test_a_folder_that_is_none_of_a_run(tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        refusal(lambda folder=folder: Run(folder).config, str(folder), "python -m isic_utils runs")
+        refusal(Run(folder).predictions, str(folder))
 
 
 # Results
@@ -186,105 +163,79 @@ def test_the_best_epoch_is_the_first_of_equals():
     assert [runs.best_epoch(history, checkpoint) for checkpoint in runs.CHECKPOINTS] == [2, 1, 2]
 
 
-def finished_run(folder) -> runs.Run:
-    run = run_with(folder, {"classes": ["MEL", "NV"]})
-    columns = dict(image=["a", "b", "c"], label=["MEL", "NV", "NV"], loss=[0.5, 0.25, 0.75], MEL=[0.6, 0.2, 0.8])
-    tables = []
-    for checkpoint, predicted in (("loss", "MEL"), ("accuracy", "NV"), ("bma", "NV")):
-        tables.append(pd.DataFrame({"checkpoint": checkpoint, **columns, "predicted": predicted}))
-    for part in ("validation", "test"):
-        runs.write_csv(folder / f"predictions_{part}.csv", pd.concat(tables))
-    rows = dict(epoch=[1, 2], validation_loss=[0.2, 0.5], validation_accuracy=[0.3, 0.6], validation_bma=[0.3, 0.6])
-    runs.write_csv(folder / "history.csv", pd.DataFrame(rows))
-    return run
+def write_predictions(folder, rows: dict[str, pd.DataFrame]) -> None:
+    table = pd.concat([table.assign(checkpoint=checkpoint) for checkpoint, table in rows.items()])
+    for split in ("validation", "test"):
+        runs.write_csv(folder / f"predictions_{split}.csv", table)
+
+
+def finished_run(folder) -> Run:
+    files.write_json(folder / "config.json", {"model": "residual", "classes": ["MEL", "NV"], "epochs": 2})
+    table = pd.DataFrame(dict(image=["1", "02", "c"], label=["MEL", "NV", "NV"], loss=[0.5, 0.25, 0.75]))
+    rows = zip(runs.CHECKPOINTS, ["MEL", "NV", "NV"], strict=True)
+    write_predictions(folder, {checkpoint: table.assign(predicted=predicted) for checkpoint, predicted in rows})
+    history = dict(epoch=[1, 2], validation_loss=[0.2, 0.5], validation_accuracy=[0.3, 0.6], validation_bma=[0.3, 0.6])
+    runs.write_csv(folder / "history.csv", pd.DataFrame(history))
+    return Run(folder)
 
 
 def test_scores_worked_by_hand(tmp_path):
-    scores = runs.scores(finished_run(tmp_path))
-    assert scores.to_dict("index") == {
+    assert finished_run(tmp_path).scores().to_dict("index") == {
         "loss": {"epoch": 1, "loss": 0.5, "accuracy": pytest.approx(1 / 3), "BMA": 0.5},
         "accuracy": {"epoch": 2, "loss": 0.5, "accuracy": pytest.approx(2 / 3), "BMA": 0.5},
         "bma": {"epoch": 2, "loss": 0.5, "accuracy": pytest.approx(2 / 3), "BMA": 0.5},
     }
 
 
-def finished_mask_run(folder) -> runs.Run:
-    """Of two pictures: one lesion found by half, one missed where there was none."""
-    run = run_with(folder, {"model": "unet"})
-    areas = dict(pixels=[100, 100], true=[40, 0], predicted=[20, 10], both=[20, 0])
-    rows = [pd.DataFrame({"checkpoint": checkpoint, "image": ["a", "b"], "loss": loss, **areas})
-            for checkpoint, loss in (("loss", 0.25), ("jaccard", 0.5))]  # fmt: skip
-    for part in ("validation", "test"):
-        runs.write_csv(folder / f"predictions_{part}.csv", pd.concat(rows))
-    history = dict(epoch=[1, 2, 3], validation_loss=[0.5, 0.25, 0.3], validation_jaccard=[0.1, 0.2, 0.3])
-    runs.write_csv(folder / "history.csv", pd.DataFrame(history))
-    return run
-
-
 def test_scores_of_masks_worked_by_hand(tmp_path):
+    """Two images: one lesion found by half, one that was found where there was none."""
+    files.write_json(tmp_path / "config.json", {"model": "unet", "classes": None})
+    areas = pd.DataFrame(dict(image=["a", "b"], pixels=[100, 100], true=[40, 0], predicted=[20, 10], both=[20, 0]))
+    write_predictions(tmp_path, {"loss": areas.assign(loss=0.25), "jaccard": areas.assign(loss=0.5)})
+    history = dict(epoch=[1, 2, 3], validation_loss=[0.5, 0.25, 0.3], validation_jaccard=[0.1, 0.2, 0.3])
+    runs.write_csv(tmp_path / "history.csv", pd.DataFrame(history))
+    run = Run(tmp_path)
     means = dict(jaccard=0.25, thresholded_jaccard=0, dice=1 / 3, sensitivity=0.75, specificity=0.95)
     means = {name: pytest.approx(value) for name, value in means.items()}
-    assert runs.scores(finished_mask_run(tmp_path)).to_dict("index") == {
+    assert run.scores().to_dict("index") == {
         "loss": {"epoch": 2, "loss": 0.25, **means},
         "jaccard": {"epoch": 3, "loss": 0.5, **means},
     }
-
-
-def test_a_run_of_masks_keeps_two_checkpoints_and_headlines_the_second(tmp_path):
-    run = finished_mask_run(tmp_path)
-    assert run.kept == runs.MASK_CHECKPOINTS and run.headline == "jaccard"
-    assert run.checkpoints == {name: tmp_path / f"best_{name}.pt" for name in ("loss", "jaccard")}
-    assert (run.predictions()["loss"] == 0.5).all() and (run.predictions("validation", "loss")["loss"] == 0.25).all()
-    refusal(lambda: run.predictions("test", "bma"), "checkpoint 'bma'", "checkpoints loss, jaccard")
-    (tmp_path / "classes").mkdir()
-    classifier = finished_run(tmp_path / "classes")
-    assert list(classifier.kept) == ["loss", "accuracy", "bma"] and classifier.headline == "bma"
-    assert classifier.predictions().equals(classifier.predictions("test", "bma"))
-
-
-def test_predictions_of_a_run_that_has_not_begun(tmp_path):
-    for folder in (tmp_path, tmp_path / "nowhere"):
-        for checkpoint in (None, "bma", "jaccard"):
-            refusal(
-                lambda folder=folder, checkpoint=checkpoint: runs.Run(folder).predictions("test", checkpoint),
-                str(folder / "predictions_test.csv"), "has not begun", "call training.fit",
-            )  # fmt: skip
+    assert run.headline == "jaccard" and (run.predictions()["loss"] == 0.5).all()
+    refusal(lambda: run.predictions("test", "bma"), "checkpoint 'bma'", "loss, jaccard")
 
 
 def test_names_made_of_digits_stay_names(tmp_path):
-    table = pd.DataFrame({"image": ["0007", "12"], "loss": [0.5, 0.25]})
-    runs.write_csv(tmp_path / "some.csv", table)
-    pd.testing.assert_frame_equal(runs.read_csv(tmp_path / "some.csv"), table, check_dtype=False)
+    assert finished_run(tmp_path).predictions()["image"].tolist() == ["1", "02", "c"]
 
 
-def test_predictions_of_another_version(tmp_path):
+def test_what_a_run_does_not_have(tmp_path):
     run = finished_run(tmp_path)
-    runs.write_csv(run.folder / "predictions_test.csv", run.predictions())
-    refusal(run.predictions, "predictions_test.csv", "train again")
-
-
-def test_classes_as_numbers_are_in_the_configs_order(tmp_path):
-    true, predicted = finished_run(tmp_path).true_and_predicted("validation", "loss")
-    assert np.array_equal(true, [0, 1, 1]) and np.array_equal(predicted, [0, 0, 0])
-
-
-def test_unfinished_is_what_has_no_test_predictions(tmp_path):
-    run = finished_run(tmp_path)
-    assert run.finished
-    (tmp_path / "predictions_test.csv").rename(tmp_path / ".predictions_test.csv.partial")
+    refusal(lambda: run.predictions("train"), "'train'", "validation or test")
+    refusal(lambda: run.predictions("test", "last"), "checkpoint 'last'", "loss, accuracy, bma")
+    (tmp_path / "predictions_test.csv").unlink()
     assert not run.finished
-    refusal(
-        lambda: run.predictions("test"), "predictions_test.csv is missing", "not finished", "call training.fit again"
-    )
+    refusal(run.predictions, "predictions_test.csv", "not finished", "fit again")
 
 
-def test_parts_and_checkpoints_that_there_are_not(tmp_path):
+def test_predictions_that_are_none(tmp_path):
     run = finished_run(tmp_path)
-    refusal(lambda: run.predictions("train"), "part 'train'", "parts are validation and test")
-    refusal(lambda: run.predictions("test", "last"), "checkpoint 'last'", "checkpoints loss, accuracy, bma")
+    runs.write_csv(tmp_path / "predictions_test.csv", run.predictions())
+    refusal(run.predictions, "predictions_test.csv", "damaged", "train again")
 
 
-def test_config_is_readable_json(tmp_path):
-    run_with(tmp_path, {"model": "vgg16"})
-    text = (tmp_path / "config.json").read_text(encoding="utf-8")
-    assert json.loads(text) == {"model": "vgg16"} and text.endswith("}\n")
+def test_runs_are_listed_with_their_scores(classifier, segmenter, tmp_path):
+    begun = json.loads((classifier.folder / "config.json").read_text())
+    files.write_json(tmp_path / "begun" / "config.json", begun)
+    for name, content in (("damaged", "{"), ("other", "[1]"), ("foreign", '{"model": 1, "classes": 2}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(content)
+    listed = runs.list_runs(tmp_path)
+    assert listed.loc["begun", "epochs"] == "0 of 3" and pd.isna(listed.loc["begun", "BMA"])
+    assert not {"damaged", "other", "foreign"} & set(listed.index)
+    assert runs.list_runs(tmp_path / "nowhere").empty
+    for run in (classifier, segmenter):
+        row = runs.list_runs(run.folder.parents[1]).loc[f"memory/{run.folder.name}"]
+        assert row["epochs"] == "3 of 3" and row["pretrained"] == "no"
+        scores = run.scores().loc[run.headline]
+        assert row["BMA" if run == classifier else "jaccard"] == scores["BMA" if run == classifier else "jaccard"]

@@ -1,0 +1,56 @@
+"""``python -m isic_course doctor`` looks at this machine, ``python -m isic_course thesis`` trains all of the thesis.
+
+Only what every Python has is imported at the top, so that the doctor runs on a broken installation.
+"""
+
+import argparse
+import sys
+
+COMMANDS = {
+    "doctor": "say what is installed, which data are found, and whether everything works",
+    "thesis": "train everything of the thesis on the images of ISIC_DATA, at the size of ISIC_PROFILE: the standard "
+    "protocol, U-Net, the balanced protocol, the cross-validation; then predict the official test sets, where they are "
+    "in ISIC_DATA. After each training the report thesis-<profile>.html is written anew among the runs. You may stop "
+    "at any moment (Ctrl-C); the same command continues from there",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0 done, 1 not done (the reason is printed), 130 stopped by Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m isic_course")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    doctor, thesis = (commands.add_parser(name, help=text, description=text) for name, text in COMMANDS.items())
+    doctor.add_argument("--quick", action="store_true", help="leave out the self-test, which takes up to a minute")
+    thesis.add_argument("--report-only", action="store_true", help="train nothing; write the report of what is there")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "doctor":
+        from isic_course import doctor
+
+        return doctor.main(without_self_test=chosen.quick)
+    return reproduce_thesis(train=not chosen.report_only)
+
+
+def reproduce_thesis(train: bool) -> int:
+    """Train everything of the thesis, and write the report. Returns the exit status."""
+    from isic_course.thesis.reproduce import reproduce
+    from isic_utils.errors import IsicError
+    from isic_utils.settings import load_settings
+    from isic_utils.training import get_accelerator
+
+    try:
+        _, failed = reproduce(load_settings(), train)
+        get_accelerator().end_training()
+        if failed:
+            first = next(iter(failed))
+            raise IsicError(f"{len(failed)} of the steps are not done; the report says why. The first: {first}.")
+    except IsicError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; the same command continues from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

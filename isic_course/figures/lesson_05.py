@@ -1,0 +1,78 @@
+"""What lesson 05 draws: the imbalance dial, and recalls beside a reference."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from isic_course.dial import ORDER
+from isic_utils import plots
+
+
+def curves(results: pd.DataFrame) -> Figure:
+    """Accuracy and BMA against the ratio, a dot for each training and a line through the means; beside them the mean
+    recall of each class, thicker for the smaller half of them.
+
+    results: a row per training, indexed by ratio, with the columns that `dial.try_ratio` returns.
+    """
+    mean = results.groupby(level=0).mean()
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.8), sharey=True, width_ratios=[1, 1.25])
+    legend = {"accuracy": "accuracy, if the test set\nis as imbalanced as the training set", "BMA": "BMA"}
+    plots.lines(mean[list(legend)].rename(columns=legend), "largest : smallest class", "score", axis=axes[0])
+    for i, name in enumerate(legend):
+        axes[0].plot(results.index, results[name], plots.MARKERS[i], color=plots.COLOURS[i], alpha=0.35)
+    plots.lines(mean[ORDER], "largest : smallest class", "recall", axis=axes[1])
+    axes[0].axhline(1 / len(ORDER), color="0.6", linewidth=1, zorder=0)
+    axes[0].annotate("BMA of guessing, 1/8", (mean.index[0], 1 / len(ORDER) + 0.015), color="0.4", fontsize=8)
+    axes[1].get_legend().remove()
+    for line in axes[1].lines[len(ORDER) // 2 :]:
+        line.set_linewidth(2.8)
+    last = mean[ORDER].iloc[-1]
+    for (name, height), line in zip(heights_apart(last).items(), axes[1].lines, strict=True):
+        axes[1].annotate(
+            name, (mean.index[-1], last[name]), (1.06, height), textcoords=axes[1].get_yaxis_transform(),
+            va="center", fontsize=9, arrowprops={"arrowstyle": "-", "color": line.get_color(), "shrinkA": 1},
+        )  # fmt: skip
+    for axis in axes:
+        axis.set_xscale("log")
+        axis.set_xticks(mean.index, [f"{ratio:g}:1" for ratio in mean.index])
+        axis.minorticks_off()
+        axis.set_ylim(-0.03, 1.03)
+        axis.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def heights_apart(ends: pd.Series, gap: float = 0.06) -> pd.Series:
+    """Where to write a name beside the end of each line so that none touches its neighbour: as near to it as can be.
+
+    ends: the heights of the lines' ends, from 0 to 1; gap: the least distance between two names.
+    """
+    heights = ends.sort_values(kind="stable")
+    for i in range(1, len(heights)):  # from the lowest upwards
+        heights.iloc[i] = max(heights.iloc[i], heights.iloc[i - 1] + gap)
+    heights.iloc[-1] = min(heights.iloc[-1], 1)
+    for i in range(len(heights) - 2, -1, -1):  # and back, where the topmost name has left the panel
+        heights.iloc[i] = min(heights.iloc[i], heights.iloc[i + 1] - gap)
+    return heights[ends.index]
+
+
+def recall_panels(recalls: pd.DataFrame, reference: pd.Series, xlabel: str, reference_label: str) -> Figure:
+    """A panel per column: points joined over the table's index, and the reference as a dashed line.
+
+    recalls: values from 0 to 1; reference: one for each column of it, drawn in every panel.
+    """
+    across = 3
+    down = -(-recalls.shape[1] // across)
+    figure, axes = plt.subplots(down, across, figsize=(9, 2.3 * down), sharex=True, sharey=True, squeeze=False)
+    for axis, column in zip(axes.flat, recalls.columns, strict=False):
+        axis.plot(recalls.index, recalls[column], marker="o", label="balanced")
+        axis.axhline(reference[column], color=plots.RED, linestyle="--", label=reference_label)
+        axis.set(title=column, ylim=(-0.03, 1.03))
+        axis.set_xticks(recalls.index, [f"{number:g}" for number in recalls.index])
+        axis.grid(axis="y", alpha=0.3)
+    for axis in axes[-1]:
+        axis.set_xlabel(xlabel)
+    figure.supylabel("recall", fontsize=10)
+    for axis in axes.flat[recalls.shape[1] :]:
+        axis.axis("off")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure

@@ -1,0 +1,53 @@
+"""The residual net of the thesis, written out."""
+
+import torch
+from torch import nn
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions with a residual connection around them, then pooling to half the size, then dropout (thesis
+    §3.2.1)."""
+
+    def __init__(self, inputs: int, outputs: int, dropout: float):
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        # 1×1, so that what is added has as many channels
+        self.residual = nn.Conv2d(inputs, outputs, kernel_size=1, bias=False)
+        self.pool = nn.MaxPool2d(2)
+        self.dropout = nn.Dropout2d(dropout)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [n, inputs, h, w] -> [n, outputs, h/2, w/2]
+        x = torch.relu(self.convolutions(x) + self.residual(x))
+        return self.dropout(self.pool(x))
+
+
+class ResidualNet(nn.Module):
+    """The thesis's own net as we read it: four residual blocks, each with twice the channels of the last, then dense
+    layers: [n, 3, h, w] -> logits [n, num_classes].
+
+    width: channels of the first block. The thesis gives the kinds of layers and not their number or width; those are
+    ours.
+    """
+
+    def __init__(self, num_classes: int, width: int = 64, dropout: float = 0.05):
+        super().__init__()
+        widths = [3, width, 2 * width, 4 * width, 8 * width]
+        blocks = [ResidualBlock(a, b, dropout) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+        self.blocks = nn.Sequential(*blocks)
+        self.dense = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8 * width, 4 * width),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(4 * width, num_classes),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dense(self.blocks(x))

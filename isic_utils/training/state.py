@@ -1,0 +1,223 @@
+"""A training in progress: what it works with, how it is set up, kept on disk, and resumed after any interruption."""
+
+import contextlib
+import ctypes
+import dataclasses
+import functools
+import math
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from filelock import FileLock
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from isic_utils import files, models
+from isic_utils.datasets import IsicDataset, loader
+from isic_utils.training import imbalance
+from isic_utils.training.config import TrainConfig
+from isic_utils.training.loop import prepare_model
+from isic_utils.training.runs import Run, best_epoch, read_weights, write_csv
+
+
+@dataclass
+class Training:
+    """What one training works with, and how far it is: the history has an entry for each finished epoch."""
+
+    config: TrainConfig
+    data: dict[str, IsicDataset]
+    accelerator: Accelerator
+    network: nn.Module  # as `create_model` returned it: its state_dict is what is kept
+    model: nn.Module  # the same, as accelerate has prepared it
+    optimizer: torch.optim.Optimizer
+    scheduler: LambdaLR
+    batches: dict[str, DataLoader]
+    ema: AveragedModel | None
+    generator: torch.Generator  # of the augmentation
+    history: list[dict] = field(default_factory=list)
+    seconds: list[dict] = field(default_factory=list)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model that validates and is kept: the moving average, if there is one."""
+        return self.ema.module if self.ema else self.model
+
+
+def prepare(run: Run, config: TrainConfig, data: dict[str, IsicDataset], accelerator: Accelerator) -> Training:
+    """Build model, optimizer, scheduler and loaders; load the state of an interrupted run."""
+    keep_memory()
+    if accelerator.device.type != "cpu":
+        accelerator.free_memory()  # which the training before may have left to the garbage collector
+    torch.manual_seed(config.seed)
+    classes = data["train"].classes
+    network = models.create_model(config.model, len(classes or [1]), config.pretrained, config.width)
+    if config.frozen_blocks:
+        models.freeze(network, config.frozen_blocks)
+    network.to(accelerator.device)
+    ema = None
+    if config.ema_decay:
+        ema = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+        prepare_model(ema.module, accelerator)
+    model = prepare_model(network, accelerator, trains=True)
+    weights, decay = network.parameters(), config.weight_decay
+    optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=decay, fused=True)
+    batches = {"train": training_loader(config, data["train"])}
+    steps = config.epochs * len(batches["train"])
+    scheduler = LambdaLR(optimizer, functools.partial(warm_up_and_cosine, steps=steps, warm_up=config.warm_up))
+    at_a_time = (config.micro_batch_size or config.batch_size // accelerator.num_processes) * accelerator.num_processes
+    batches |= {name: loader(data[name], at_a_time) for name in ("validation", "test")}
+    batches = {name: accelerator.prepare_data_loader(one) for name, one in batches.items()}
+    optimizer, scheduler = accelerator.prepare(optimizer, scheduler)
+    training = Training(
+        config, data, accelerator, network, model, optimizer, scheduler, batches, ema, torch.Generator()
+    )
+    if from_main(accelerator, (run.folder / "last.pt").exists()):
+        resume(run, training)
+    return training
+
+
+def training_loader(config: TrainConfig, dataset: IsicDataset) -> DataLoader:
+    """Batches of the training set, drawn as the method wants them: each image once an epoch, or by a sampler."""
+    draw = imbalance.METHODS[config.method].sampler
+    sampler = draw and draw(dataset.labels, config.seed)
+    return loader(dataset, config.batch_size, shuffle=not draw, seed=config.seed, sampler=sampler)
+
+
+def resume(run: Run, training: Training) -> None:
+    """Continue from last.pt. One that began without ImageNet weights starts over, if they can be had now."""
+    begun_as = from_main(training.accelerator, run.config["pretrained"])
+    if from_main(training.accelerator, begun_as == models.NOT_DOWNLOADED != training.network.pretrained):
+        return
+    training.network.pretrained = begun_as
+    state = read_weights(run.folder / "last.pt")
+    training.network.load_state_dict(state["model"])
+    training.optimizer.load_state_dict(state["optimizer"])
+    training.scheduler.load_state_dict(state["scheduler"])
+    if training.accelerator.scaler is not None and "scaler" in state:
+        training.accelerator.scaler.load_state_dict(state["scaler"])
+    if training.ema:
+        training.ema.load_state_dict(state["ema"])
+    training.history, training.seconds = state["history"], state["seconds"]
+    write_results(run, training)  # which a killed process may not have come to
+
+
+def write_config(run: Run, training: Training, split: str) -> None:
+    """config.json: what determines the result, and what it was made with."""
+    config, data, accelerator = training.config, training.data, training.accelerator
+    store = data["train"].store
+    content = dataclasses.asdict(config) | {
+        "pretrained": training.network.pretrained,  # "ImageNet", or "no" with the reason
+        "classes": data["train"].classes,
+        "image_size": list(store.size),
+        "data": store.data_name,
+        "synthetic": store.synthetic,
+        "images": store.digest,
+        "split": split,
+        "counts": {name: len(dataset) for name, dataset in data.items()},
+        "made_with": {
+            "processes": accelerator.num_processes,
+            "device": torch.cuda.get_device_name() if accelerator.device.type == "cuda" else accelerator.device.type,
+            "precision": accelerator.mixed_precision if accelerator.autocast_handler.enabled else "no",
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+    }
+    if accelerator.is_main_process:
+        if not training.history:  # nothing of an earlier training may be taken for this one's
+            for file in [*run.folder.glob("predictions_*.csv"), run.folder / "last.pt"]:
+                file.unlink(missing_ok=True)
+        files.write_json(run.folder / "config.json", content)
+
+
+def write_epoch(run: Run, training: Training) -> None:
+    """Keep an epoch. It counts from last.pt on: killed after that, a resumed run writes the other files again."""
+    if not training.accelerator.is_main_process:
+        return
+    state = {
+        "model": training.network.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "scheduler": training.scheduler.state_dict(),
+        "history": training.history,
+        "seconds": training.seconds,
+    }
+    if training.accelerator.scaler is not None:
+        state["scaler"] = training.accelerator.scaler.state_dict()
+    if training.ema:
+        state["ema"] = training.ema.state_dict()
+    files.write(run.folder / "last.pt", functools.partial(torch.save, state))
+    write_results(run, training)
+
+
+def write_results(run: Run, training: Training) -> None:
+    """Write the history, and the weights of the checkpoints whose best epoch is the last one."""
+    if not training.accelerator.is_main_process:
+        return
+    history = pd.DataFrame(training.history).set_index("epoch")
+    weights = (training.ema.module if training.ema else training.network).state_dict()
+    for checkpoint in run.checkpoints:
+        if best_epoch(history, checkpoint) == len(history):
+            files.write(run.weights(checkpoint), functools.partial(torch.save, weights))
+    write_csv(run.folder / "history.csv", history.reset_index())
+    write_csv(run.folder / "seconds.csv", pd.DataFrame(training.seconds))
+
+
+def is_finished(run: Run, config: TrainConfig, accelerator: Accelerator) -> bool:
+    """Whether a run needs no more training. One that had to do without ImageNet weights does, once they can be had."""
+    finished = run.finished
+    if finished and config.pretrained and run.config["pretrained"] == models.NOT_DOWNLOADED:
+        finished = models.create_model(config.model, pretrained=True).pretrained == models.NOT_DOWNLOADED
+    return from_main(accelerator, finished)
+
+
+def from_main(accelerator: Accelerator, value: object) -> object:
+    """The main process's value, in every process: what files say can change between two looks at them."""
+    values = [value]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(values)
+    return values[0]
+
+
+@contextlib.contextmanager
+def lock(run: Run, accelerator: Accelerator) -> Iterator[None]:
+    """Hold a run's folder for this training alone; of several processes that train together, the main one holds it."""
+    if accelerator.is_main_process:
+        with files.writing(run.folder):
+            run.folder.mkdir(parents=True, exist_ok=True)
+            held = FileLock(run.folder / ".lock")
+            held.acquire()
+    accelerator.wait_for_everyone()
+    try:
+        yield
+        accelerator.wait_for_everyone()  # until the main process has written everything
+    finally:
+        if accelerator.is_main_process:
+            held.release()
+
+
+def warm_up_and_cosine(step: int, steps: int, warm_up: float) -> float:
+    """The learning rate of a step as a fraction of the peak: a linear warm-up from a tenth of it over the fraction
+    `warm_up` of all steps, then cosine decay to 0 (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
+    rise = warm_up * steps
+    if step < rise:
+        return 0.1 + 0.9 * step / rise
+    return (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1))) / 2
+
+
+@functools.cache
+def keep_memory() -> None:
+    """Let this process keep memory that it has used, for the next batch.
+
+    On Linux a large block goes back to the system after each use, and is got anew and cleared page by page: up to half
+    of the time of a training step on a CPU. The settings are those of mallopt(3); no result changes.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(-4, 0)  # M_MMAP_MAX: how many blocks may be borrowed from the system one by one
+        library.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: bytes that may lie free before they are given back

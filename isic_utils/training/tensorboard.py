@@ -1,0 +1,63 @@
+"""What TensorBoard shows of a run: losses and scores by epoch, augmented training images, and predicted masks."""
+
+import contextlib
+
+import pandas as pd
+import torch
+from torch.utils.data import default_collate
+from torch.utils.tensorboard import SummaryWriter
+
+from isic_utils.datasets.transforms import AUGMENTATIONS
+from isic_utils.metrics import recall_per_class
+from isic_utils.training.runs import Run
+
+WIDTH = 256  # pixels of a shown image, at most
+TITLES = {"bma": "BMA", "jaccard": "Jaccard"}
+
+
+def writer(run: Run, training) -> contextlib.AbstractContextManager:
+    """The writer of the main process; the others have none. Events of epochs that a resumed run repeats are purged."""
+    if not training.accelerator.is_main_process:
+        return contextlib.nullcontext()
+    return SummaryWriter(run.folder, purge_step=len(training.history) + 1)
+
+
+def write(board: SummaryWriter | None, training, predictions: pd.DataFrame) -> None:
+    """The figures of the last epoch. predictions: those for the validation set; board: None writes nothing."""
+    if board is None:
+        return
+    row = training.history[-1]
+    epoch = row["epoch"]
+    board.add_scalar("learning_rate", row["learning_rate"], epoch)
+    augment = AUGMENTATIONS[training.config.augmentation]
+    if epoch == 1 and augment:
+        images, _ = augment(*some_images(training, "train"), torch.Generator())
+        board.add_images("training images, augmented", images, epoch)
+    for name, value in row.items():
+        split, _, metric = name.partition("_")
+        if split in ("train", "validation"):
+            board.add_scalar(f"{TITLES.get(metric, metric)}/{split}", value, epoch)
+    if training.config.task == "classification":
+        recall = recall_per_class(predictions["label"], predictions["predicted"], training.data["train"].classes)
+        for code, value in recall.items():
+            board.add_scalar(f"recall/{code}", value, epoch)
+    else:
+        board.add_scalar("thresholded Jaccard/validation", predictions["thresholded_jaccard"].mean(), epoch)
+        board.add_images("validation, true mask green, predicted red, both yellow", masks(training), epoch)
+
+
+def some_images(training, split: str, count: int = 8) -> list[torch.Tensor]:
+    """The first images of a set and their targets."""
+    dataset = training.data[split]
+    return default_collate(dataset.__getitems__(list(range(min(count, len(dataset))))))
+
+
+@torch.no_grad()
+def masks(training) -> torch.Tensor:
+    """Some validation images under their masks: float [count, 3, h, w] from 0 to 1."""
+    images, true = (values.to(training.accelerator.device) for values in some_images(training, "validation"))
+    model = training.accelerator.unwrap_model(training.evaluated)  # the other processes do not take part
+    predicted = (model(images) > 0).to(images.dtype)
+    step = -(-images.shape[-1] // WIDTH)
+    images, true, predicted = (values[..., ::step, ::step] for values in (images, true, predicted))
+    return 0.7 * images + 0.3 * torch.cat([predicted, true, torch.zeros_like(true)], dim=1)

@@ -1,0 +1,170 @@
+"""The imbalance dial: sizes, sets grouped by lesion, nested subsets, the scores it returns, and its figures."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from archives import refusal
+
+from isic_course import dial, synthetic
+from isic_course.dial import TEST, TRAINING, VALIDATION, class_sizes
+from isic_course.figures import lesson_05
+from isic_course.synthetic.planning import PlannedLesion
+from isic_utils import plots
+from isic_utils.datasets import tables
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The dial's pool without its images: the plan is the same, drawing them takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "_draw_images", lambda folder, planned, seed: write_empty(folder, planned))
+        place = tmp_path_factory.mktemp("dial") / "pool"
+        return synthetic.draw(place, **dial.pool_options(dial.OVERLAP), progress=False)
+
+
+def write_empty(folder: Path, planned: PlannedLesion) -> dict[str, set[str]]:
+    for image in planned.images:
+        (folder / tables.IMAGES_2019 / f"{image.name}.jpg").touch()
+    return {image.name: set() for image in planned.images}
+
+
+@pytest.fixture
+def pool(folder, monkeypatch) -> pd.DataFrame:
+    monkeypatch.setattr(dial, "pool_folder", lambda overlap: folder)
+    return dial.pool()
+
+
+@pytest.mark.parametrize("ratio", [1, 1.5, *dial.RATIOS])
+def test_sizes_add_up_and_have_the_ratio(ratio):
+    sizes = class_sizes(ratio)
+    assert sizes.sum() == TRAINING and list(sizes) == sorted(sizes, reverse=True)
+    assert sizes["NV"] / sizes["DF"] == pytest.approx(ratio, rel=0.1)  # whole images
+    steps = np.log(sizes.to_numpy()[:-1] / sizes.to_numpy()[1:])
+    assert steps == pytest.approx(np.log(ratio) / 7, abs=0.15)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 55, float("nan")])
+def test_a_ratio_off_the_dial_is_refused(ratio):
+    refusal(lambda: class_sizes(ratio), str(ratio))
+
+
+def test_sets_keep_lesions_whole_and_are_balanced(pool):
+    sets_of_lesion = pool.dropna(subset="lesion_id").groupby("lesion_id")["split"].nunique()
+    assert (sets_of_lesion == 1).all() and not pool["image"].duplicated().any()
+    counts = pd.crosstab(pool["label"], pool["split"])
+    assert (counts["test"] == TEST).all() and (counts["validation"] == VALIDATION).all()
+
+
+def test_sets_do_not_depend_on_the_order_of_the_rows(pool):
+    table = pool.drop(columns="split")
+    pd.testing.assert_frame_equal(dial.with_split(table.iloc[::-1]), dial.with_split(table))
+
+
+@pytest.mark.parametrize("ratio", np.geomspace(1, 54, 9))
+def test_the_pool_suffices_for_every_ratio(pool, ratio):
+    rows = dial.subset(pool, ratio)
+    trained = rows.loc[rows["split"] == "train", "label"].value_counts()[dial.ORDER]
+    assert trained.to_list() == class_sizes(ratio).to_list()
+    assert (rows["split"] == "test").sum() == 8 * TEST
+
+
+def test_a_smaller_subset_is_part_of_a_larger_one(pool):
+    def trained(ratio, code):
+        rows = dial.subset(pool, ratio)
+        return set(rows.loc[(rows["split"] == "train") & (rows["label"] == code), "image"])
+
+    assert trained(54, "DF") < trained(3, "DF") < trained(1, "DF")
+    assert trained(1, "NV") < trained(54, "NV")
+
+
+def test_two_that_ask_for_the_pool_at_once_both_get_it(tmp_path, monkeypatch):
+    """As two notebooks do: each finds no pool, and one waits while the other draws it."""
+    place, both, real = tmp_path / "pool", threading.Barrier(2, timeout=60), synthetic.draw
+
+    def draw(folder, **options):
+        both.wait()  # until neither has found a pool; a third call would wait in vain
+        return real(folder, **options, progress=False)
+
+    monkeypatch.setattr(synthetic, "draw", draw)
+    monkeypatch.setattr(synthetic, "_draw_images", lambda folder, planned, seed: write_empty(folder, planned))
+    monkeypatch.setattr(dial, "pool_folder", lambda overlap: place)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: dial.pool(), range(2))
+    pd.testing.assert_frame_equal(first, second)
+    pd.testing.assert_frame_equal(first, dial.pool())  # drawn already
+
+
+def test_a_pool_that_cannot_be_drawn_says_why(tmp_path, monkeypatch):
+    (tmp_path / "something").touch()
+    monkeypatch.setattr(dial, "pool_folder", lambda overlap: tmp_path)
+    refusal(dial.pool, str(tmp_path), "is not empty")
+
+
+def test_other_overlaps_and_versions_lie_elsewhere(monkeypatch):
+    first = dial.pool_folder(0.3)
+    assert dial.pool_folder(0.4) != first
+    monkeypatch.setattr(synthetic, "VERSION", synthetic.VERSION + 1)
+    assert dial.pool_folder(0.3) != first
+
+
+def test_accuracy_is_that_of_a_test_set_with_the_same_imbalance(pool, monkeypatch):
+    """A model that always predicts NV: accuracy is NV's prior in training, BMA 1/8."""
+    asked = {}
+
+    class Always:
+        def __init__(self, config, store, table, split):
+            asked.update(config=config, sizes=split.value_counts().to_dict())
+            self.table = table[split == "test"]
+
+        def predictions(self, split):
+            return self.table[["image", "label"]].assign(predicted="NV")
+
+    monkeypatch.setattr(dial, "fit", Always)
+    monkeypatch.setattr(dial, "ImageStore", lambda *arguments: None)
+    scores = dial.try_ratio(54, seed=3)
+    assert scores["accuracy"] == pytest.approx(class_sizes(54)["NV"] / TRAINING)
+    assert scores["BMA"] == pytest.approx(1 / 8) and scores["NV"] == 1 and scores["DF"] == 0
+    assert (asked["config"].protocol, asked["config"].seed, asked["config"].width) == ("dial-54", 3, 1 / 4)
+    assert asked["sizes"] == {"train": TRAINING, "test": 8 * TEST, "validation": 8 * VALIDATION}
+
+
+def test_the_dial_shows_every_class_with_a_style_of_its_own_and_every_training():
+    columns = ["accuracy", "BMA", *dial.ORDER]
+    results = pd.DataFrame(np.linspace(0, 1, 60).reshape(6, 10), index=[1, 1, 8, 8, 54, 54], columns=columns)
+    left, right = lesson_05.curves(results).axes
+    assert [line.get_label() for line in right.lines] == dial.ORDER
+    assert len({(line.get_linestyle(), line.get_marker()) for line in right.lines}) == 8
+    assert list(right.lines[-1].get_ydata()) == pytest.approx(results["DF"].groupby(level=0).mean().tolist())
+    assert [text.get_text() for text in right.texts] == dial.ORDER and right.get_legend() is None
+    assert [line.get_linewidth() > 2 for line in right.lines] == [False] * 4 + [True] * 4
+    assert [text.get_text() for text in left.get_xticklabels()] == ["1:1", "8:1", "54:1"]
+    _, bma, *dots = left.lines
+    assert list(bma.get_ydata()) == pytest.approx(results["BMA"].groupby(level=0).mean().tolist())
+    assert list(dots[1].get_xdata()) == list(results.index) and list(dots[1].get_ydata()) == list(results["BMA"])
+
+
+@pytest.mark.parametrize("ends", [[0.5, 0.5, 0.5], [1, 0.97, 0.2], [0, 0.01, 1], [0.1, 0.5, 0.9]])
+def test_names_beside_the_lines_keep_their_order_and_do_not_touch(ends):
+    ends = pd.Series(ends, index=list("abc"), dtype=float)
+    heights = lesson_05.heights_apart(ends, gap=0.1)
+    assert list(heights.index) == list("abc")
+    order = ends.sort_values(kind="stable").index
+    assert (heights[order].diff().dropna() > 0.0999).all() and heights.max() <= 1
+    if ends.sort_values().diff().min() > 0.1:
+        assert list(heights) == list(ends)
+
+
+def test_panels_show_the_reference_in_each():
+    recalls = pd.DataFrame({"MEL": [0.1, 0.2], "NV": [0.9, 0.8]}, index=[50, 100])
+    figure = lesson_05.recall_panels(recalls, pd.Series({"NV": 0.7, "MEL": 0.4}), "images", "all")
+    shown = {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
+    assert list(shown) == ["MEL", "NV"]
+    for name, reference in (("MEL", 0.4), ("NV", 0.7)):
+        curve, line = shown[name].lines
+        assert list(curve.get_ydata()) == list(recalls[name]) and set(line.get_ydata()) == {reference}
+        assert line.get_color() == plots.RED
+        assert shown[name].get_xlabel() == "images", "plots.show has the lower edge of the whole figure for itself"

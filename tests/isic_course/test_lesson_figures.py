@@ -1,0 +1,108 @@
+"""The figures of single lessons: what they are given stands in them."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.patches import Rectangle
+
+from isic_course.figures import lesson_03, lesson_08, lesson_09
+from isic_utils import plots
+
+
+def words(figure: plt.Figure) -> list[str]:
+    return [text.get_text() for axis in figure.axes for text in axis.texts]
+
+
+def test_a_step_of_a_convolution_frames_the_window_and_its_output():
+    numbers, kernel = np.arange(30).reshape(5, 6), np.array([[1, 0], [0, 1]])
+    figure = lesson_03.convolution(numbers, kernel, np.zeros((4, 5)), place=(2, 3))
+    bold = [[text.get_text() for text in axis.texts if text.get_weight() == "bold"] for axis in figure.axes]
+    assert bold == [["15", "16", "21", "22"], ["1", "0", "0", "1"], ["0"]]
+    assert [len(axis.texts) for axis in figure.axes] == [30, 4, 20]
+    frames = [axis.patches[-1] for axis in figure.axes]
+    assert [(frame.get_xy(), frame.get_width()) for frame in frames] == [((3, 2), 2), ((0, 0), 2), ((3, 2), 1)]
+
+
+def test_feature_maps_are_grey_at_zero_and_images_stay_as_they_are():
+    image = np.full((4, 4, 3), 0.5)
+    figure = lesson_03.feature_maps(
+        [image, np.array([[-1.0, 3.0]]), np.zeros((2, 2))], ["image", "map", "nothing"], columns=2
+    )
+    assert [axis.get_title() for axis in figure.axes] == ["image", "map", "nothing", ""]
+    assert np.array_equal(figure.axes[0].images[0].get_array(), image)
+    assert figure.axes[1].images[0].get_clim() == (-3, 3)
+    low, high = figure.axes[2].images[0].get_clim()
+    assert low < 0 < high
+
+
+def test_receptive_fields_are_squares_in_the_middle_each_with_a_line_to_its_name():
+    figure = lesson_03.receptive_fields(np.zeros((40, 60, 3)), {"conv 1": 3, "conv 2": 12})
+    squares = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    assert [(square.get_width(), square.get_height()) for square in squares] == [(3, 3), (12, 12)]
+    assert all(square.get_center() == pytest.approx((29.5, 19.5)) for square in squares)  # of pixels 0 to 59, 0 to 39
+    assert words(figure) == ["conv 1: 3 × 3", "conv 2: 12 × 12"]
+    corners = [(line.get_xdata()[0], line.get_ydata()[0]) for line in figure.axes[0].lines]
+    assert corners == [(square.get_x() + square.get_width(), square.get_y()) for square in squares]
+    ends = [line.get_ydata()[1] for line in figure.axes[0].lines]
+    assert ends == [text.get_position()[1] for text in figure.axes[0].texts] and ends[0] > ends[1], "no two lines cross"
+
+
+def test_the_residual_net_has_as_many_blocks_and_dense_layers_as_it_is_given():
+    figure = lesson_03.residual_net([(3, 64, 64), (16, 32, 32), (32, 16, 16)], dense=[64, 8])
+    found = words(figure)
+    assert [word for word in found if word.startswith("block")] == ["block 1", "block 2"]
+    assert [word for word in found if word.startswith("dense")] == ["dense: 64", "dense: 8"]
+    assert {"3\n64×64", "16\n32×32", "32\n16×16"} <= set(found) and found.count("1×1") == found.count("+") == 2
+
+
+def test_u_net_has_a_skip_connection_and_a_step_up_for_each_step_down():
+    encoder = [(8, 32, 48), (16, 16, 24), (32, 8, 12)]
+    found = words(lesson_03.u_net(encoder, [(16, 16, 24), (8, 32, 48)], mask=(1, 32, 48)))
+    assert found.count("skip connection") == found.count("up") == found.count("pool") == 2
+    assert found.count("8 channels\n32 × 48") == found.count("16 channels\n16 × 24") == 2
+    assert found.count("32 channels\n8 × 12") == 1 and "mask\n32 × 48" in found
+
+
+def test_stacked_bars_add_up():
+    axis = lesson_03.stacked_bars({"A": (1, 2), "B": (3, 0.5)}, ("first", "second"), "parameters").axes[0]
+    first, second = axis.containers
+    assert [bar.get_x() + bar.get_width() for bar in second] == [3, 3.5]
+    assert [bar.get_hatch() for bar in first] == [None, None] and all(bar.get_hatch() for bar in second)
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["A", "B"]
+
+
+def test_the_plane_has_a_marker_and_a_name_for_each_method():
+    index = pd.MultiIndex.from_product([["plain", "weighted"], [0, 1]], names=["method", "seed"])
+    scores = pd.DataFrame({"accuracy": [0.7, 0.8, 0.5, 0.6], "BMA": [0.3, 0.4, 0.5, 0.6]}, index)
+    [axis] = lesson_08.plane(scores).axes
+    points = [tuple(float(data[0]) for data in container.lines[0].get_data()) for container in axis.containers]
+    assert points == [pytest.approx((0.75, 0.35)), pytest.approx((0.55, 0.55))]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["plain", "weighted"]
+
+
+def test_the_decision_boundary_moves_to_the_middle_with_equal_priors():
+    boundaries = [axis.lines[0].get_xdata()[0] for axis in lesson_08.two_classes(prior=0.95).axes]
+    assert boundaries == [pytest.approx(1 + np.log(19) / 2), pytest.approx(1)]
+
+
+def test_principal_components_show_each_class_with_its_number():
+    features, labels = np.random.default_rng(0).normal(size=(30, 5)), pd.Series(["NV"] * 20 + ["MEL"] * 10)
+    [axis] = lesson_08.principal_components(features, labels, ["NV", "MEL"]).axes
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["NV, 20", "MEL, 10"]
+    assert [len(points.get_offsets()) for points in axis.collections] == [20, 10]
+
+
+def test_a_reliability_diagram_has_dots_as_large_as_their_number_of_images():
+    table = pd.DataFrame({"confidence": [0.5, 0.9], "accuracy": [0.4, 0.8], "images": [10, 30]})
+    [axis] = lesson_09.reliability({"as trained": table}).axes
+    dots = axis.collections[-1]
+    assert dots.get_offsets().tolist() == [[0.5, 0.4], [0.9, 0.8]] and dots.get_sizes()[1] > dots.get_sizes()[0]
+    assert axis.get_title() == "as trained"
+
+
+def test_intervals_name_each_group_with_its_number_of_images():
+    table = pd.DataFrame({"value": [0.5], "low": [0.3], "high": [0.7], "images": [1200]}, index=["female"])
+    [axis] = lesson_09.intervals(table, "BMA", whole=0.6).axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["female (1,200)"]
+    assert axis.lines[0].get_color() == plots.BLUE and set(axis.lines[1].get_xdata()) == {0.6}

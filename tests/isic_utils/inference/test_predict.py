@@ -1,0 +1,216 @@
+"""Predictions for images at hand: test-time augmentation, ensembles, masks written as ISIC writes them."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from archives import draw_pairs, files_in, in_memory, names, pairs_in_memory, refusal, tiny_settings
+from PIL import Image
+
+from isic_utils import metrics
+from isic_utils.datasets import ImageStore, read_isic2018, splits, tables
+from isic_utils.datasets.images import read_mask
+from isic_utils.inference import predict
+from isic_utils.inference.postprocess import enlarge, one_region
+from isic_utils.inference.predict import ensemble_weights, export_masks, orientations, predict_masks
+from isic_utils.training import Run, TrainConfig, fit, get_accelerator
+
+
+def train(folder: Path, model: str, store: ImageStore, table: pd.DataFrame, split: pd.Series, **changes) -> Run:
+    config = TrainConfig.from_settings(tiny_settings(folder), model, **{"epochs": 1, **changes})
+    return fit(config, store, table, split, folder / "runs", progress=False)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    table, store = in_memory([tables.CODES[n % 8] for n in range(96)], size=16)
+    return train(tmp_path_factory.mktemp("classifier"), "residual", store, table, splits.standard(table)), table, store
+
+
+@pytest.fixture(scope="module")
+def unet(tmp_path_factory):
+    """A run, its table and its store, of images of three sizes."""
+    folder = tmp_path_factory.mktemp("unet")
+    table = read_isic2018(draw_pairs(folder / "data", [(30, 60), (45, 61), (60, 45)] * 12))
+    store = ImageStore(table, (16, 32), folder / "cache", progress=False)
+    return train(folder, "unet", store, table, splits.segmentation(table), epochs=6), table, store
+
+
+def batch_of(store: ImageStore, images: pd.Series) -> torch.Tensor:
+    pixels = torch.from_numpy(store.take(store.rows(images))[..., :3]).permute(0, 3, 1, 2) / 255
+    return pixels.to(get_accelerator().device)
+
+
+# classes
+
+
+def test_probabilities_are_the_runs_own_and_tta_their_mean_over_eight_orientations(classifier):
+    run, _, store = classifier
+    test = run.predictions()
+    found = predict.predict_probabilities(run, store, test["image"])
+    np.testing.assert_allclose(found, test[run.config["classes"]], atol=2e-3)
+    images, model = test["image"].head(8), run.load_model()
+    with torch.no_grad():
+        views = [model(view).softmax(dim=1) for view in orientations(batch_of(store, images))]
+    expected = torch.stack(views).mean(dim=0).cpu().numpy()
+    found = predict.predict_probabilities(run, store, images, tta=True)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert not np.allclose(found, predict.predict_probabilities(run, store, images), atol=1e-5)
+
+
+def test_orientations_are_the_eight_of_a_square():
+    image = torch.arange(9.0).reshape(1, 1, 3, 3)
+    views = orientations(image)
+    assert torch.equal(views[0], image)
+    assert len({tuple(view.flatten().tolist()) for view in views}) == 8
+    assert all(view[0, 0, 1, 1] == 4 for view in views), "the middle stays"
+
+
+def test_ensemble_weights_find_the_better_model_and_the_best_likelihood():
+    generator = np.random.default_rng(0)
+    true = generator.integers(0, 3, 400)
+    good, bad = (generator.dirichlet(np.ones(3), 400) for _ in range(2))
+    good[np.arange(400), true] += 1
+    good /= good.sum(axis=1, keepdims=True)
+    weights = ensemble_weights([good, bad], true)
+    assert weights.sum() == pytest.approx(1) and weights[0] > 0.8
+
+    def likelihood(weight: float) -> float:
+        return np.log((weight * good + (1 - weight) * bad)[np.arange(400), true]).mean()
+
+    assert likelihood(weights[0]) >= max(map(likelihood, np.linspace(0, 1, 101))) - 1e-6
+    assert ensemble_weights([np.eye(3)[true], np.eye(3)[(true + 1) % 3]], true) == pytest.approx([1, 0])
+
+
+# masks
+
+
+@pytest.mark.parametrize("checkpoint", ["loss", None])
+@pytest.mark.parametrize("tta, axes", [(False, [()]), (True, [(), (2,), (3,), (2, 3)])])
+def test_masks_are_the_mean_over_the_flips(unet, checkpoint, tta, axes):
+    run, table, store = unet
+    images, model = table["image"].iloc[[5, 2, 9]], run.load_model(checkpoint or "jaccard")
+    batch = batch_of(store, images)
+    with torch.no_grad():
+        views = [model(batch.flip(axis)).sigmoid().flip(axis)[:, 0] for axis in axes]
+    expected = torch.stack(views).mean(dim=0).cpu().numpy()
+    found = predict_masks(run, store, images, checkpoint, tta)
+    assert found.shape == (3, 16, 32)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert not np.allclose(found, predict_masks(run, store, images, checkpoint, not tta), atol=1e-4)
+
+
+def test_a_mask_cut_at_one_half_is_what_the_predictions_count(unet):
+    run, _, store = unet
+    predictions = run.predictions()
+    true = store.take(store.rows(predictions["image"]))[..., 3] > 127
+    areas = metrics.overlap(true, predict_masks(run, store, predictions["image"]) > 0.5)
+    for name, values in areas.items():
+        np.testing.assert_allclose(predictions[name], values, atol=2)
+
+
+def test_runs_of_the_other_task_unfinished_ones_and_unknown_images_are_refused(unet, classifier, tmp_path):
+    run, table, store = unet
+    images = table["image"]
+    refusal(lambda: predict_masks(classifier[0], store, images), str(classifier[0].folder), "segmentation")
+    refusal(lambda: predict.predict_probabilities(run, store, images), str(run.folder), "classification")
+    refusal(lambda: predict_masks(run, store, images, "bma"), "'bma'", "loss, jaccard")
+    refusal(lambda: predict_masks(run, store, pd.Series(["nobody"])), "nobody")
+    (tmp_path / "config.json").write_bytes((run.folder / "config.json").read_bytes())
+    refusal(lambda: predict_masks(Run(tmp_path), store, images), f"{tmp_path} holds no finished run")
+
+
+def test_an_image_that_was_left_out_is_refused_and_does_not_move_the_others(classifier):
+    run, table, _ = classifier
+    _, store = in_memory([tables.CODES[n % 8] for n in range(96)], size=16)
+    store.left_out = pd.DataFrame({"image": [names(4)[3]], "path": "", "reason": ""})
+    store.images, store.pixels = store.images.delete(3), np.delete(store.pixels, 3, axis=0)
+    refusal(lambda: predict.predict_probabilities(run, store, table["image"]), names(4)[3])
+
+
+def test_images_without_masks_can_be_segmented(unet):
+    run, table, store = unet
+    without = ImageStore(table.drop(columns="mask_path"), (16, 32), store.folder.parent, progress=False)
+    images = table["image"].head(4)  # other ways to decode: read at a smaller size
+    np.testing.assert_allclose(predict_masks(run, without, images), predict_masks(run, store, images), atol=0.1)
+
+
+# export
+
+
+def export(unet, folder: Path, **options) -> list[Path]:
+    run, table, store = unet
+    return export_masks(run, table, store, folder, progress=False, **options)
+
+
+@pytest.mark.parametrize("tta, postprocess", [(False, True), (True, False)])
+def test_an_export_has_the_official_form(unet, tmp_path, tta, postprocess):
+    run, table, store = unet
+    written = export(unet, tmp_path / "export", tta=tta, postprocess=postprocess, checkpoint="loss")
+    assert sorted(written) == sorted((tmp_path / "export").iterdir())
+    assert [file.name for file in written] == [f"{image}_segmentation.png" for image in table["image"]]
+    probabilities = predict_masks(run, store, table["image"], "loss", tta)
+    for file, path, probability in zip(written, table["path"], probabilities, strict=True):
+        with Image.open(file) as mask, Image.open(path) as image:
+            assert (mask.format, mask.mode, mask.size) == ("PNG", "L", image.size)
+        mask = read_mask(file)
+        expected = enlarge(probability, *mask.shape) > 0.5
+        assert np.array_equal(mask, one_region(expected) if postprocess else expected)
+
+
+def test_exported_masks_are_as_good_as_those_that_were_scored(unet, tmp_path):
+    run, table, _ = unet
+    written = dict(zip(table["image"], export(unet, tmp_path, postprocess=False), strict=True))
+    true = dict(zip(table["image"], table["mask_path"], strict=True))
+    for row in run.predictions().itertuples():
+        pair = [read_mask(path)[np.newaxis] for path in (true[row.image], written[row.image])]
+        assert metrics.jaccard(*pair)[0] == pytest.approx(row.jaccard, abs=0.12)
+
+
+def test_an_interrupted_export_leaves_whole_files_alone(unet, tmp_path, monkeypatch):
+    save, calls = Image.Image.save, []
+
+    def interrupted(self, file, **options):
+        calls.append(file)
+        save(self, file, **options)
+        if len(calls) == 4:
+            Path(file).write_bytes(Path(file).read_bytes()[:20])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export(unet, tmp_path)
+    monkeypatch.undo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{image}_segmentation.png" for image in names(3)]
+    for path in tmp_path.iterdir():
+        read_mask(path)
+
+
+def test_a_full_disk_says_so_and_leaves_the_older_file(unet, tmp_path, monkeypatch):
+    first = tmp_path / f"{names(1)[0]}_segmentation.png"
+    first.write_bytes(b"old")
+
+    def full(self, file, **options):
+        Path(file).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    refusal(lambda: export(unet, tmp_path), f"{first} cannot be written (No space left on device)")
+    assert files_in(tmp_path) == {first.name: b"old"}
+
+
+def test_an_original_that_is_gone(unet, tmp_path):
+    run, table, store = unet
+    table = table.assign(path=table["path"].where(table.index != 2, str(tmp_path / "gone.jpg")))
+    refusal(lambda: export_masks(run, table, store, tmp_path / "export", progress=False), "gone.jpg is missing")
+    assert len(list((tmp_path / "export").iterdir())) == 2
+
+
+def test_masks_of_pairs_in_memory_come_in_the_order_that_was_asked_for(unet):
+    table, store = pairs_in_memory(6, 16, 32)
+    images = table["image"]
+    found = predict_masks(unet[0], store, images)
+    np.testing.assert_allclose(predict_masks(unet[0], store, images[::-1])[::-1], found, atol=1e-2)
