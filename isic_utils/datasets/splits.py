@@ -95,9 +95,12 @@ def merge_rarest(label: pd.Series) -> pd.Series:
     return pd.Series(five, index=label.index, name=label.name)
 
 
-def segmentation(table: pd.DataFrame, seed: int = 0) -> pd.Series:
-    """70 % training, 10 % validation and 20 % test set by chance, for images with masks and no labels (thesis §5.5)."""
-    return standard(table.assign(label="lesion"), "image", seed)
+def segmentation(table: pd.DataFrame, group_by: str = "image", seed: int = 0) -> pd.Series:
+    """70 % training, 10 % validation and 20 % test set by chance, for images with masks and no labels (thesis §5.5).
+
+    group_by: ``"lesion"`` needs the column lesion_id, which the table of `read_isic2018` does not have.
+    """
+    return standard(table.assign(label="lesion"), group_by, seed)
 
 
 def rows_to_split(table: pd.DataFrame, group_by: str) -> pd.DataFrame:

@@ -54,7 +54,7 @@ def test_the_balanced_protocol_draws_its_table(settings, loaded):
 def test_masks_are_split_by_image(settings, loaded):
     table, _ = loaded["segmentation"]
     config, same, split = arrange("segmentation", "unet", table, settings, mask_loss="soft Dice", seed=2)
-    assert same is table and split.equals(splits.segmentation(table, 2))
+    assert same is table and split.equals(splits.segmentation(table, seed=2))
     assert (config.task, config.group_by, config.mask_loss) == ("segmentation", "image", "soft Dice")
     assert config.epochs == settings.segmentation_epochs
 
