@@ -302,7 +302,7 @@ def of_lab() -> pd.DataFrame:
 
 def fine_tuned(name: str) -> bool:
     """Whether the network starts from ImageNet weights in `lab`."""
-    return models.MODELS[name].has_weights
+    return models.MODELS[name].weights is not None
 
 
 def tables() -> dict[str, str]:
