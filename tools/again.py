@@ -24,7 +24,7 @@ from isic_course import synthetic
 from isic_utils.settings import SAMPLE
 
 FOLDER = "Mis cuadernos ñ é ü"
-MARK = "# NBVAL_CHECK_OUTPUT"
+COMPARED = "nbval-check-output"
 
 
 def main() -> int:
@@ -66,20 +66,15 @@ def run_twice(path: Path) -> str | None:
     first, second = outputs
     for source, output in first.items():
         if second[source] != output:
-            return f"another output the second time, of the cell that begins with {first_line(source)}"
+            return f"another output the second time, of the cell that begins with {source.splitlines()[0]}"
     return None
-
-
-def first_line(source: str) -> str:
-    """The first line of a cell below the mark."""
-    return source.removeprefix(MARK).strip().partition("\n")[0]
 
 
 def compared(notebook: NotebookNode) -> dict[str, list[dict]]:
     """The source of each cell whose output is compared -> what it showed as text."""
     shown = {}
     for cell in notebook.cells:
-        if cell.cell_type == "code" and cell.source.startswith(MARK):
+        if cell.cell_type == "code" and COMPARED in cell.metadata.get("tags", []):
             shown[cell.source] = [
                 output.get("text") or output.get("data", {}).get("text/plain") for output in cell.outputs
             ]

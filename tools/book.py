@@ -85,7 +85,7 @@ def document(text: str) -> str:
 
 
 def lesson(notebook: NotebookNode) -> None:
-    """Make a notebook a page: solutions are closed until one opens them, nbval's marks are gone, and so are widgets,
+    """Make a notebook a page: solutions are closed until one opens them, and widgets are gone,
     which need a kernel (and would have scripts fetched from the network)."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
@@ -94,7 +94,6 @@ def lesson(notebook: NotebookNode) -> None:
         elif "solution" in cell.metadata.get("tags", []):
             cell.metadata = NotebookNode(SOLUTION)
         if cell.cell_type == "code":
-            cell.source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
             kept = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
             if len(kept) < len(cell.outputs):
                 kept.insert(0, new_output("stream", text=NO_WIDGET + "\n"))

@@ -24,7 +24,8 @@ def again(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def write(path: Path, *sources: str) -> Path:
-    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), path)
+    tags = {"tags": ["nbval-check-output"]}
+    nbformat.write(new_notebook(cells=[new_code_cell(source, metadata=tags) for source in sources]), path)
     return path
 
 
@@ -32,7 +33,7 @@ def write(path: Path, *sources: str) -> Path:
 def course(tmp_path) -> list[str]:
     """The arguments for a course whose notebooks the test writes into tmp_path."""
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "picture").write_text("a", encoding="utf-8")
+    (tmp_path / "data" / "image").write_text("a", encoding="utf-8")
     return ["--notebooks", str(tmp_path), "--data", str(tmp_path / "data")]
 
 
@@ -50,15 +51,10 @@ def test_a_folder_without_data_is_named_in_one_sentence(tmp_path, course):
 
 
 def test_what_depends_on_the_place_or_on_the_first_time_is_found(tmp_path, course):
-    write(tmp_path / "01_place.ipynb", "open('picture')")
-    write(
-        tmp_path / "02_first.ipynb",
-        "# NBVAL_CHECK_OUTPUT\nimport os\nprint(os.path.exists('x')); open('x', 'w').close()",
-    )
+    write(tmp_path / "01_place.ipynb", "open('image')")
+    write(tmp_path / "02_first.ipynb", "import os\nprint(os.path.exists('x')); open('x', 'w').close()")
     write(tmp_path / "03_once.ipynb", "import os\nos.mkdir('y')")
-    write(
-        tmp_path / "04_good.ipynb", "import os\nprint(open(os.environ['ISIC_DATA'] + '/picture').read(), os.getcwd())"
-    )
+    write(tmp_path / "04_good.ipynb", "import os\nprint(open(os.environ['ISIC_DATA'] + '/image').read(), os.getcwd())")
     result = again(*course)
     assert result.returncode == 1
     place, first, once, good = result.stdout.split("\n0")

@@ -33,9 +33,7 @@ def project(tmp_path) -> Path:
         (tmp_path / name).mkdir()
     cells = [
         new_markdown_cell("# 01 · A & B\n\nA [word](../docs/words.md#mask), [start](../README.md)."),
-        new_code_cell(
-            "# NBVAL_CHECK_OUTPUT\ntable", outputs=[shown("AAAAAAAA", "another"), shown("AAAA", f"{CHOSEN} &amp; more")]
-        ),
+        new_code_cell("table", outputs=[shown("AAAAAAAA", "another"), shown("AAAA", f"{CHOSEN} &amp; more")]),
         new_code_cell("answer = 1", outputs=[shown("A" * 40, "the answer")], metadata={"tags": ["solution"]}),
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "01_ab.ipynb")

@@ -28,9 +28,10 @@ list(tqdm(range(3), leave=False))
 
 
 def checked_notebook(path: Path, source: str, result: str) -> Path:
-    """Write a notebook of one cell marked NBVAL_CHECK_OUTPUT, committed with ``result``."""
+    """Write a notebook of one cell tagged nbval-check-output, committed with ``result``."""
     output = nbformat.v4.new_output("execute_result", {"text/plain": result}, execution_count=1)
-    cell = nbformat.v4.new_code_cell(f"# NBVAL_CHECK_OUTPUT{source}", execution_count=1, outputs=[output])
+    cell = nbformat.v4.new_code_cell(source, execution_count=1, outputs=[output])
+    cell.metadata.tags = ["nbval-check-output"]
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
     return path
 

@@ -129,9 +129,9 @@ def test_has_no_absolute_path(notebook):
 
 
 def test_some_outputs_are_compared_exactly(notebook):
-    marked = [cell for cell in code_cells(notebook) if "# NBVAL_CHECK_OUTPUT" in cell.source.splitlines()]
+    marked = [cell for cell in code_cells(notebook) if "nbval-check-output" in cell.metadata.get("tags", [])]
     assert marked
-    assert all(cell.outputs for cell in marked), "a cell marked NBVAL_CHECK_OUTPUT has nothing to compare"
+    assert all(cell.outputs for cell in marked), "a cell tagged nbval-check-output has nothing to compare"
 
 
 # figures
