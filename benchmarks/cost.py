@@ -3,9 +3,9 @@
     python benchmarks/cost.py              prints the tables of docs/plan.md
     python benchmarks/cost.py --write      puts them there
 
-Needs no graphics card. The full-size networks are run without numbers (PyTorch's device "meta"). Counted are the
+Needs no graphics card. The full-size networks are run without values (PyTorch's device "meta"). The script counts the
 multiply-adds forward and backward (`torch.utils.flop_counter`), the numbers that the operations read and write, and the
-operations themselves. From these and a card's data sheet:
+operations themselves. From these counts and a card's data sheet:
 
     time of a step = the longest of  multiply-adds / (peak x SHARE_OF_PEAK) + bytes moved / bandwidth,
                                      operations x LAUNCH,  bytes of the images / READING
@@ -42,7 +42,7 @@ BALANCED = 5 * 1987  # thesis §5.3
 PAIRS = 2594  # ISIC 2018 Task 1
 LAB_IMAGES = 3000  # python -m isic_utils download 2019 --images 3000
 LAB_BALANCED = 5 * round(1987 * LAB_IMAGES / IMAGES)
-OTHER_MINUTES = 2  # of a lesson: all that trains nothing, as long as the whole lesson takes on a laptop
+OTHER_MINUTES = 2  # of a lesson, for everything but training: as long as the whole lesson takes on a laptop
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ CARDS = [GTX_1080, T4, A100]
 
 @dataclass(frozen=True)
 class Work:
-    """What a network does for an image. forward, backward: multiply-adds; moved, moved_forward: numbers that training
+    """The work of a network for an image. forward, backward: multiply-adds; moved, moved_forward: numbers that training
     and predicting read and write, without the weights; operations: of a training step; weights: how many it has."""
 
     forward: float
@@ -108,7 +108,7 @@ def counted(name: str, height: int, width: int, multiplier: float = 1.0) -> Work
             model(image)
     weights = sum(parameter.numel() for parameter in model.parameters())
     forward, both = forward.get_total_flops() / 2, both.get_total_flops() / 2
-    # The counter takes a depthwise convolution's way back for a full one's; it is twice the way forward, as elsewhere.
+    # The counter takes the backward pass of a depthwise convolution for that of a full one; it is twice the forward.
     backward = min(both - forward, 2 * forward)
     # Whatever the number of images, a step reads each weight forward and backward and writes its gradient.
     moved, moved_forward = training.numbers - 3 * weights, predicting.numbers - weights
@@ -144,7 +144,7 @@ def on_card(card: Card, multiply_adds: float, numbers: float) -> float:
 
 
 def check_against_published() -> pd.DataFrame:
-    """Images of 224×224 per second by this rule, and as published.
+    """Images of 224×224 pixels per second by this rule, and as published.
 
     GTX 1080: forward and backward of 16 images in 153.90, 235.33 and 232.55 ms (github.com/jcjohnson/cnn-benchmarks).
     A100, training, and T4, predicting, in mixed precision: NVIDIA's DeepLearningExamples, ResNet50 v1.5 for PyTorch.
@@ -215,7 +215,7 @@ def segmentation(name: str, card: Card, sizes: dict) -> float:
 
 
 def of_disk() -> pd.DataFrame:
-    """Gigabytes of everything that `full` keeps."""
+    """Gigabytes of everything that the profile `full` stores."""
     sizes = PROFILES["full"]
     side, (height, width) = sizes["image_size"], sizes["segmentation_size"]
     weights = {name: counted(name, side, side).weights for name in models.CLASSIFIERS}
@@ -250,7 +250,7 @@ def in_words(hours: list[float]) -> str:
 
 
 def of_lab() -> pd.DataFrame:
-    """Minutes of each lesson in the profile `lab` on a T4, by what it trains. The others train nothing that counts."""
+    """Minutes of each lesson in the profile `lab` on a T4, by what it trains. The others train almost nothing."""
     sizes = PROFILES["lab"]
 
     def classifier(name: str, images: int = LAB_IMAGES) -> float:
@@ -277,7 +277,7 @@ def of_lab() -> pd.DataFrame:
         ),
         (
             "05",
-            "eight small ones for the dial, five balanced, four residual nets for as many steps",
+            "eight small networks for the dial, five on balanced classes, four residual nets for as many steps",
             8 * for_dial + sum(classifier(name, LAB_BALANCED) for name in five) + 4 * classifier("residual"),
         ),
         (

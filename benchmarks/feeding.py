@@ -4,11 +4,11 @@
     python benchmarks/feeding.py --quick           few images, nothing saved
 
 The course's side is `loader` on images that were decoded before, and `transforms.augment` on each batch. The other side
-is built as torchvision's references/classification are: ImageFolder, transforms.v2 (with the references' PIL backend
+is built like torchvision's references/classification: ImageFolder, transforms.v2 (with the references' PIL backend
 and with their tensor backend) and a DataLoader with a worker for each core, kept alive between epochs. It decodes JPEGs
-of 1024×768, or, as a careful user would have it, JPEGs that were shrunk to 256×256 before. All shuffle and do the same
-to each image: flip left and right, flip top and bottom, exchange rows and columns, each with probability ½, and
-brightness from 0.9 to 1.1.
+of 1024×768 pixels, or, as a careful user would prepare them, JPEGs that were shrunk to 256×256 before. All pipelines
+shuffle and augment alike: horizontal flip, vertical flip and transposition, each with probability ½, and brightness
+jitter from 0.9 to 1.1.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def compare(dataset: IsicDataset, folder: Path, rounds: int) -> list[dict]:
 
 
 def exhaust(batches, count: int) -> None:
-    """Take every batch, as training would, and see that all images came, in the form that a network takes."""
+    """Take every batch, as training would, and check that all images came, in the form that a network takes."""
     seen = 0
     for x, y in batches:
         assert x.dtype == torch.float32 and x.shape[1:] == (3, SIDE, SIDE)

@@ -5,9 +5,9 @@
     ISIC_DATA=<folder> python benchmarks/fine_tuning.py --steps all --finished --save  those that are trained already,
                                                                                        as results/fine_tuning.csv
 
-A seed draws the split (grouped by lesion), the weights of the last layer and the order. The scores are those of the
-checkpoint with the best validation BMA; the minutes those of its training, without decoding before and predicting
-after. Runs are kept in ISIC_RUNS, so a second call prints the table soon.
+The seed determines the split (grouped by lesion), the weights of the last layer and the order of the images. The scores
+are those of the checkpoint with the best validation BMA. The minutes are those of its training, without decoding and
+final predictions. Runs are kept in ISIC_RUNS, so a second call prints the table quickly.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from isic_utils.training import fit
 from isic_utils.training.runs import write_csv
 
 THE_RECIPE = "TTA: the recipe"
-# the same training with a method against imbalance and with plain cross-entropy: once short, once long
+# the same training with a method against class imbalance and with plain cross-entropy: once short, once long
 PAIRS = [
     ("with logit adjustment", "128 pixels, 4 epochs, cross-entropy"),
     (THE_RECIPE, "the recipe with plain cross-entropy"),
@@ -45,7 +45,7 @@ def main() -> None:
         help=f"all, or some of {list(STEPS)}",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--finished", action="store_true", help="train nothing: only what is trained already")
+    parser.add_argument("--finished", action="store_true", help="train nothing: use only runs that are already trained")
     parser.add_argument("--save", action="store_true")
     arguments = parser.parse_args()
     if arguments.save and arguments.steps != ["all"]:
@@ -96,13 +96,13 @@ def measure(name: str, seed: int, settings: Settings) -> tuple[dict, pd.DataFram
 
 
 def compare(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], seeds: list[int]) -> None:
-    """Print by how much the first training's test BMA exceeds the second's, all seeds put together."""
+    """Print by how much the first training's test BMA exceeds the second's, over the test sets of all seeds."""
     pair = first["predicted"].to_numpy(), second["predicted"].to_numpy()
     draws = intervals.paired_bootstrap(first["label"].to_numpy(), *pair, first["lesion"].to_numpy())
     low, high = intervals.percentile_interval(draws["bma"])
     scores = [bma(first["label"], predicted) for predicted in pair]
     print(f"{names[0]} − {names[1]}, test sets of seeds {seeds}: BMA {scores[0]:.3f} − {scores[1]:.3f} =", end=" ")
-    print(f"{scores[0] - scores[1]:+.3f}, 95 % interval {low:+.3f} to {high:+.3f} (whole lesions drawn)")
+    print(f"{scores[0] - scores[1]:+.3f}, 95 % interval {low:+.3f} to {high:+.3f} (cluster bootstrap over lesions)")
 
 
 if __name__ == "__main__":

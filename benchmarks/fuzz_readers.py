@@ -1,9 +1,9 @@
-"""Damage tables, images and masks by chance, thousands of times, and see what the readers make of them.
+"""Damages tables, images and masks at random, thousands of times, and checks what the readers make of them.
 
-Allowed are two outcomes: IsicError, or data that are right. Right means, for a table, that every line which is as it
-was gives the row it gave, and that no such row is missing; for a PNG, the pixels it had (checksums protect them); for a
-JPEG, what Pillow decodes of the damaged file. Anything else, as another library's exception, ends the script with the
-number of the case; a case that takes longer than 30 seconds ends it with a traceback of where it hangs.
+Two outcomes are allowed: IsicError, or correct data. Correct means, for a table, that every undamaged line gives the
+same row as before, and that no such row is missing; for a PNG, the original pixels (checksums protect them); for a
+JPEG, what Pillow decodes from the damaged file. Any other outcome, such as an exception of another library, ends the
+script with the number of the case. A case that takes longer than 30 seconds ends it with a traceback of where it hangs.
 
     python benchmarks/fuzz_readers.py [number of cases, default 10000] [seed, default 0] [first case, default 0]
 """
@@ -145,7 +145,7 @@ def damage_text(text: str, chance: random.Random) -> bytes:
     return changed.encode(chance.choice(["utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1", "utf-16-le"]), "replace")
 
 
-# What is right
+# What is correct
 
 
 def unquoted(cell: str) -> str:
@@ -154,7 +154,7 @@ def unquoted(cell: str) -> str:
 
 
 def unharmed(content: bytes, original: str) -> dict[str, dict[str, str]]:
-    """The rows of a damaged table whose line is as it was, under a header that has the columns that it had."""
+    """The rows of a damaged table whose line is undamaged, under a header with the original columns."""
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     found = [list(map(unquoted, line.replace(";", ",").split(","))) for line in content.decode(encoding).splitlines()]
     names = next(line for line in found if any(line))
@@ -189,7 +189,7 @@ def check_table(folder: Path, contents: dict[str, bytes]) -> str:
                 raise WrongData(f"{image} got {column} {row[column]!r}")
         if image in metadata and float(metadata[image]["age_approx"]) != row["age_approx"]:
             raise WrongData(f"{image} got the age {row['age_approx']}")
-    return "read, all rows" if len(rows) == 6 else "read, with rows fewer"
+    return "read, all rows" if len(rows) == 6 else "read, fewer rows"
 
 
 def check_image(path: Path, files: dict[str, bytes], originals: list[np.ndarray]) -> str:
@@ -200,16 +200,16 @@ def check_image(path: Path, files: dict[str, bytes], originals: list[np.ndarray]
         return "read, as it was"
     with Image.open(path) as image:
         if image.format == "PNG":
-            raise WrongData("a PNG with pixels that none had")
+            raise WrongData("a PNG with pixels that no original has")
         if not np.array_equal(pixels, np.asarray(ImageOps.exif_transpose(image).convert("RGB"))):
             raise WrongData("not what Pillow decodes")
-    return "read, as the damaged JPEG says"
+    return "read, as Pillow decodes the damaged JPEG"
 
 
 def check_mask(path: Path, originals: list[np.ndarray]) -> str:
     mask = read_mask(path)
     if mask.dtype != bool or not any(np.array_equal(mask * 255, original[..., 0]) for original in originals):
-        raise WrongData("a mask that none was")
+        raise WrongData("a mask that is none of the originals")
     return "read, as it was"
 
 
@@ -271,7 +271,7 @@ def one_case(kind: str, chance: random.Random, folder: Path, files: dict, origin
 
 
 def refusal(error: IsicError) -> str:
-    """The kind of an error: it must be one sentence that ends with a remedy."""
+    """The kind of an error: it must be a sentence that says what to do."""
     message = str(error)
     if len(message) > 700 or "\n" in message or not message.endswith("."):
         raise WrongData(f"no clear sentence: {message[:900]!r}") from error

@@ -1,4 +1,4 @@
-"""How much memory preparing and training take with as many images as ISIC 2019 has, at 256×256.
+"""How much memory preparing and training take with as many images as ISIC 2019 has, at 256×256 pixels.
 
     python benchmarks/memory.py                    25 331 images, and fewer; needs Linux, and 8 GB of disk for a while
     python benchmarks/memory.py --quick            few images, nothing saved
@@ -6,8 +6,8 @@
 The JPEGs are written into a temporary folder (a few drawings of the synthetic sample, many times). Preparing
 (`ImageStore`) and an epoch with all that belongs to it (`fit`: training, validation, checkpoints,
 predictions; narrow AlexNet, batches of 32) each run in a process of their own, whose memory is read from /proc while it
-works. *Peak* is all that was in memory for it at once. *Own* leaves out pages that are mapped from files, which the
-system can take back at any moment.
+works. *Peak* is the largest amount of memory that it held. *Own* excludes pages that are mapped from files, which the
+system can reclaim at any moment.
 """
 
 import argparse

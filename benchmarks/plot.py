@@ -42,7 +42,7 @@ def largest(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(speed: pd.DataFrame, memory: pd.DataFrame) -> Figure:
-    """Left the ratios to the course, right how time and memory grow with the number of images."""
+    """On the left the ratios to the course, on the right how time and memory grow with the number of images."""
     figure = plt.figure(figsize=(13, 8.5))
     left, right = figure.subfigures(1, 2, width_ratios=[1.15, 1])
     draw_ratios(left.subplots(), largest(speed))
@@ -63,7 +63,7 @@ def draw(speed: pd.DataFrame, memory: pd.DataFrame) -> Figure:
 
 
 def draw_ratios(axis: plt.Axes, rows: pd.DataFrame) -> None:
-    """A bar for each rival, from 1 (as fast as the course); a black mark where the requirement is."""
+    """A bar for each rival, from 1 (as fast as the course); a black mark at the target."""
     rows = rows[rows["contender"] != side_by_side.COURSE].reset_index(drop=True)
     kinds = list(dict.fromkeys(rows["comparison"].str.split(",").str[0]))
     for place, row in rows.iterrows():
@@ -91,7 +91,7 @@ def draw_ratios(axis: plt.Axes, rows: pd.DataFrame) -> None:
     axis.set_xticks(ticks, map(str, ticks))
     axis.minorticks_off()
     axis.axvline(1, color="0.5", linewidth=1)
-    axis.set_xlabel("times as long as the course; black: the least that was aimed at", fontsize=9)
+    axis.set_xlabel("time relative to the course; black: target", fontsize=9)
     axis.margins(y=0.01)
 
 
@@ -117,8 +117,8 @@ def draw_growth(axis: plt.Axes, title: str, values: pd.DataFrame, what: str) -> 
 
 
 def tables(speed: pd.DataFrame, memory: pd.DataFrame) -> str:
-    """Both tables with the largest number of images, and what they were measured on."""
-    lines = ["| comparison | images | contender | seconds | images/s | × the course's time | aimed at |"]
+    """Both tables, with the largest number of images, and the machines on which they were measured."""
+    lines = ["| comparison | images | contender | seconds | images/s | time relative to the course | target |"]
     lines.append("|---|---|---|---|---|---|---|")
     for row in largest(speed).itertuples():
         required = "" if pd.isna(row.required) else f"≥ {row.required:g}"
@@ -130,7 +130,7 @@ def tables(speed: pd.DataFrame, memory: pd.DataFrame) -> str:
         )
     lines += [
         "",
-        "| memory | images | peak, MB | of it not mapped from files, MB | aimed at |",
+        "| memory | images | peak, MB | of which not mapped from files, MB | target |",
         "|---|---|---|---|---|",
     ]
     for _, row in memory.iterrows():

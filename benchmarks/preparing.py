@@ -5,7 +5,7 @@
 
 The course's side is `ImageStore`: decode, resize, check, write the store and its digest. The loops are Pillow's
 ``Image.open``, ``convert`` and ``resize`` into an array in memory, with Pillow's default filter (bicubic) and with the
-course's (bilinear). Per core: every contender is held on one core. Then the course may use all cores.
+course's (bilinear). For the comparison per core, every contender is limited to one core; then the course may use all.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python benchmarks/sample_calibration.py            # five seeds, about 20 minutes on two cores
     python benchmarks/sample_calibration.py 1 --overlap 0.8
 
-Each seed draws an archive into a temporary folder and judges on its test set (standard split, grouped by image and by
-lesion): always predicting NV, a logistic regression on each image's mean colour, and the residual net as lesson 04
-trains it on a laptop. The table goes into data/README.md.
+For each seed, an archive is drawn into a temporary folder, and three models are evaluated on its test set (standard
+split, grouped by image and by lesion): the majority-class baseline (always NV), a logistic regression on the mean
+colour of each image, and the residual net as lesson 04 trains it on a laptop. The table goes into data/README.md.
 """
 
 import argparse
@@ -84,9 +84,9 @@ def measure(folder: Path, seed: int, overlap: float) -> dict[str, float]:
 
 
 def colour_bma(store: ImageStore, table: pd.DataFrame, labels: pd.Series, split: pd.Series) -> float:
-    """BMA on the test set of a logistic regression that sees three numbers: the mean red, green and blue.
+    """BMA on the test set of a logistic regression on three numbers: the mean red, green and blue.
 
-    The better of two, with and without weights that make all classes count the same.
+    The better of two regressions, with and without balanced class weights.
     """
     colours = store.take(store.rows(table["image"])).mean(axis=(1, 2))
     train, test = (split == "train").to_numpy(), (split == "test").to_numpy()

@@ -3,9 +3,9 @@
     python benchmarks/second_opinion.py
     ISIC_DATA=<folder> python benchmarks/second_opinion.py --threads 2
 
-Takes the best finished runs of ISIC_DATA and ISIC_PROFILE (`python -m isic_utils predict` takes the same). The time is
-that of everything: reading the JPEG, both networks, Grad-CAM, contour. The median and the slowest of ten, after one to
-warm up, for images of several sizes.
+Uses the best finished runs of ISIC_DATA and ISIC_PROFILE (as `python -m isic_utils predict` does). The time includes
+reading the JPEG, both networks, Grad-CAM and the contour. The table shows the median and the slowest of ten opinions,
+after one to warm up, for images of several sizes.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def seconds_for_one(opinions: second_opinion.SecondOpinion, path: str) -> pd.Dat
 
 
 def abstentions(opinions: second_opinion.SecondOpinion, paths: list[str], each: int = 40) -> pd.DataFrame:
-    """The proportion of images called out of distribution, by kind: the test set, which is not, and what is."""
+    """The proportion of images called out of distribution: in the test set, which is not, and of each odd kind."""
     lesions = [np.asarray(read_image(path)) for path in paths]
     kinds = {"test set, in distribution": lesions} | odd_images.draw(lesions, each)
     size = opinions.run.config["image_size"]

@@ -3,9 +3,10 @@
     ISIC_DATA=<folder> python benchmarks/segmentation.py                     seeds 0, 1, 2 of the pretrained U-Net
     ISIC_DATA=<folder> python benchmarks/segmentation.py unet --seeds 0      the classic U-Net, 16 channels wide
 
-A seed draws the split, the weights and the order. The scores are those of the checkpoint with the best validation
-Jaccard index on the test set: at the network's size, and at the size of the originals after `export_masks`, with
-test-time augmentation and one region kept. Runs are kept in ISIC_RUNS, so a second call prints the table at once.
+The seed determines the split, the weights and the order of the images. The scores are those of the checkpoint with the
+best validation Jaccard index, on the test set: at the network's size, and at the size of the originals after
+`export_masks` with test-time augmentation and one region kept. Runs are kept in ISIC_RUNS, so a second call prints the
+table quickly.
 """
 
 import argparse

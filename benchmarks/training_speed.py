@@ -2,7 +2,7 @@
 
     python benchmarks/training_speed.py                  the residual net at 64×64 and 128×128
     python benchmarks/training_speed.py --quick          few images, one round, nothing saved
-    python benchmarks/training_speed.py --choices        what each choice of the loop is worth, for all six networks
+    python benchmarks/training_speed.py --choices        the effect of each setting of the loop, for all six networks
 
 All train an epoch of the narrow residual net, turn by turn in one process, on the same batches of 32, which are ready
 in memory, with fused AdamW and cross-entropy. The *bare* loop is forward, backward, step. The course's is

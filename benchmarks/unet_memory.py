@@ -22,7 +22,7 @@ from isic_utils.training import losses
 GB = 1e9
 CONTEXT = 0.6 * GB  # CUDA's context and libraries, before the first tensor
 WORKSPACE = 0.5 * GB  # cuDNN's and cuBLAS's scratch memory
-GAPS = 0.10  # share of the tensors' memory that is lost between blocks
+GAPS = 0.10  # fraction of the tensors' memory that is lost between blocks
 COUNTED_SIZES = [(48, 64), (96, 128), (192, 256)]
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     kept = last["bytes per pixel"] * height * width
     passing = last["largest layer, bytes per pixel"] * height * width
     parts = estimate(model, kept, passing, height * width, sizes["segmentation_batch_size"], arguments.micro_batch)
-    print(f"\n{arguments.micro_batch} at a time of {height} × {width}, width {arguments.width}, in GB:")
+    print(f"\nmicro-batch of {arguments.micro_batch}, {height} × {width} pixels, width {arguments.width}, in GB:")
     print((parts / GB).round(2).to_string())
     total = parts.sum() / GB
     verdict = "fits" if total <= arguments.card else "does not fit"
@@ -55,7 +55,7 @@ def main() -> None:
     for micro_batch in range(1, sizes["segmentation_batch_size"] + 1):
         parts = estimate(model, kept, passing, height * width, sizes["segmentation_batch_size"], micro_batch)
         if parts.sum() / GB > arguments.card:
-            print(f"The most that fits: {micro_batch - 1} at a time.")
+            print(f"The largest micro-batch that fits: {micro_batch - 1}.")
             break
 
 

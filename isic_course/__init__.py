@@ -1,4 +1,4 @@
-"""What makes a course of `isic_utils`, which it imports and which does not know it.
+"""The course itself. It imports `isic_utils`, which does not know it.
 
 - ``exercises``: ``check("04.1", answer)``, a module per lesson; ``figures``: what one lesson alone draws
 - ``synthetic``: draws the synthetic sample; ``thesis``: published numbers, tables, the report, the official test sets

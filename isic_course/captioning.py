@@ -1,8 +1,8 @@
-"""Images described in words: a frozen convolutional encoder, a recurrent decoder, two ways to search (lesson 11).
+"""Images described in words: a frozen convolutional encoder, a recurrent decoder, two search algorithms (lesson 11).
 
 The decoder follows Vinyals et al. 2015, "Show and Tell", arXiv:1411.4555: the features that a convolutional
 network computes of the image are the first state of a recurrent network, which predicts one word after another. Theirs
-is an LSTM, ours a GRU (Cho et al. 2014, arXiv:1406.1078), which has fewer parts. The sentences are those of
+is an LSTM, ours a GRU (Cho et al. 2014, arXiv:1406.1078), which is simpler. The sentences are those of
 `sentences`, as numbers.
 """
 
@@ -42,16 +42,16 @@ class Decoder(nn.Module):
         return torch.tanh(self.image_embedding(self.dropout(self.normalize(features))))
 
     def inputs(self, words: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-        """What the GRU reads: each word's embedding and beside it the image's, or zeros. words: int64 [n, places];
-        image: [n, width]. Returns [n, places, 2 · width]."""
+        """What the GRU reads: each word's embedding and beside it the image's, or zeros. words: int64 [n, positions];
+        image: [n, width]. Returns [n, positions, 2 · width]."""
         beside = image if self.every_word else torch.zeros_like(image)
         return torch.cat([self.word_embedding(words), beside[:, None].expand(-1, words.shape[1], -1)], dim=2)
 
     def forward(self, features: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
         """Logits of every next word, where the true words so far are given (**teacher forcing**).
 
-        features: [n, features]; captions: int64 [n, longest + 2]. Returns [n, longest + 1, words]: place i predicts
-        the word i + 1 of the caption.
+        features: [n, features]; captions: int64 [n, longest + 2]. Returns [n, longest + 1, words]: position i
+        predicts the word i + 1 of the caption.
         """
         image = self.embed_image(features)
         states, _ = self.gru(self.inputs(captions[:, :-1], image), image[None])
@@ -176,7 +176,7 @@ def beam_search(decoder: Decoder, features: torch.Tensor, width: int, longest: i
 
 @torch.inference_mode()
 def word_probabilities(decoder: Decoder, features: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
-    """How probable each word is at each place of a caption, given the words before. Shapes as in `Decoder.forward`."""
+    """How probable each word is at each position of a caption, given those before. Shapes as in `Decoder.forward`."""
     return torch.softmax(decoder(features, captions), dim=2)
 
 

@@ -1,5 +1,5 @@
-"""The imbalance dial of lesson 05: the same images, the same network, and one thing that changes, how imbalanced the
-classes are.
+"""The imbalance dial of lesson 05: the same images and the same network; only the imbalance between the classes
+changes.
 
 A pool of synthetic images is drawn once, with a validation and a test set that hold as many images of each class. From
 the rest a training set of 600 images is taken, at any ratio between the largest and the smallest class.
@@ -64,7 +64,7 @@ def pool(overlap: float = OVERLAP) -> pd.DataFrame:
 
 
 def pool_options(overlap: float) -> dict:
-    """What `synthetic.draw` is asked for: of each class as many images as any ratio needs of it."""
+    """The options for `synthetic.draw`: of each class as many images as any ratio needs."""
     counts = pd.DataFrame([class_sizes(ratio) for ratio in np.geomspace(1, LARGEST_RATIO, 50)]).max()
     counts += TEST + VALIDATION + 2 * LARGEST_LESION
     total = int(counts.sum())

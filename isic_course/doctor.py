@@ -96,7 +96,7 @@ def device() -> Iterator[Finding]:
 
 
 def variables() -> Iterator[Finding]:
-    """What the three environment variables say, and what that comes to."""
+    """The three environment variables, and the settings that follow from them."""
     for variable in ("ISIC_DATA", "ISIC_PROFILE", "ISIC_RUNS"):
         yield Finding(variable, os.environ.get(variable) or "not set")
     found = settings.load_settings()

@@ -1,5 +1,4 @@
-"""Images as features, the numbers that a network trained on ImageNet makes of them: the frozen encoder of lessons 08
-and 11."""
+"""Images as features, which a network trained on ImageNet computes of them: the frozen encoder of lessons 08 and 11."""
 
 from pathlib import Path
 

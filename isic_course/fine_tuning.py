@@ -1,6 +1,6 @@
 """The recipe of lesson 08: EfficientNet-Lite0, fine-tuned on real images within a quarter of an hour on two cores.
 
-``benchmarks/fine_tuning.py`` trains its steps, and what they brought is kept in ``benchmarks/results/fine_tuning.csv``;
+``benchmarks/fine_tuning.py`` trains its steps, and their results are kept in ``benchmarks/results/fine_tuning.csv``;
 the lesson shows that table, and the runs where they are at hand.
 """
 
@@ -27,7 +27,7 @@ MIXED = dict(method="logit adjustment and mixup")
 
 @dataclass(frozen=True)
 class Step:
-    """One step towards the recipe, or beside it.
+    """One step towards the recipe, or a variant beside it.
 
     image_size: side in pixels; changes: the fields of `TrainConfig` that it chooses; tta: whether the prediction is the
     mean over eight orientations of the image (test-time augmentation, `predict_probabilities`).
@@ -95,6 +95,6 @@ def table_of_steps() -> pd.DataFrame:
 
 
 def measured(file: Path = RESULTS) -> pd.DataFrame:
-    """What the steps brought on real images: a row per step and seed, with validation and test BMA, test accuracy, and
+    """The steps' results on real images: a row per step and seed, with validation and test BMA, test accuracy, and
     minutes of training; empty if nothing has been measured yet."""
     return pd.read_csv(file) if file.exists() else pd.DataFrame()

@@ -1,4 +1,4 @@
-"""Linear probes: how lesson 08 tries every method for imbalanced classes within a minute.
+"""Linear probes: how lesson 08 tries every method against class imbalance within a minute.
 
 EfficientNet-Lite0, trained on ImageNet and frozen, turns each image once into 1280 features (`features.extract`). Only
 a linear layer from these features to the classes is trained, a **linear probe**. That takes a second where fine-tuning

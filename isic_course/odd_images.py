@@ -1,8 +1,8 @@
 """Images that show no lesion, drawn by code or bundled with scikit-image: out of distribution for a tool for lesions.
 
-Nobody can list all that a camera may take. These are kinds of trouble that happen (a finger on the lens, no focus, a
-screenshot, the wrong file), to measure how often an out-of-distribution detector finds them, never to choose its
-thresholds by.
+Nobody can list everything that a camera may take. These are kinds that do occur (a finger on the lens, no focus, a
+screenshot, the wrong file). They measure how often an out-of-distribution detector finds them, and never choose its
+thresholds.
 """
 
 import numpy as np
@@ -49,7 +49,7 @@ def checkerboard(chance: np.random.Generator) -> np.ndarray:
 
 
 def gradient(chance: np.random.Generator) -> np.ndarray:
-    """Two colours that pass into each other along a line of any direction."""
+    """Two colours that blend into each other along a line of any direction."""
     angle = chance.uniform(0, 2 * np.pi)
     rows, columns = np.indices((HEIGHT, WIDTH))
     along = np.cos(angle) * columns + np.sin(angle) * rows

@@ -1,6 +1,6 @@
-"""The course in small, in less than a minute: what the doctor runs to say whether everything works.
+"""A miniature of the course, in less than a minute: what the doctor runs to say whether everything works.
 
-Each step is a function that raises if its part does not work. All of it happens in a temporary folder, on made-up
+Each step is a function that raises if something does not work. All of it happens in a temporary folder, on made-up
 images: neither the data nor the runs are touched.
 """
 

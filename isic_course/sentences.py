@@ -1,4 +1,4 @@
-"""Sentences about images, made from a template and parsed, and what a predicted sentence scores (lesson 11).
+"""Sentences about images, made from a template and parsed, and the scores of a predicted sentence (lesson 11).
 
 Facts are a table with a row per image and the columns class (code), site, age, sex (a text, or None where unknown) and,
 of drawn images, one boolean for each structure. A sentence is made of them and can be parsed without loss.
@@ -87,7 +87,7 @@ def most_frequent(facts: pd.DataFrame) -> pd.Series:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that a decoder knows, with the special ones first. A word's number is its place."""
+    """The words that a decoder knows, with the special ones first. A word's number is its position."""
 
     words: list[str]
 

@@ -8,8 +8,8 @@
 - ``inference``: test-time augmentation, ensembles, Grad-CAM, out-of-distribution detection, the second opinion
 - ``plots``: what several lessons draw
 
-A module imports from what stands above it in this list, never from below. What makes a course of it (exercises,
-lesson figures, the synthetic sample, the thesis) is in ``isic_course``. From a shell: ``python -m isic_utils download |
+A module imports only from those above it in this list. The course itself (exercises, lesson figures, the synthetic
+sample, the thesis) is in ``isic_course``. From a shell: ``python -m isic_utils download |
 prepare | train | evaluate | predict | runs``. ``docs/architecture.md`` shows all of it on one page.
 """
 

@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         added.set_defaults(command=command)
         return added.add_argument
 
-    text = "Download the real images of ISIC 2019 or 2018; stopped (Ctrl-C), the same command continues from there."
+    text = "Download the real images of ISIC 2019 or 2018; if stopped (Ctrl-C), the same command resumes."
     option = add("download", download, text, "2019 --images 3000")
     sizes = "2019 (classification; training 9.8 GB, test 3.9 GB) or 2018 (segmentation; 11.2, validation 0.2, test 2.4)"
     option("year", type=int, choices=sorted(downloads.ARCHIVES), help=f"{sizes}; unpacking needs twice the size")
@@ -54,10 +54,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     protocol = {"choices": list(protocols.PROTOCOLS)}
     protocol["help"] = "; ".join(f"{name}: {text}".replace("%", "%%") for name, text in protocols.PROTOCOLS.items())
-    text = "Decode the images of ISIC_DATA once, at the size of ISIC_PROFILE; training does it too."
+    text = "Decode the images of ISIC_DATA once, at the size of ISIC_PROFILE; training does so too."
     add("prepare", prepare, text)("protocol", **protocol)
 
-    text = "Train models on the images of ISIC_DATA, at the size of ISIC_PROFILE; what was interrupted continues."
+    text = "Train models on the images of ISIC_DATA, at the size of ISIC_PROFILE; interrupted runs are resumed."
     option = add("train", train, text, 'standard residual --seeds 0 1 --method "logit adjustment"')
     option("protocol", **protocol)
     option("models", nargs="*", metavar="MODEL", help=f"{', '.join(models.MODELS)}, timm:NAME; default: all")
@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     option("run", metavar="RUN", type=Path, help="its folder, as `python -m isic_utils runs` lists it")
     option("--split", choices=["validation", "test"], default="test", help="default: test")
 
-    text = f"Say of images which diagnoses are probable, and whether to ask an expert. {second_opinion.STATEMENT}"
+    text = f"Give the probable diagnoses of images, and say whether to ask an expert. {second_opinion.STATEMENT}"
     option = add("predict", predict, text, "my-images --csv opinions.csv --save opinions")
     option("images", nargs="+", type=Path, metavar="IMAGE", help="a JPEG or PNG file, or a folder")
     option("--run", type=Path, metavar="RUN", help="of a classifier; default: the best one on validation")
@@ -107,11 +107,11 @@ def prepare(chosen: argparse.Namespace) -> None:
 
 
 def train(chosen: argparse.Namespace) -> None:
-    """Train every model that was asked for, one after another."""
+    """Train the requested models, one after another."""
     settings, names = load_settings(), chosen.models or protocols.models_of(chosen.protocol)
     changes = {name: getattr(chosen, name) for name in ("method", "mask_loss") if getattr(chosen, name)}
     for name in names:
-        TrainConfig.from_settings(settings, name, **changes)  # refuses what is wrong, before anything is decoded
+        TrainConfig.from_settings(settings, name, **changes)  # rejects wrong settings before any image is decoded
     table, store = protocols.load_data(chosen.protocol, settings)
     folds = chosen.folds or (protocols.FOLDS if chosen.protocol == "cross-validation" else [0])
     for seed, fold, name in itertools.product(chosen.seeds, folds, names):

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whenever the process is killed."""
+"""Files that are written completely or not at all, even if the process is killed."""
 
 import contextlib
 import errno
@@ -15,11 +15,11 @@ ADVICE = "free disk space or choose another folder with ISIC_RUNS, then start ag
 
 @contextlib.contextmanager
 def whole(file: Path) -> Iterator[Path]:
-    """Write a file whole or not at all: ``with whole(file) as partial:`` gives a place beside it to write to.
+    """Write a file whole or not at all: ``with whole(file) as partial:`` gives a temporary file beside it to write to.
 
-    At the end that takes the file's place at once; after an error it is gone, and the old file stays.
+    At the end the temporary file replaces the file; after an error it is removed, and the old file stays.
     """
-    partial = file.with_name(f".{file.name}.partial")  # one that a killed process left is written over
+    partial = file.with_name(f".{file.name}.partial")  # what a killed process left there is overwritten
     try:
         yield partial
         os.replace(partial, file)
@@ -47,7 +47,7 @@ def write(file: Path, save: Callable[[Path], None], advice: str = ADVICE) -> Non
     with writing(file, advice):
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole(file) as partial:
-            partial.write_bytes(b"")  # so that the system says why, if no file can be made there
+            partial.write_bytes(b"")  # so that the system says why, if no file can be created there
             try:
                 save(partial)
             except RuntimeError as error:  # torch.save's on a full disk comes without the system's reason

@@ -1,5 +1,5 @@
-"""What several lessons draw, and what they draw it with. Each function returns a matplotlib Figure; `show` displays it
-with a text for those who cannot see it.
+"""Figures that several lessons share, and their style. Each function returns a matplotlib Figure; `show` displays it
+with an alternative text for those who cannot see it.
 
 A notebook's first cell calls `use_style`. The colours are Okabe and Ito's with a darker grey, which the colour-blind
 can tell apart (a test simulates it); lines and bars also differ in dash, marker or hatch, so a grey print can be read.
@@ -62,7 +62,7 @@ def show(figure: Figure, alt: str, synthetic: bool | None = None, note: str = SY
 
     alt: what the figure shows, in a sentence, for readers who cannot see it.
     synthetic: whether it was drawn from the synthetic sample; None: if the data of these settings are.
-    note: what it says then, where the usual words do not hold for all of it.
+    note: what it says then, if the default does not hold for the whole figure.
     """
     if load_settings().synthetic if synthetic is None else synthetic:
         figure.supxlabel(note, fontsize=7, color="0.45", x=0.995, ha="right")
@@ -99,7 +99,7 @@ def image_grid(images: Images, titles: Sequence[str], columns: int = 8, side: fl
 def curves(run: Run) -> Figure:
     """The loss and the validation scores of a run by epoch, with the epochs of its checkpoints marked.
 
-    The dotted line in the panel of the BMA is what guessing gets, 1 / classes.
+    The dotted line in the BMA panel is the majority-class baseline, 1 / classes.
     """
     history, checkpoints = run.history, run.checkpoints
     figure, axes = plt.subplots(1, len(checkpoints), figsize=(3.3 * len(checkpoints), 2.6), layout="constrained")
@@ -121,7 +121,7 @@ def curves(run: Run) -> Figure:
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str], title: str = "", axis: plt.Axes | None = None) -> Figure:
-    """A confusion matrix: rows are the true classes, coloured by the share of the row, with the counts written in."""
+    """A confusion matrix: rows are the true classes, coloured by proportions, with the counts written in."""
     figure, axis = (axis.figure, axis) if axis is not None else plt.subplots(figsize=(5.2, 4.4))
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     sns.heatmap(
@@ -147,7 +147,7 @@ def confusions(matrices: dict[str, np.ndarray], classes: Sequence[str]) -> Figur
 
 def recall_dots(recalls: pd.DataFrame, counts: pd.Series | None = None) -> Figure:
     """Recall per class, a marker per model. recalls: classes as rows, models as columns; counts: training images of
-    each class. The markers of a class stand side by side, their middle at its place."""
+    each class. The markers of a class stand side by side, centred on its tick."""
     figure, axis = plt.subplots(figsize=(9, 3.4))
     places = np.arange(len(recalls))
     for i, column in enumerate(recalls.columns):

@@ -1,4 +1,4 @@
-"""How large a run is and where the data lies.
+"""The size of a run, and the folders of data and runs.
 
 Three environment variables choose everything, so no notebook has a switch of its own:
 
@@ -53,7 +53,7 @@ class Settings:
 
     @property
     def data_name(self) -> str:
-        """The last part of the data folder's name, e.g. ``sample``."""
+        """The last component of the data folder's path, e.g. ``sample``."""
         return self.data.name
 
     @property

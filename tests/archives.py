@@ -114,6 +114,12 @@ class MemoryStore(ImageStore):
     def take(self, rows: np.ndarray) -> np.ndarray:
         return self.pixels[rows]
 
+    def __getstate__(self) -> dict:
+        return self.__dict__
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__ |= state
+
 
 def pairs_in_memory(count: int, height: int, width: int) -> tuple[pd.DataFrame, ImageStore]:
     """A segmentation table and decoded pairs without any file: images that are bright where their mask is."""

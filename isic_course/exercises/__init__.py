@@ -1,7 +1,7 @@
-"""Answers to the exercises, checked at once: `check("04.1", answer)` says right, not yet, or what kind of mistake it
-is.
+"""Answers to the exercises, checked immediately: `check("04.1", answer)` says right, not yet, or which typical mistake
+it is.
 
-A stub, ``answer = ...``, runs and says that it waits. Where the right answer depends on the data or on a run, the
+A stub, ``answer = ...``, runs and says that it is open. Where the right answer depends on the data or on a run, the
 notebook hands it over, ``check("04.2", answer, expected)``, or hands over what it is computed from, here, so that the
 stub does not give it away: ``check("01.1", answer, table)``.
 

@@ -31,7 +31,7 @@ class Exercise:
 
 
 PERCENT = Mistake(
-    lambda answer, right: close(answer, 100 * right, 0.5), "that is in per cent; the answer is a share from 0 to 1."
+    lambda answer, right: close(answer, 100 * right, 0.5), "that is in per cent; the answer is a fraction from 0 to 1."
 )
 COMPLEMENT = Mistake(
     lambda answer, right: close(answer, 1 - right, 0.005), "that is the share of the others: 1 minus the answer."

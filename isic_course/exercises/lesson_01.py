@@ -8,16 +8,16 @@ from isic_utils.datasets.tables import MALIGNANT
 
 
 def share_seen_in_training(table: pd.DataFrame) -> float:
-    """Exercise 01.3: the share of the test images of the split by image, seed 1, whose lesion is in training."""
+    """Exercise 01.3: the share of test images whose lesion is also in the training set; split by image, seed 1."""
     split = splits.standard(table, group_by="image", seed=1)
     trained = table.loc[split == "train", "lesion_id"].dropna()
     return table.loc[split == "test", "lesion_id"].isin(trained).mean()
 
 
-def balanced_accuracy_of_places(table: pd.DataFrame) -> float:
-    """Exercise 01.5: the BMA of predicting, for each place on the body, the class that is most frequent there."""
-    place = table["anatom_site_general"].fillna("unknown")
-    predicted = table.groupby(place)["label"].transform(lambda labels: labels.value_counts().idxmax())
+def balanced_accuracy_of_sites(table: pd.DataFrame) -> float:
+    """Exercise 01.5: the BMA of predicting, for each body site, the class that is most frequent there."""
+    site = table["anatom_site_general"].fillna("unknown")
+    predicted = table.groupby(site)["label"].transform(lambda labels: labels.value_counts().idxmax())
     return (predicted == table["label"]).groupby(table["label"], observed=True).mean().mean()
 
 
@@ -27,13 +27,13 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            Mistake(lambda answer, right: answer > 100, "that is a number of images; divide by all of them."),
+            Mistake(lambda answer, right: answer > 100, "that is a number of images; divide it by the total."),
             Mistake(
                 lambda answer, right: 0 < answer < right,
-                "that is too few. The course counts four classes as malignant, actinic keratosis among them.",
+                "that is too few. The course counts four classes as malignant: MEL, BCC, SCC and the precursor AK.",
             ),
         ),
-        praise="in the street it is far less: whoever was photographed had been chosen by a doctor.",
+        praise="in the general population the share is far smaller: doctors chose the lesions of this table.",
     ),
     "01.2": Exercise(
         right=0.25,
@@ -44,15 +44,13 @@ EXERCISES = {
                 lambda answer, right: close(answer, 0.5, 0.005),
                 "that is the mean of three recalls; there are eight, and six of them are 0.1.",
             ),
-            Mistake(
-                lambda answer, right: close(answer, 2, 0.005), "that is the sum of the recalls; divide by the classes."
-            ),
+            Mistake(lambda answer, right: close(answer, 2, 0.005), "that is the sum of the recalls; divide it by 8."),
             Mistake(
                 lambda answer, right: 0.55 < answer < 0.7,
-                "that is the accuracy, where a large class weighs more. For BMA each class weighs an eighth.",
+                "that is the accuracy, in which a large class weighs more. In BMA each class has a weight of 1/8.",
             ),
         ),
-        praise="two classes decently, six hardly: BMA says so, while the accuracy on ISIC 2019 would be above a half.",
+        praise="BMA shows that six classes are hardly recognised; the accuracy on ISIC 2019 would be above one half.",
     ),
     "01.3": Exercise(
         right=share_seen_in_training,
@@ -63,13 +61,13 @@ EXERCISES = {
                 lambda answer, right: answer == 0 and right > 0,
                 'that is what group_by="lesion" gives; the question is about group_by="image".',
             ),
-            Mistake(lambda answer, right: answer > 1, "that is a number of images; divide by those of the test set."),
+            Mistake(lambda answer, right: answer > 1, "that is a number of images; divide it by the test set's size."),
             Mistake(
                 lambda answer, right: 0 < answer < right,
-                "that is too few. Count images rather than lesions, and divide by those of the test set alone.",
+                "that is too few. Count images rather than lesions, and divide by the size of the test set alone.",
             ),
         ),
-        praise="another seed, the same leak: it is the way of splitting, not bad luck.",
+        praise="another seed, and as much leakage: the cause is the way of splitting, not bad luck.",
     ),
     "01.4": Exercise(
         right=lambda masks: masks["share"].mean(),  # the union with a whole image is the whole image
@@ -78,33 +76,33 @@ EXERCISES = {
             COMPLEMENT,
             Mistake(
                 lambda answer, right: answer == 0,
-                "that is the index of an empty mask. Here the intersection is the whole lesion.",
+                "that is the index of an empty prediction. Here the intersection is the whole lesion.",
             ),
             Mistake(
                 lambda answer, right: answer == 1,
-                "all of the lesion is found, but the union is the whole image, so the quotient is smaller.",
+                "the whole lesion is found, but the union is the whole image, so the index is below 1.",
             ),
             UPSIDE_DOWN,
         ),
-        praise="a segmenter has to beat this number before it has learnt anything.",
+        praise="this is a baseline that every segmentation model has to beat.",
     ),
     "01.5": Exercise(
-        right=balanced_accuracy_of_places,
+        right=balanced_accuracy_of_sites,
         mistakes=(
             PERCENT,
             Mistake(
                 lambda answer, right: close(answer, 1 / 8, 0.0005) and not close(right, 1 / 8, 0.005),
-                "that is the majority-class baseline. Let the prediction depend on the place on the body.",
+                "that is the majority-class baseline. Let the prediction depend on the body site.",
             ),
             Mistake(
                 lambda answer, right: answer > right + 0.1,
-                "that is more. Is it the accuracy? BMA is the mean of the eight recalls, also of those that are 0.",
+                "that is too much. Is it the accuracy? BMA is the mean of all eight recalls, including the zeros.",
             ),
             Mistake(
                 lambda answer, right: answer > right,
-                "that is more. The mean is over all classes, also over those that the rule never predicts.",
+                "that is too much. Take the mean over all classes, including those that the rule never predicts.",
             ),
         ),
-        praise="compare it with 1/8: so much can be had without an image, from knowing the place alone.",
+        praise="compare it with 1/8: the difference comes from the body site alone, without any image.",
     ),
 }

@@ -17,7 +17,7 @@ EXERCISES = {
                 "that is the sum without the bias, and without ReLU.",
             ),
         ),
-        praise="the sum is -1.1, and ReLU passes on nothing of it: this neuron is silent for this input.",
+        praise="the sum is -1.1, and ReLU turns it into 0: this neuron is silent for this input.",
     ),
     "02.2": Exercise(
         right=256 * 256 * 3 * 64 + 64 + 64 * 8 + 8,
@@ -54,36 +54,36 @@ EXERCISES = {
                 "that is the loss if the second class, which got the largest logit, were the true one.",
             ),
         ),
-        praise="the network thought another class far likelier, and pays for it.",
+        praise="the network gave another class a far larger probability, hence the large loss.",
     ),
     "02.4": Exercise(
         right=15,
         mistakes=(
-            Mistake(lambda answer, right: close(answer, -7.5, 0.005), "that is the gradient for the second weight."),
+            Mistake(lambda answer, right: close(answer, -7.5, 0.005), "that is the gradient of the second weight."),
             Mistake(lambda answer, right: close(answer, 7.5, 0.005), "the gradient of a square has a factor 2."),
             Mistake(
                 lambda answer, right: close(answer, 5, 0.005),
-                "that is the gradient for the neuron; the last factor, from the neuron to its weight, is the input x.",
+                "that is the gradient of the neuron's sum; the last factor, from there to the weight, is the input x.",
             ),
             Mistake(
                 lambda answer, right: close(answer, -15, 0.005), "check the signs: there are two negative factors."
             ),
         ),
-        praise="positive: so the step makes this weight smaller.",
+        praise="it is positive, so a step of gradient descent makes this weight smaller.",
     ),
     "02.5": Exercise(
         right=1 / 3,
         mistakes=(
             Mistake(
                 lambda answer, right: close(answer, 1 / 6, 0.005),
-                "with that one, a single step lands in the minimum. How much larger may it be until steps grow?",
+                "there a single step lands in the minimum. How much larger may the rate be before the steps grow?",
             ),
             Mistake(
                 lambda answer, right: close(answer, 1, 0.005),
-                "that is the bound for the parabola w². This one is three times as steep.",
+                "that is the bound for the parabola w². This one has three times its curvature.",
             ),
         ),
-        praise="the steeper the loss, the smaller the largest learning rate.",
+        praise="the larger the curvature of the loss, the smaller the largest learning rate that works.",
     ),
     "02.6": Exercise(
         right=[-0.3422, 0.3902, -0.0480],
@@ -94,9 +94,9 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: equal(answer, [-1.7716, 1.6876, 0.0840], 0.005),
-                "that is the gradient with respect to the probabilities; one step further back, through softmax.",
+                "that is the gradient with respect to the probabilities; go one step further back, through softmax.",
             ),
         ),
-        praise="smaller than the cross-entropy's g - y, although the prediction is wrong: softmax has gone flat here.",
+        praise="it is smaller than g - y of the cross-entropy, although the prediction is wrong: softmax is flat here.",
     ),
 }

@@ -16,7 +16,7 @@ EXERCISES = {
             Mistake(lambda answer, right: answer in (125, 126, 126.5), "the padding is on both ends: 2 · 3."),
             Mistake(lambda answer, right: answer in (255, 256), "that is with stride 1."),
         ),
-        praise="just half of the side, which is what the padding of 3 was chosen for.",
+        praise="exactly half the side, which is why the padding is 3.",
     ),
     "03.2": Exercise(
         right=64 * (32 * 5 * 5 + 1),
@@ -60,7 +60,7 @@ EXERCISES = {
         mistakes=(
             Mistake(
                 lambda answer, right: answer == 7,
-                "that is without the pooling: it doubles the distance between neighbours.",
+                "that is without the pooling, which doubles the distance between neighbours.",
             ),
             Mistake(
                 lambda answer, right: answer == 15, "a pooling window has a size too: it reaches one neighbour further."
@@ -96,7 +96,7 @@ EXERCISES = {
             UPSIDE_DOWN,
             Mistake(lambda answer, right: close(answer, 9 / 49, 0.005), "that is one of the three layers."),
         ),
-        praise="little more than half, and three ReLUs instead of one. That is VGG16's idea.",
+        praise="little more than half, and three ReLUs instead of one. This is VGG16's idea.",
     ),
     "03.7": Exercise(
         right=64 * 768 * 1024 * 4 / 1e6,

@@ -17,7 +17,7 @@ def top_two_balanced_accuracy(run: Run) -> float:
 
 
 def lesions_on_both_sides(table: pd.DataFrame) -> int:
-    """Exercise 04.4: how many lesions have an image in train and one in test."""
+    """Exercise 04.4: how many lesions have an image in the training set and one in the test set."""
     of_lesion = table.dropna(subset="lesion_id").groupby("lesion_id")["split"]
     return int(of_lesion.agg(lambda split: {"train", "test"} <= set(split)).sum())
 
@@ -32,11 +32,11 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: close(answer, 1.1 / 8, 0.005),
-                "that divides by eight; only two classes are in this test set.",
+                "that divides by eight, but this test set has only two classes.",
             ),
             PERCENT,
         ),
-        praise="0.9 and 0.2, each counted once, though there are ten times as many NV.",
+        praise="the recalls 0.9 and 0.2 count once each, although there are ten times as many images of NV.",
     ),
     "04.2": Exercise(
         right=top_two_balanced_accuracy,
@@ -44,14 +44,14 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: is_number(answer) and right < answer <= 1,
-                "that is too high. Is it the share of all images? Take the share within each class, then the mean.",
+                "that is too high. Did you take the mean over all images? BMA takes it within each class first.",
             ),
             Mistake(
                 lambda answer, right: is_number(answer) and 0 <= answer < right,
-                "that is too low. Does the most likely class still count as right too?",
+                "that is too low. Does the most likely class still count as correct, too?",
             ),
         ),
-        praise="this is called the top-2 BMA. How far it lies above the BMA tells how often the network was close.",
+        praise="this is called the top-2 BMA. Its distance from the BMA shows how often the true class came second.",
     ),
     "04.3": Exercise(
         right=0.1 * math.log(2),
@@ -59,18 +59,18 @@ EXERCISES = {
         mistakes=(
             Mistake(
                 lambda answer, right: close(answer, 0.9 * math.log(2), 0.005),
-                "that is the bound for an accuracy of 0.1: it is the share of wrong predictions that counts.",
+                "that is the bound for an accuracy of 0.1. Multiply ln 2 by the proportion of wrong predictions.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.1 * math.log10(2), 0.001),
-                "that uses the logarithm to base 10; cross-entropy uses the natural one.",
+                "that uses the logarithm to base 10; cross-entropy uses the natural logarithm.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.1, 0.002) or close(answer, 0.05, 0.002),
-                "each wrong prediction costs at least ln 2, and one in ten is wrong.",
+                "each wrong prediction has a loss of at least ln 2, and one prediction in ten is wrong.",
             ),
         ),
-        praise="so the loss of 0.05 and the accuracy of 0.9 cannot both be true of the same predictions.",
+        praise="so a loss of 0.05 and an accuracy of 0.9 cannot both describe the same predictions.",
     ),
     "04.4": Exercise(
         right=lesions_on_both_sides,
@@ -78,13 +78,13 @@ EXERCISES = {
         mistakes=(
             Mistake(
                 lambda answer, right: answer == 0,
-                "0 is what group_by='lesion' gives. The question is about the split with group_by='image'.",
+                "0 is what group_by='lesion' gives. The split of this notebook has group_by='image'.",
             ),
             Mistake(
                 lambda answer, right: answer > right,
-                "that is more. Count each lesion once, and only if it has an image in train and one in test.",
+                "that is more than there are. Count a lesion once, and only if it has images in both sets.",
             ),
         ),
-        praise="a network can recognise them instead of their disease. Lesson 06 measures what that is worth.",
+        praise="a network can recognise these lesions instead of their diseases. Lesson 06 measures the effect.",
     ),
 }

@@ -10,7 +10,7 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: close(answer, 3.5 / 8, 0.001),
-                "that is 5/8 of the five-class BMA: it takes the merged class's recall for AK's.",
+                "that is 5/8 of the five-class BMA: it takes the merged class's recall instead of AK's.",
             ),
             Mistake(lambda answer, right: close(answer, 3.5 / 5, 0.001), "that is the BMA over five classes."),
             Mistake(
@@ -29,10 +29,10 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: {name.strip() for name in answer} < set(right),
-                "there is another one. What is the highest that 5/8 · M_b can be?",
+                "there is another one. What is the highest possible value of 5/8 · M_b?",
             ),
         ),
-        praise="5/8 · M_b ends at 0.625, so those two had won before the balanced models were trained.",
+        praise="5/8 · M_b is at most 0.625, so those two had won before the balanced models were trained.",
     ),
     "05.3": Exercise(
         right=lambda table: 1 - 8 * table["label"].value_counts().min() / len(table),
@@ -42,9 +42,9 @@ EXERCISES = {
             COMPLEMENT,
             Mistake(
                 lambda answer, right: is_number(answer) and 0 < answer < right,
-                "that is less. The smallest of the eight classes sets the number, and there are eight draws of it.",
+                "that is less than the answer. The smallest class sets the number that each of the eight gives.",
             ),
-            Mistake(lambda answer, right: answer > 1, "that is a number of images; divide by all of them."),
+            Mistake(lambda answer, right: answer > 1, "that is a number of images; divide by that of all images."),
         ),
         praise="that is why the thesis merged.",
     ),
@@ -56,31 +56,32 @@ EXERCISES = {
             COMPLEMENT,
             Mistake(
                 lambda answer, right: close(answer, 0.9, 0.001),
-                "that is the recall: true alarms among the class. Precision is true alarms among all alarms.",
+                "that is the recall. Precision is the proportion of all alarms that are true.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.009, 0.0005),
-                "that is the share of true alarms among all images; divide by the share of all alarms.",
+                "that is the proportion of true alarms among all images; divide by the proportion of all alarms.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.009 / 0.099, 0.0005),
-                "that is true against false alarms; divide by all of them, true and false.",
+                "that is true against false alarms; divide by all alarms, true and false.",
             ),
         ),
-        praise="one alarm in twelve is right, with a recall of 0.9 and few false alarms in the eyes of the ROC.",
+        praise="one alarm in twelve is right, although recall is 0.9 and the false-positive rate only 0.1.",
     ),
     "05.5": Exercise(
         right=lambda sizes: sizes.max() / sizes.sum(),
         mistakes=(
             PERCENT,
             Mistake(
-                lambda answer, right: close(answer, 1 / 8, 0.0005), "that is its BMA. Accuracy is the share of NV."
+                lambda answer, right: close(answer, 1 / 8, 0.0005),
+                "that is its BMA. Its accuracy is the prevalence of NV.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 54 / 55, 0.005),
-                "that would be so with two classes; there are six more in between.",
+                "that would be right with only two classes; there are six more in between.",
             ),
         ),
-        praise="accuracy is to be compared with this number, BMA with 1/8.",
+        praise="compare an accuracy with this number, and a BMA with 1/8.",
     ),
 }

@@ -20,13 +20,13 @@ EXERCISES = {
             PERCENT,
             Mistake(lambda answer, right: close(answer, 0.9, 0.0005), "an eighth of those nine folds validates."),
             Mistake(lambda answer, right: close(answer, 0.7, 0.0005), "that is with five folds, as in the thesis."),
-            Mistake(lambda answer, right: close(answer, 0.1125, 0.001), "that is the share of the validation set."),
+            Mistake(lambda answer, right: close(answer, 0.1125, 0.001), "that is the validation set's proportion."),
             Mistake(
                 lambda answer, right: close(answer, 0.775, 0.0005),
                 "an eighth of the nine folds that are left, not of all images.",
             ),
         ),
-        praise="more to learn from than with five folds, for twice as many trainings.",
+        praise="more training images than with five folds, at the cost of twice as many trainings.",
     ),
     "06.2": Exercise(
         right=round(1.96**2 * 0.733 * 0.267 / 0.01**2),
@@ -34,7 +34,7 @@ EXERCISES = {
         mistakes=(
             Mistake(
                 lambda answer, right: close(answer, 4 * right, 20),
-                "that is for ± 0.005, an interval 0.01 wide in all; ± 0.01 is 0.02 wide.",
+                "that is for ± 0.005, an interval with a total width of 0.01; ± 0.01 is 0.02 wide.",
             ),
             Mistake(
                 lambda answer, right: close(answer, right / 4, 5),
@@ -42,7 +42,7 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: close(answer, right / 1.96**2, 5),
-                "that is for one standard deviation; a 95 % interval takes 1.96 of them, and here it is squared.",
+                "that is for one standard deviation; a 95 % interval takes 1.96 of them, and n contains 1.96 squared.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 1.96**2 / 4 / 0.01**2, 5),
@@ -52,7 +52,7 @@ EXERCISES = {
                 lambda answer, right: close(answer, right / 1.96, 5), "1.96 has to be squared when you solve for n."
             ),
         ),
-        praise="and they must be independent: a lesion photographed eight times is not eight of them.",
+        praise="and they must be independent: eight images of one lesion are not.",
     ),
     "06.3": Exercise(
         right=1.959964**2 / (20 + 1.959964**2),
@@ -70,7 +70,7 @@ EXERCISES = {
                 "that is the exact interval by Clopper and Pearson; the question is about Wilson's.",
             ),
         ),
-        praise="missing none of 20 still allows for one melanoma missed in six.",
+        praise="a model that misses none of 20 might still miss one melanoma in six.",
     ),
     "06.4": Exercise(
         right=0.0356996,
@@ -79,15 +79,15 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: close(answer, right / 2, 0.0005),
-                "that is one side; either model might have been the better one, so take both.",
+                "that is one side; either model might have been the better one, so count both sides.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.0253, 0.0005),
-                "that is the chi-square approximation without correction; the exact test takes coins, stats.binom.",
+                "that is the chi-square approximation without correction; the exact test uses stats.binom.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.0369, 0.0005),
-                "that is the chi-square approximation, close; the exact test takes coins, stats.binom.",
+                "that is the chi-square approximation, which is close; the exact test uses stats.binom.",
             ),
         ),
         praise="the 955 images on which they agree play no part.",
@@ -98,7 +98,7 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: close(answer, -right, 0.005) and abs(right) > 0.005,
-                "that is the other way round: seen minus not seen.",
+                "that is the other way round: take seen minus not seen.",
             ),
             Mistake(
                 lambda answer, right: is_number(answer) and -1 <= answer <= 1,
@@ -106,6 +106,6 @@ EXERCISES = {
                 "the images that were seen and on those that were not.",
             ),
         ),
-        praise="a hint of the leak and not its measure, for the two groups show different lesions.",
+        praise="a hint of the leak but no measure of it, because the two groups show different lesions.",
     ),
 }

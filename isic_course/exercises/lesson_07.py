@@ -23,18 +23,18 @@ EXERCISES = {
         mistakes=(
             Mistake(
                 lambda answer, right: is_at(0, answer, right[1]) and is_at(1, answer, right[0]),
-                "the other way round: Jaccard comes first.",
+                "the other way round: the Jaccard index comes first.",
             ),
             Mistake(
                 lambda answer, right: is_at(0, answer, 280 / 700),
-                "the pixels that are in both masks have been counted twice in the union.",
+                "the pixels of both masks have been counted twice in the union.",
             ),
             Mistake(
                 lambda answer, right: is_at(1, answer, 280 / 700),
-                "Dice counts what is in both twice: 2 |A ∩ B| / (|A| + |B|).",
+                "Dice counts the pixels in both twice: 2 |A ∩ B| / (|A| + |B|).",
             ),
         ),
-        praise="Dice is always the larger one of the two, unless both are 0 or 1.",
+        praise="Dice is always the larger of the two, unless both are 0 or 1.",
     ),
     "07.2": Exercise(
         right=1.3 / 1.65,
@@ -43,7 +43,7 @@ EXERCISES = {
             Mistake(
                 lambda answer, right: close(answer, 0.65 / 1.35, 0.005), "that is the Jaccard index for Dice 0.65."
             ),
-            Mistake(lambda answer, right: close(answer, 0.65, 0.0005), "they are equal only at 0 and at 1."),
+            Mistake(lambda answer, right: close(answer, 0.65, 0.0005), "the two are equal only at 0 and at 1."),
         ),
         praise="a challenge that counted Dice below 0.79 as 0 would fail the same images.",
     ),
@@ -53,14 +53,18 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             Mistake(
-                lambda answer, right: close(answer, 1 / 0.786 - 1, 0.003), "that is the area; the radius is its root."
+                lambda answer, right: close(answer, 1 / 0.786 - 1, 0.003),
+                "that is the growth of the area; the radius is the root of the area.",
             ),
             Mistake(
-                lambda answer, right: close(answer, 1 - np.sqrt(0.786), 0.002), "that is how far *in* it may be drawn."
+                lambda answer, right: close(answer, 1 - np.sqrt(0.786), 0.002),
+                "that is how far *in* the border may be drawn.",
             ),
-            Mistake(lambda answer, right: close(answer, right + 1, 0.003), "by how much is it larger than the radius?"),
+            Mistake(
+                lambda answer, right: close(answer, right + 1, 0.003), "by how much is it larger than the true radius?"
+            ),
         ),
-        praise="two experts differ about as much as if one drew every border an eighth of the radius further out.",
+        praise="two experts differ about as much as two borders of which one lies an eighth of the radius further out.",
     ),
     "07.4": Exercise(
         right=jaccard_at_a_lower_threshold,
@@ -73,7 +77,7 @@ EXERCISES = {
                 "indices.",
             ),
         ),
-        praise="where to put the threshold is a choice, and not one for the test set (07.5).",
+        praise="the threshold is a choice, and the test set must not make it (07.5).",
     ),
     "07.5": Exercise(
         right="validation",
@@ -84,9 +88,9 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: answer.strip().lower() == "train",
-                "the network is overconfident there, for it has learnt these very masks.",
+                "the network is overconfident there, because it has learnt these very masks.",
             ),
         ),
-        praise="whatever is chosen is chosen there, and the test set is opened once.",
+        praise="every choice is made on the validation set, and the test set is opened once.",
     ),
 }

@@ -8,11 +8,11 @@ from isic_utils.training import losses
 from isic_utils.training.imbalance import Method
 
 
-def square_root(race: tuple) -> float:
-    """Exercise 08.4: the mean validation BMA of linear probes weighted by the square root of 1 / n_c. race: the table,
-    the features and the seeds."""
+def square_root(comparison: tuple) -> float:
+    """Exercise 08.4: the mean validation BMA of linear probes weighted by the square root of 1 / n_c. comparison:
+    the table, the features and the seeds."""
     square_root = {"square root": Method(loss=partial(losses.class_weighted, power=0.5))}
-    return float(linear_probe.scores(linear_probe.compare(*race, square_root), "validation")["BMA"].mean())
+    return float(linear_probe.scores(linear_probe.compare(*comparison, square_root), "validation")["BMA"].mean())
 
 
 def is_pair(answer: object, *values: float) -> bool:
@@ -31,27 +31,30 @@ EXERCISES = {
                 lambda answer, right: close(answer, 20, 0.05),
                 "that is 1 000 / 50; three classes share the total weight.",
             ),
-            Mistake(lambda answer, right: close(answer, 1 / 50, 0.001), "that is 1 / n; it still has to be scaled."),
+            Mistake(lambda answer, right: close(answer, 1 / 50, 0.001), "that is 1 / n, which still has to be scaled."),
             Mistake(
                 lambda answer, right: close(answer, 3 / 50 / (1 / 800 + 1 / 150 + 1 / 50), 0.02),
-                "there the mean over the classes is 1; take the mean over the images.",
+                "with these weights the mean over the classes is 1; make the mean over the images 1.",
             ),
-            Mistake(lambda answer, right: close(answer, 16, 0.05), "that is how much more than one of the largest."),
+            Mistake(
+                lambda answer, right: close(answer, 16, 0.05),
+                "that is how much more it weighs than an image of the largest class.",
+            ),
         ),
-        praise="its fifty images weigh 333 together, as much as the 800 of the largest class.",
+        praise="together its fifty images weigh 333, as much as the 800 images of the largest class.",
     ),
     "08.2": Exercise(
         right=(0.20 / 0.02) / (0.80 / 0.98 + 0.20 / 0.02),
         mistakes=(
             PERCENT,
-            Mistake(lambda answer, right: close(answer, 10, 0.05), "now let the two add up to 1 again."),
-            Mistake(lambda answer, right: close(answer, 1 - right, 0.005), "that is NV's."),
+            Mistake(lambda answer, right: close(answer, 10, 0.05), "now let both probabilities add up to 1 again."),
+            Mistake(lambda answer, right: close(answer, 1 - right, 0.005), "that is NV's probability."),
             Mistake(
                 lambda answer, right: close(answer, 0.20 * 0.02 / (0.80 * 0.98 + 0.20 * 0.02), 0.002),
                 "divide by the priors: multiplying favours the frequent class even more.",
             ),
         ),
-        praise="one in five is a lot for a class that is one in fifty: the image speaks for it.",
+        praise="a probability of 0.20 is high for a class with a prior of 0.02: the image speaks for it.",
     ),
     "08.3": Exercise(
         right=EFFECTIVE,
@@ -60,10 +63,10 @@ EXERCISES = {
             Mistake(lambda answer, right: is_pair(answer, *right[::-1]), "the other way round."),
             Mistake(
                 lambda answer, right: len(answer) == 2 and close(list(answer)[0], 1 - 0.999**5000, 0.001),
-                "that is still to be divided by 1 - β.",
+                "the first number has still to be divided by 1 - β.",
             ),
         ),
-        praise="with this β, five thousand images say no more than a thousand different ones.",
+        praise="with this β, five thousand images say no more than a thousand different images.",
     ),
     "08.4": Exercise(
         right=square_root,
@@ -75,6 +78,6 @@ EXERCISES = {
                 "that is another value. Is it `power=0.5`, and the mean BMA over the seeds on the validation set?",
             ),
         ),
-        praise="one line, and whatever you can write as a loss is in the race.",
+        praise="any loss that you can write joins the comparison with one line.",
     ),
 }

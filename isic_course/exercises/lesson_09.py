@@ -7,7 +7,7 @@ from isic_utils.metrics import calibration
 
 
 def share_of_alarms(scores: tuple[np.ndarray, np.ndarray, np.ndarray]) -> float:
-    """Exercise 09.4: how many test images raise the alarm if 80 % of the malignant ones are to be found.
+    """Exercise 09.4: what proportion of the test images raises the alarm if it is to find 80 % of the malignant ones.
 
     scores: the malignant probability on validation, whether those images are malignant, and the one on the test set.
     """
@@ -20,7 +20,10 @@ EXERCISES = {
         right=1 / (1 + np.exp(-1)),
         mistakes=(
             PERCENT,
-            Mistake(lambda answer, right: close(answer, 1 / (1 + np.exp(-2)), 0.005), "that is without temperature."),
+            Mistake(
+                lambda answer, right: close(answer, 1 / (1 + np.exp(-2)), 0.005),
+                "that is the probability without temperature.",
+            ),
             Mistake(
                 lambda answer, right: close(answer, 1 / (1 + np.exp(-4)), 0.005),
                 "the logits have been multiplied by the temperature; it divides them.",
@@ -39,13 +42,12 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: close(answer, 0, 0.0005),
-                "overconfidence in one bin does not make up for underconfidence in the other: take the distances "
-                "without sign.",
+                "overconfidence in one bin does not make up for underconfidence in the other: take the absolute gaps.",
             ),
             Mistake(lambda answer, right: close(answer, 0.125, 0.0005), "the bins have different numbers of images."),
-            Mistake(lambda answer, right: close(answer, 0.25, 0.0005), "a mean over all images, and not a sum."),
+            Mistake(lambda answer, right: close(answer, 0.25, 0.0005), "take the mean over all images, not a sum."),
         ),
-        praise="its mean confidence equals its accuracy, and it is calibrated nowhere: look at the bins.",
+        praise="its mean confidence equals its accuracy, and yet no bin is calibrated.",
     ),
     "09.3": Exercise(
         right=0.01 * 0.95 / (0.01 * 0.95 + 0.99 * 0.5),
@@ -53,18 +55,19 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             Mistake(
-                lambda answer, right: close(answer, 0.95, 0.005), "that is the share of the malignant that is found."
+                lambda answer, right: close(answer, 0.95, 0.005),
+                "that is the sensitivity: the proportion of malignant lesions that is found.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.0095, 0.0002),
-                "that is the share among all images; the question is about those with an alarm.",
+                "that is the proportion among all lesions; the question is about those with an alarm.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.95 / 1.45, 0.005),
                 "that would hold if half of all lesions were malignant.",
             ),
         ),
-        praise="fifty alarms for one malignant lesion: what an alarm means depends on whom it is used for.",
+        praise="about fifty alarms for each malignant lesion: what an alarm means depends on the prevalence.",
     ),
     "09.4": Exercise(
         right=share_of_alarms,
@@ -73,11 +76,12 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: is_number(answer) and 0 <= answer <= 1,
-                "that is another value. Take `calibration.threshold_for(0.8, …)` on validation, then the share of test "
-                "images at or above it.",
+                "that is another value. Take `calibration.threshold_for(0.8, …)` on the validation set, then the "
+                "proportion of test images at or above it.",
             ),
         ),
-        praise="fewer alarms, and about one malignant image in five missed: what that is worth is no sum to be done.",
+        praise="fewer alarms, and about one malignant image in five missed: arithmetic cannot decide whether "
+        "that is acceptable.",
     ),
     "09.5": Exercise(
         right=4 / (4 + 1.959964**2),
@@ -85,10 +89,12 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: close(answer, 1, 0.005),
-                "that is the normal interval, which has no width here (06.3); ask Wilson's.",
+                "that is the normal interval, which has no width here (06.3); take Wilson's.",
             ),
-            Mistake(lambda answer, right: close(answer, 1 - right, 0.005), "that is the share that may be *missed*."),
+            Mistake(
+                lambda answer, right: close(answer, 1 - right, 0.005), "that is the proportion that may be *missed*."
+            ),
         ),
-        praise="four of four is compatible with an alarm that misses nearly every second one.",
+        praise="four of four is compatible with an alarm that misses nearly every second malignant image.",
     ),
 }

@@ -17,7 +17,7 @@ def geometric(handed: tuple[list[np.ndarray], np.ndarray]) -> float:
 
 
 def oracle(handed: tuple[list[np.ndarray], np.ndarray]) -> float:
-    """Exercise 10.4: the BMA of being right wherever any network is. handed: as in `geometric`."""
+    """Exercise 10.4: the BMA of a model that is right wherever any network is. handed: as in `geometric`."""
     networks, true = handed
     anyone = np.any([probabilities.argmax(axis=1) == true for probabilities in networks], axis=0)
     return bma(true, np.where(anyone, true, -1))
@@ -31,14 +31,14 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: close(answer, 0.63, 0.0005),
-                "that leaves the ninth recall out; it is 0 and counts.",
+                "that leaves the ninth recall out; it is 0, and it counts.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.63 * 9 / 8, 0.0005),
-                "the other way round: a recall of 0 comes in.",
+                "the other way round: a recall of 0 is added, which lowers the mean.",
             ),
         ),
-        praise="0.07 are lost to a class that it was never taught.",
+        praise="the network loses 0.07 to a class on which it was never trained.",
     ),
     "10.2": Exercise(
         right=1 - 0.067 / np.log(2),
@@ -52,10 +52,11 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: close(answer, np.exp(-0.067), 0.002),
-                "that is the probability that a loss of 0.067 means for one image; use the bound of finding 10.",
+                "that is the probability of the true class that a loss of 0.067 means for one image; use the bound of "
+                "finding 10.",
             ),
         ),
-        praise="Table 6.1 prints 0.643, so loss and accuracy cannot belong to the same predictions.",
+        praise="Table 6.1 prints 0.643, so this loss and this accuracy cannot belong to the same predictions.",
     ),
     "10.3": Exercise(
         right=geometric,
@@ -85,8 +86,7 @@ EXERCISES = {
                 "that is less. An image counts as right if at least one of the five is right.",
             ),
         ),
-        praise="what is missing to 1 no choice among their predictions can bring. A mean of probabilities can do a "
-        "little more (it may predict what was everybody's second choice); the rest takes another network, or other "
-        "images.",
+        praise="no choice among the five predictions can exceed this value. A mean of probabilities can do a little "
+        "better, as it may predict the second choice of every network; the rest takes another network or other images.",
     ),
 }

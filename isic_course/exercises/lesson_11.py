@@ -8,7 +8,7 @@ from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exer
 
 
 def balanced_accuracy_of_class_words(facts: tuple[pd.DataFrame, pd.DataFrame]) -> float:
-    """Exercise 11.4: the BMA of the class that the sentences name. facts: the true and the predicted ones."""
+    """Exercise 11.4: the BMA of the class that the sentences name. facts: the true ones and the predicted ones."""
     true, predicted = facts
     return float((true["class"] == predicted["class"]).groupby(true["class"]).mean().mean())
 
@@ -18,7 +18,7 @@ EXERCISES = {
         right=-math.log(0.5 * 0.8 * 0.25 * 1.0) / 4,
         mistakes=(
             Mistake(
-                lambda answer, right: close(answer, 4 * right, 0.005), "that is the sum; divide by the four words."
+                lambda answer, right: close(answer, 4 * right, 0.005), "that is the sum; divide it by the four words."
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.1, 0.005),
@@ -31,10 +31,10 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: close(answer, 4 * right / 3, 0.005),
-                "the full stop is a word too, even where it is certain: divide by four.",
+                "the full stop is a word too, even if it is certain: divide by four.",
             ),
         ),
-        praise="the decoder is as unsure as if it chose among e^0.58, about 1.8, words each time.",
+        praise="the decoder is as uncertain as if it chose among e^0.58, about 1.8, equally probable words each time.",
     ),
     "11.2": Exercise(
         right=0.36,
@@ -43,14 +43,14 @@ EXERCISES = {
             COMPLEMENT,
             Mistake(
                 lambda answer, right: close(answer, 0.24, 0.0005),
-                "that is what greedy search finds. Follow the less likely first word as well.",
+                "that is what greedy search finds. Follow the less probable first word as well.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 0.9, 0.0005),
                 "that is the second word alone; multiply by the probability of the first.",
             ),
         ),
-        praise="greedy search stops at 0.24: a likely first word may lead where nothing is likely.",
+        praise="greedy search finds only 0.24: after a probable first word, no continuation need be probable.",
     ),
     "11.3": Exercise(
         right=5 / 8,
@@ -79,23 +79,23 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: answer > right,
-                "that is more. Is it the accuracy? Take the recall of each class first, then their mean.",
+                "that is too high. Is it the accuracy? Take the recall of each class first, then their mean.",
             ),
         ),
-        praise="inside the fluent sentence sits a classifier, and it is to be judged as one.",
+        praise="inside the fluent sentence is a classifier, and it should be evaluated as one.",
     ),
     "11.5": Exercise(
         right="class",
         mistakes=(
             Mistake(
                 lambda answer, right: answer.strip().lower() == "site",
-                "then the right share would fall when the image is exchanged for one of another person's lesion.",
+                "then its accuracy would fall with another image of the same class, since that shows another lesion.",
             ),
             Mistake(
-                lambda answer, right: answer.strip().lower() in ("image", "picture", "skin"),
-                "all of the image was exchanged but one thing. Which one?",
+                lambda answer, right: answer.strip().lower() in ("image", "skin"),
+                "everything in the image was exchanged but one thing. Which one?",
             ),
         ),
-        praise="the word about the site was a guess from the class. It reads like an observation.",
+        praise="the site was guessed from the class, and yet it reads like an observation.",
     ),
 }

@@ -30,7 +30,7 @@ def show_with_origin(shell, kind, error, traceback, tb_offset=None) -> None:
 
 
 def origin(name: str, notebook: Path) -> str:
-    """Where a notebook makes a name, as a sentence; "" if nowhere, as for a slip of the pen."""
+    """Where a notebook makes a name, as a sentence; "" if nowhere, as for a typing error."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError, TypeError):  # unknown, or no notebook

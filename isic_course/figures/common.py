@@ -1,4 +1,4 @@
-"""Parts of figures that several lessons share."""
+"""Elements of figures that several lessons share."""
 
 import textwrap
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from isic_utils.plots import COLOURS, HATCHES
 
 
 def grouped_bars(axis: plt.Axes, values: pd.DataFrame) -> None:
-    """A group of bars for each row of a table, a colour and a hatching for each column."""
+    """A group of bars for each row of a table, with a colour and a hatch for each column."""
     places, width = np.arange(len(values)), 0.8 / values.shape[1]
     for i, column in enumerate(values):
         aside = (i - (values.shape[1] - 1) / 2) * width
@@ -21,10 +21,10 @@ def grouped_bars(axis: plt.Axes, values: pd.DataFrame) -> None:
 
 
 def name_ticks(axis: plt.Axes, names: Sequence[str], size: float = 9) -> None:
-    """Write a name under each of the places 0, 1, 2, … of an axis so that none touches its neighbour: in one line if
-    there is room, else broken at spaces and hyphens, else slanted. size: of the letters, in points.
+    """Label the positions 0, 1, 2, … of an axis so that no label touches its neighbour: on one line if there is room,
+    otherwise broken at spaces and hyphens, otherwise slanted. size: font size in points.
 
-    Call it last: a legend or a title that comes later takes away room.
+    Call it last: a legend or title added later would leave less room.
     """
     gap = size * axis.figure.dpi / 72 / 2  # half the height of a letter
     broken = [textwrap.fill(name, max(map(len, name.replace("-", "- ").split()))) for name in names]

@@ -60,7 +60,7 @@ def share_maps(shares: dict[str, pd.DataFrame]) -> Figure:
 
 
 def boxes(table: pd.DataFrame, column: str, label: str) -> Figure:
-    """A box for each class: the middle half of the values of a column, with the median. table: label and the column."""
+    """A box for each class: the median and middle half of a column's values. table: the columns label and column."""
     values = {code: rows[column].dropna() for code, rows in table.groupby("label", observed=True)}
     figure, axis = plt.subplots(figsize=(8, 3.2))
     axis.boxplot(
@@ -73,7 +73,7 @@ def boxes(table: pd.DataFrame, column: str, label: str) -> Figure:
 
 
 def cross_section(axis: plt.Axes) -> None:
-    """Skin, cut and seen from the side: horny layer, epidermis, and dermis with a blood vessel, 10 wide and 5 deep."""
+    """Skin in cross-section: horny layer, epidermis, and dermis with a blood vessel; 10 wide and 5 deep."""
     x = np.linspace(0, 10, 200)
     border = -1.6 + 0.25 * np.sin(2.5 * x)
     axis.fill_between(x, -5, border, color="#F3BDA8")
@@ -89,11 +89,11 @@ def sketch_growth() -> Figure:
     rng = np.random.default_rng(0)
     figure, axes = plt.subplots(1, 3, figsize=(10, 2.4))
     places = {
-        "mole: in orderly nests": (
+        "mole: orderly nests": (
             np.repeat([3.2, 4.4, 5.6, 6.8], 12) + rng.normal(0, 0.15, 48),
             rng.normal(-1.7, 0.15, 48),
         ),
-        "early melanoma: in the epidermis": (rng.uniform(2, 8, 80), rng.uniform(-1.3, -0.5, 80)),
+        "early melanoma: within the epidermis": (rng.uniform(2, 8, 80), rng.uniform(-1.3, -0.5, 80)),
         "late melanoma: down to the vessels": (rng.normal(5, 1.2, 260), rng.uniform(-4.4, -0.5, 260)),
     }  # fmt: skip
     for axis, (title, (x, y)) in zip(axes, places.items(), strict=True):
@@ -107,9 +107,9 @@ def sketch_growth() -> Figure:
 
 
 def sketch_dermatoscope() -> Figure:
-    """A sketch, not to scale: what the naked eye and a dermatoscope see of skin, and melanin's colour at each depth."""
+    """A sketch, not to scale: skin seen with the naked eye and a dermatoscope, and the colour of melanin by depth."""
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
-    titles = ("naked eye: glare hides the depth", "dermatoscope: the depth shows", "the colour of melanin by its depth")
+    titles = ("naked eye: glare hides the layers", "dermatoscope: layers are visible", "colour of melanin by depth")
     for axis, title in zip(axes, titles, strict=True):
         cross_section(axis)
         axis.set_title(title, fontsize=10)

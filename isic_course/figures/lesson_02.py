@@ -1,4 +1,4 @@
-"""What lesson 02 draws: a dense network, the chain rule along a chain of numbers, and decision boundaries.
+"""The figures of lesson 02: a dense network, the chain rule along a chain of numbers, and decision boundaries.
 
 Each function returns a matplotlib Figure for `plots.show`.
 """
@@ -13,10 +13,11 @@ from isic_utils.plots import BLUE, RED
 
 
 def dense_network(layers: dict[str, Sequence[str]], weights: Sequence[np.ndarray] = ()) -> Figure:
-    """A diagram: a column of circles per layer, every circle joined to all of the next column.
+    """A diagram: a column of circles per layer, each circle connected to all circles of the next column.
 
-    layers: name of the layer -> what stands in its circles. weights: for each gap between two layers an array
-    [circles on the left, circles on the right], drawn as width, dashed where negative; none: thin lines.
+    layers: name of the layer -> the texts in its circles. weights: for each pair of neighbouring layers an array
+    [circles on the left, circles on the right]; a weight is the width of its line, dashed where negative. Without
+    weights all lines are thin.
     """
     figure, axis = plt.subplots(figsize=(2.6 * len(layers) + 0.8, 0.7 * max(map(len, layers.values())) + 0.7))
     places = [
@@ -43,9 +44,9 @@ def dense_network(layers: dict[str, Sequence[str]], weights: Sequence[np.ndarray
 
 
 def chain(values: dict[str, str], steps: dict[str, str]) -> Figure:
-    """Numbers in a row, computed one from the other, and the gradients that come back from the last to the first.
+    """A row of numbers, each computed from the one before, and the gradients that go back from the last to the first.
 
-    values: what stands in each circle -> its gradient, or "" for none; steps: what happens between two circles -> the
+    values: the text in each circle -> its gradient, or "" for none; steps: the operation between two circles -> the
     gradient of the weight there.
     """
     figure, axis = plt.subplots(figsize=(1.9 * len(values), 2))
@@ -67,7 +68,7 @@ def chain(values: dict[str, str], steps: dict[str, str]) -> Figure:
 def decision_boundaries(
     points: np.ndarray, is_first: np.ndarray, names: Sequence[str], probabilities: dict[str, Callable]
 ) -> Figure:
-    """What several models predict in the plane of two features, a panel each, with the points they are to tell apart.
+    """The predictions of several models in the plane of two features, a panel each, with the points to classify.
 
     points: float [n, 2]; is_first: boolean [n], True for the first of the two names; probabilities: title -> function
     that takes points [m, 2] and returns the probability of the first class [m].

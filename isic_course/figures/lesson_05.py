@@ -1,4 +1,4 @@
-"""What lesson 05 draws: the imbalance dial, and recalls beside a reference."""
+"""The figures of lesson 05: the imbalance dial, and recalls beside a reference."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -9,8 +9,8 @@ from isic_utils import plots
 
 
 def curves(results: pd.DataFrame) -> Figure:
-    """Accuracy and BMA against the ratio, a dot for each training and a line through the means; beside them the mean
-    recall of each class, thicker for the smaller half of them.
+    """Accuracy and BMA against the ratio, with a dot for each training and a line through the means; beside them the
+    mean recall of each class, with thicker lines for the smaller half of the classes.
 
     results: a row per training, indexed by ratio, with the columns that `dial.try_ratio` returns.
     """
@@ -42,7 +42,7 @@ def curves(results: pd.DataFrame) -> Figure:
 
 
 def heights_apart(ends: pd.Series, gap: float = 0.06) -> pd.Series:
-    """Where to write a name beside the end of each line so that none touches its neighbour: as near to it as can be.
+    """The height of the name beside the end of each line: as near to that end as possible, clear of the other names.
 
     ends: the heights of the lines' ends, from 0 to 1; gap: the least distance between two names.
     """
@@ -56,9 +56,9 @@ def heights_apart(ends: pd.Series, gap: float = 0.06) -> pd.Series:
 
 
 def recall_panels(recalls: pd.DataFrame, reference: pd.Series, xlabel: str, reference_label: str) -> Figure:
-    """A panel per column: points joined over the table's index, and the reference as a dashed line.
+    """A panel for each column: its values against the table's index, and the reference as a dashed line.
 
-    recalls: values from 0 to 1; reference: one for each column of it, drawn in every panel.
+    recalls: values from 0 to 1; reference: a value for each column of `recalls`, drawn in its panel.
     """
     across = 3
     down = -(-recalls.shape[1] // across)

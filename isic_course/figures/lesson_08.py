@@ -1,4 +1,4 @@
-"""What lesson 08 draws: the plane of accuracy and BMA, and what each method does, in a small figure."""
+"""The figures of lesson 08: the plane of accuracy and BMA, and what each method does."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,8 +13,8 @@ from isic_utils.training import losses
 
 
 def plane(scores: pd.DataFrame) -> Figure:
-    """Accuracy to the right, BMA upwards: every method as the mean of its seeds, with bars of a standard deviation each
-    way. scores: the columns accuracy and BMA, a row per method and seed (`linear_probe.scores`)."""
+    """Accuracy to the right, BMA upwards: a marker per method, the mean of its seeds, with bars of one standard
+    deviation each way. scores: the columns accuracy and BMA, a row per method and seed (`linear_probe.scores`)."""
     figure, axis = plt.subplots(figsize=(9, 4.6))
     groups = scores.groupby(level="method", sort=False)[["accuracy", "BMA"]]
     for i, (name, some) in enumerate(groups):
@@ -31,7 +31,7 @@ def plane(scores: pd.DataFrame) -> Figure:
 
 
 def principal_components(features: np.ndarray, labels: pd.Series, shown: list[str]) -> Figure:
-    """Features [n, 1280] on the two directions in which they vary most; a colour and a marker for each class shown."""
+    """Features [n, 1280] on their first two principal components; a colour and a marker for each class shown."""
     centred = features - features.mean(axis=0)
     _, _, directions = np.linalg.svd(centred[:: max(1, len(features) // 1000)], full_matrices=False)
     across, down = (centred @ directions[:2].T).T
@@ -59,7 +59,7 @@ def weights(table: pd.DataFrame) -> Figure:
 
 
 def focal_curves(gammas: tuple[float, ...] = (0, 1, 2, 5)) -> Figure:
-    """The focal loss of an image against the probability of its class, a line for each γ."""
+    """The focal loss of an image against the probability of its true class, a line for each γ."""
     p = np.linspace(0.02, 0.999, 200)
     logits = torch.from_numpy(np.column_stack([np.log(p / (1 - p)), np.zeros_like(p)]))
     true = torch.zeros(len(p), dtype=torch.long)
@@ -68,8 +68,8 @@ def focal_curves(gammas: tuple[float, ...] = (0, 1, 2, 5)) -> Figure:
 
 
 def two_classes(prior: float = 0.95) -> Figure:
-    """Two classes on one feature, one of them frequent: the density of each times its prior, and where the prediction
-    changes, with the priors of the data and with equal ones. prior: of the frequent class."""
+    """Two classes on one feature, one of them frequent: the density of each times its prior, and the decision boundary,
+    with the priors of the data and with equal priors. prior: of the frequent class."""
     x = np.linspace(-4, 6, 400)
     frequent, rare = (np.exp(-((x - middle) ** 2) / 2) for middle in (0, 2))
     figure, axes = plt.subplots(1, 2, figsize=(10, 2.9), sharey=True)
@@ -84,8 +84,8 @@ def two_classes(prior: float = 0.95) -> Figure:
 
 
 def steps(measured: pd.DataFrame) -> Figure:
-    """What each step of the recipe brought: from top to bottom, a line for each seed and a tick for their mean where
-    every seed has been measured. measured: as `fine_tuning.measured` returns it."""
+    """The test BMA after each step of the recipe, from top to bottom: a line for each seed, and a tick for the mean of
+    the seeds where every seed has been measured. measured: as `fine_tuning.measured` returns it."""
     names, seeds = list(measured["step"].unique()), list(measured["seed"].unique())
     figure, axis = plt.subplots(figsize=(9, 0.55 * len(names) + 1.2), layout="constrained")
     for i, seed in enumerate(seeds):

@@ -24,7 +24,7 @@ def reliability(tables: dict[str, pd.DataFrame]) -> Figure:
 
 
 def intervals(table: pd.DataFrame, xlabel: str, whole: float) -> Figure:
-    """A dot with its interval for each group. table: the columns value, low, high, images; whole: of all images."""
+    """A dot with its interval for each group. table: the columns value, low, high, images; whole: the value of all."""
     figure, axis = plt.subplots(figsize=(7.5, 0.6 + 0.27 * len(table)))
     places = np.arange(len(table))
     axis.hlines(places, table["low"], table["high"], color=plots.BLUE, linewidth=2)

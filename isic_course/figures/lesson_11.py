@@ -40,10 +40,10 @@ def captioned(
 
 
 def next_words(probabilities: np.ndarray, words: Sequence[str], predicted: Sequence[int], most: int = 3) -> Figure:
-    """For each place of a caption the likeliest words there, with their probabilities as bars; the predicted one is
+    """For each position of a caption the most probable words, with their probabilities as bars; the predicted one is
     blue.
 
-    probabilities: float [places, words]; words: the vocabulary; predicted: the number of the word at each place.
+    probabilities: float [places, words]; words: the vocabulary; predicted: the number of the word at each position.
     """
     columns = min(len(predicted), 10)
     rows = -(-len(predicted) // columns)
@@ -62,7 +62,7 @@ def next_words(probabilities: np.ndarray, words: Sequence[str], predicted: Seque
 
 
 def beam_tree(steps: Sequence[Sequence[Hypothesis]], width: int, vocabulary: Vocabulary, dropped: int = 2) -> Figure:
-    """A beam search from left to right: a column for each word, likeliest on top, joined to what it continues.
+    """A beam search from left to right: a column for each word, the most probable on top, joined to what it continues.
 
     steps: for each word what `captioning.expand` returned; width: how many of them were kept (blue; green: finished);
     dropped: how many of the others to show, in grey.
@@ -97,7 +97,7 @@ def slot_bars(scores: pd.DataFrame, ylabel: str) -> Figure:
 
 
 def mention_rates(rates: dict[str, pd.DataFrame]) -> Figure:
-    """A panel for each decoder: how often each structure is mentioned where it is, and where it is not.
+    """A panel for each decoder: how often each structure is mentioned where it is present, and where it is not.
 
     rates: title -> structures as rows, the columns true-positive rate and false-positive rate, values from 0 to 1.
     """
@@ -110,7 +110,7 @@ def mention_rates(rates: dict[str, pd.DataFrame]) -> Figure:
             ("false-positive rate", "x", plots.RED),
         ):
             axis.plot(table[column], places, marker, color=colour, label=column)
-        axis.set(title=title, xlim=(-0.03, 1.03), xlabel="share of images in which it is mentioned")
+        axis.set(title=title, xlim=(-0.03, 1.03), xlabel="proportion of images in which it is mentioned")
         axis.set_yticks(places, table.index)
     axes[0, 0].invert_yaxis()
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))

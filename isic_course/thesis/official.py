@@ -1,8 +1,8 @@
-"""The official test sets: what a run predicts for them, and how ISIC scores that.
+"""The official test sets: what a run predicts for them, and how ISIC scores the predictions.
 
 2019: 8 238 images, the eight classes and UNK, a weight for each image. 2018 Task 1: 1 000 images and masks. The
 predictions stay in the run's folder, ``official_2019.csv`` and ``official_2018.csv`` (a row per image). Choose nothing
-by these images: they are for the end.
+by these images: they are for the final measurement.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The thesis's tables, as DataFrames that the notebooks set beside their own."""
+"""The thesis's tables, as DataFrames that the notebooks show beside their own."""
 
 import pandas as pd
 

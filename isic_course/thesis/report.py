@@ -48,7 +48,7 @@ NOTES = {  # what a reader must know to compare the two halves
     results.leaderboard_2019: "The published BMA of the thesis's models is a cross-validation on training images, "
     "the leaderboard's that of a hidden test set with a ninth class. Compare it with the column of nine classes only.",
     results.segmentation: "The thesis gives the plain mean, the leaderboard the one that counts an index below 0.65 as "
-    f"0. Two experts agree with {published.EXPERTS_JACCARD} (arXiv:1902.03368).",
+    f"0. Two experts' masks agree with an index of {published.EXPERTS_JACCARD} (arXiv:1902.03368).",
 }
 
 
@@ -91,7 +91,7 @@ def page(found: Found, plan: list[Step], failed: dict[str, str]) -> str:
 
 
 def facts(found: Found) -> list[str]:
-    """What the figures were measured on, with what, and when."""
+    """What the values were measured on, with what, and when."""
     settings, count = found.settings, "" if found.table is None else f"{len(found.table):,} "
     data = f"the folder {settings.data_name}" + (f", {count}of ISIC 2019's 25,331 labelled images" if count else "")
     if settings.synthetic:
@@ -112,7 +112,7 @@ def facts(found: Found) -> list[str]:
     }
     listed = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in rows.items())
     warning = "Not medical advice. Nothing here says anything about a person's skin."
-    same = "Published and measured are not the same work unless data and profile say so: compare patterns, not digits."
+    same = "Published and measured values compare only where data and profile agree: look at patterns, not digits."
     return [f'<p class="warning">{warning}</p>', f"<dl>{listed}</dl>", f"<p>{same}</p>"]
 
 

@@ -138,8 +138,8 @@ def balanced(found: Found) -> pd.DataFrame:
 
 
 def exact_bma(predictions: pd.DataFrame, drawn: pd.DataFrame) -> float:
-    """The BMA on eight classes of a model that knows five: "one of the four rarest" is taken for the most frequent of
-    them, so the other three are never right (lesson 05).
+    """The BMA on eight classes of a model that knows five: "one of the four rarest" counts as the most frequent of
+    them, so the other three are never predicted correctly (lesson 05).
 
     predictions: the columns image and predicted (five classes); drawn: `splits.balanced`, which has the original
     labels.

@@ -1,7 +1,7 @@
 """PyTorch's Dataset and DataLoader over decoded images.
 
-A DataLoader asks a dataset that has ``__getitems__`` for a whole batch at a time. `IsicDataset` reads it from the
-memory map at once, which is fast enough without worker processes, so Windows behaves like Linux.
+A DataLoader asks a dataset that has ``__getitems__`` for a whole batch at a time. `IsicDataset` reads the batch from
+the memory map in one step, which is fast enough without worker processes, so Windows behaves like Linux.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ class IsicDataset(Dataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> list[tuple[torch.Tensor, int | torch.Tensor]]:
-        """The items with these indices, read at once."""
+        """The items with these indices, read in one step."""
         pixels = torch.from_numpy(self.store.take(self.rows[indices])).permute(0, 3, 1, 2)
         images = pixels[:, :3].contiguous().to(torch.get_default_dtype()).div_(255)
         if self.labels is not None:
@@ -80,8 +80,8 @@ def loader(
 ) -> DataLoader:
     """A DataLoader for training (shuffle=True, or a sampler) or for validation and test (neither).
 
-    In training the last, incomplete batch is dropped, so no small rest disturbs batch normalisation; a batch is at
-    most the whole set. Otherwise each image comes once, in the order of the dataset.
+    In training the last, incomplete batch is dropped, because a few images would disturb batch normalisation; a
+    batch is at most the whole set. Otherwise each image comes once, in the order of the dataset.
     shuffle: another order in each epoch, determined by (seed, epoch); ``.sampler.set_epoch(epoch)`` chooses the epoch.
     """
     if shuffle and sampler is not None:

@@ -1,7 +1,7 @@
 """Download the official archives of ISIC 2019 and ISIC 2018 Task 1, or some thousand of their images.
 
 The folder then looks as if ISIC's zip files had been unpacked there by hand, with a text of licence and citation beside
-them. Its hidden folder ``.download`` holds what is not finished.
+them. The hidden folder ``.download`` holds unfinished downloads.
 
 An archive has up to 11 GB, so its download will be interrupted now and then. `fetch` asks for the rest of a file where
 it stopped (RFC 9110: Range and If-Range), in a later process too. ISIC publishes no checksums: a file is accepted if
@@ -40,13 +40,13 @@ RETRIES = 6  # further attempts in a row that bring nothing new
 BACKOFF = 1.0  # seconds before the second of them, doubled each time
 TIMEOUT = 30.0  # seconds of silence after which a connection counts as broken
 THREADS = 8  # images extracted at a time
-AT_LEAST = 20  # images of each class, or all that it has, however few are asked for
+AT_LEAST = 20  # images of each class, or all that it has, however few are requested
 # What zipfile and remotezip raise for a damaged file or a broken connection, depending on where it happens.
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeError, RemoteZipError, HTTPError)
 
 
 class Unusable(IsicError):
-    """One server does not give the file as it must be, so the next is asked."""
+    """A server does not deliver the expected file, so the next one is tried."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,10 @@ def download(year: int, split: str, folder: Path | str, images: int | None = Non
     images: about how many images of each split, chosen by `choose` with `seed`; None: all. Tables and masks always
         come whole. More images, or all, can be downloaded later.
 
-    It may be stopped at any moment and goes on there when called again. Every file appears whole or not at all.
+    It may be stopped at any moment; called again, it continues from there. Every file is written whole or not at all.
 
     Raises IsicError if there is no such split, the folder holds synthetic images, another process downloads into it,
-    the disk has no room, or no server gives a file as it must be.
+    the disk is full, or no server delivers the expected file.
     """
     folder = Path(folder)
     files = [file for file in ARCHIVES.get(year, ()) if split in (file.split, "all")]
@@ -170,7 +170,7 @@ def connect() -> requests.Session:
     retry = Retry(RETRIES, backoff_factor=BACKOFF, status_forcelist=[429, 500, 502, 503, 504])
     retry.raise_on_status = retry.respect_retry_after_header = False  # a server may name any time to wait, hours too
     session = requests.Session()
-    session.headers["Accept-Encoding"] = "identity"  # a compressed answer could not be continued at a byte of the file
+    session.headers["Accept-Encoding"] = "identity"  # a compressed response cannot be continued at a byte of the file
     for scheme in ("http://", "https://"):
         session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retry))
     return session
@@ -194,7 +194,7 @@ def fetch(session: requests.Session, address: str, path: Path, size: int) -> Non
 
 
 def receive(session: requests.Session, address: str, path: Path, size: int) -> bool:
-    """Append one answer of the server to a file, or begin the file anew. Returns whether it is whole now."""
+    """Append one response of the server to a file, or start the file again. Returns whether it is complete."""
     version = read_version(path)
     offset = path.stat().st_size if version.get("tag") else 0
     if offset and offset == version["size"]:
@@ -216,7 +216,7 @@ def receive(session: requests.Session, address: str, path: Path, size: int) -> b
 
 
 def version_of(response: requests.Response, size: int) -> dict:
-    """What identifies the version of a file: its size and its ETag. Raises Unusable if the answer cannot be the file,
+    """What identifies the version of a file: its size and its ETag. Raises Unusable if the response cannot be the file,
     e.g. if it is the login page of a network."""
     announced, kind = int(response.headers.get("Content-Length", 0)), response.headers.get("Content-Type", "")
     if kind.startswith("text/html") or not size / 2 <= announced <= size * 2:
@@ -241,7 +241,7 @@ def forget(path: Path) -> None:
 
 
 def extract_remotely(open_zip: partial[zipfile.ZipFile], file: File, folder: Path, names: list[str]) -> None:
-    """Extract the named images of a zip on a server; when a connection breaks, those that are missing still."""
+    """Extract the named images of a zip on a server; after a broken connection, those that are still missing."""
     for attempt in range(RETRIES + 1):
         try:
             return extract(open_zip, file, folder, names)

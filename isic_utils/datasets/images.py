@@ -1,6 +1,6 @@
 """Images, decoded once.
 
-Decoding a JPEG takes longer than a small network takes to learn from it. So every image is decoded and resized once, in
+Decoding a JPEG takes longer than training a small network on it. So every image is decoded and resized once, in
 parallel, into one file of bytes on disk; epochs read from that file through a memory map (`ImageStore`).
 """
 
@@ -34,7 +34,7 @@ CHUNK = 256  # images decoded at a time, which bounds the memory in use
 
 
 class PassingFault(IsicError):
-    """The machine cannot read a file now (no permission, a disk that is gone), which says nothing of the file."""
+    """The machine cannot read a file now (no permission, a disk that is gone), which says nothing about the file."""
 
 
 class ImageStore:
@@ -45,8 +45,8 @@ class ImageStore:
 
     An image is squeezed to the size, as in the thesis (§4.1.2), so nothing at its edge is lost. A mask is resized with
     its image and stays binary: lesion where more than half of what a pixel covers is. Images are decoded once: again
-    only if a file has changed (its size or time of change). Two processes that ask at once wait for each other.
-    An image or mask that is of no use is left out and listed in `left_out`.
+    only if a file has changed (its size or time of change). A second process waits for the first.
+    An unusable image or mask is left out and listed in `left_out`.
 
     Attributes:
     - images: their names, pd.Index [n]; pixels: uint8 [n, height, width, 3], RGB from 0 to 255, or with masks
@@ -56,8 +56,8 @@ class ImageStore:
     - data_name: name of the folder that holds the folder of images; synthetic: whether it holds ``SYNTHETIC.json``.
 
     A store is pickled without its pixels, so worker processes open the same file.
-    Raises IsicError if more than 1 % of the images are of no use, a row has no path, the machine cannot read a file now
-    (to leave it out for good would be wrong), or the cache cannot be written.
+    Raises IsicError if more than 1 % of the images are unusable, a row has no path, the machine cannot read a file now
+    (such a file must not be left out for good), or the cache cannot be written.
     """
 
     def __init__(self, table: pd.DataFrame, size: int | tuple[int, int], cache: Path, progress: bool = True):
@@ -140,7 +140,7 @@ class ImageStore:
                 raise IsicError(f"{count} images cannot be used, more than {MAX_LEFT_OUT:.0%}: {left_out[0][2]}")
             index = {"digest": digest.hexdigest()[:16], "images": images, "left_out": left_out}
             (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
-            if self.folder.exists():  # cut short or damaged: `open` refused it
+            if self.folder.exists():  # cut short or damaged: `open` rejected it
                 shutil.rmtree(self.folder)
             partial.rename(self.folder)
         finally:
@@ -167,8 +167,8 @@ class ImageStore:
     def take(self, rows: np.ndarray) -> np.ndarray:
         """A copy of some rows of `pixels`, uint8 [n, height, width, channels].
 
-        The mapped pages are let go of at once (they stay in the system's file cache): those of a whole epoch would
-        otherwise count as memory of this process.
+        The mapped pages are released immediately (they stay in the system's file cache); otherwise those of a whole
+        epoch would count as memory of this process.
         """
         taken = self.pixels[rows]
         if hasattr(mmap, "MADV_DONTNEED"):  # Windows has none
@@ -177,7 +177,7 @@ class ImageStore:
 
 
 def fingerprint(table: pd.DataFrame, size: tuple[int, int]) -> str:
-    """A short text that changes when an image, its file, its mask, the size asked for or the way of decoding does."""
+    """A short text that changes when an image, its file, its mask, the requested size or the way of decoding does."""
     digest = hashlib.sha256(f"{VERSION} {size}".encode())
     for column in table.columns.intersection(["path", "mask_path"]):
         for image, path in zip(table["image"], table[column], strict=True):

@@ -1,6 +1,6 @@
-"""The protocols of the thesis (§5.2 to §5.5): which image trains, which validates, which tests.
+"""The protocols of the thesis (§5.2 to §5.5): which images are in the training, the validation and the test set.
 
-scikit-learn deals the folds, stratified by class. Grouped by lesion (``group_by="lesion"``, the default) all images of
+scikit-learn draws the folds, stratified by class. Grouped by lesion (``group_by="lesion"``, the default) all images of
 a lesion are on one side of a split. Grouped by image (``group_by="image"``, as the thesis splits) a network may be
 tested on a lesion of which it has seen another image.
 """
@@ -14,8 +14,8 @@ from isic_utils.datasets.tables import CODES
 from isic_utils.errors import IsicError
 
 SPLITS = ["train", "validation", "test"]
-FOLDS = 5  # a fifth of the images tests
-VALIDATION_FOLDS = 8  # an eighth of the other four fifths validates: a tenth of all
+FOLDS = 5  # a fifth of the images is the test set
+VALIDATION_FOLDS = 8  # an eighth of the other four fifths is the validation set: a tenth of all
 RAREST = ["AK", "DF", "VASC", "SCC"]  # the four that become one class in the balanced protocol, thesis §5.3
 MERGED = "AK+DF+VASC+SCC"
 
@@ -38,8 +38,8 @@ def standard(table: pd.DataFrame, group_by: str = "lesion", seed: int = 0) -> pd
 def cross_validation(table: pd.DataFrame, group_by: str = "lesion", seed: int = 0) -> pd.DataFrame:
     """Five folds (thesis §5.4): each image is in the test set of one of them.
 
-    Fold k of `sklearn.model_selection.StratifiedGroupKFold(5)` tests (grouped by image: `StratifiedKFold`), and the
-    first fold of `StratifiedGroupKFold(8)` of the rest validates: 4/5 · 1/8 = 10 % of all.
+    The test set is fold k of `sklearn.model_selection.StratifiedGroupKFold(5)` (grouped by image: `StratifiedKFold`);
+    the validation set is the first fold of `StratifiedGroupKFold(8)` of the rest: 4/5 · 1/8 = 10 % of all.
     Returns a DataFrame with the columns 0 to 4, each as `standard` returns it. Prints a sentence for each class with
     fewer than five lesions (or images, grouped by image). Raises IsicError as `standard` does.
     """
@@ -96,7 +96,7 @@ def merge_rarest(label: pd.Series) -> pd.Series:
 
 
 def segmentation(table: pd.DataFrame, group_by: str = "image", seed: int = 0) -> pd.Series:
-    """70 % training, 10 % validation and 20 % test set by chance, for images with masks and no labels (thesis §5.5).
+    """70 % training, 10 % validation and 20 % test set at random, for images with masks and no labels (thesis §5.5).
 
     group_by: ``"lesion"`` needs the column lesion_id, which the table of `read_isic2018` does not have.
     """
@@ -135,7 +135,7 @@ def folds(rows: pd.DataFrame, count: int, group_by: str, seed: int) -> list[pd.I
 
 
 def split_of_fold(rows: pd.DataFrame, test: pd.Index, group_by: str, seed: int) -> pd.Series:
-    """train, validation or test for each row, given the rows that test."""
+    """train, validation or test for each row, given the rows of the test set."""
     split = pd.Series("train", index=rows.index, name="split")
     split[test] = "test"
     split[folds(rows.drop(test), VALIDATION_FOLDS, group_by, seed)[0]] = "validation"

@@ -18,7 +18,7 @@ from isic_utils.errors import IsicError
 
 ZOOM = 0.25  # the size of a lesion varies by a factor from e^-0.25 to e^0.25
 STRETCH = 0.1  # its height against its width by the same kind of factor
-SHIFT = 0.075  # its place by this fraction of half an image
+SHIFT = 0.075  # its position by this fraction of half an image
 BRIGHTNESS, CONTRAST, SATURATION = 0.15, 0.15, 0.15  # these by up to 15 %
 TINT = 0.05  # the balance of the colours by up to 5 %
 
@@ -28,9 +28,9 @@ def augment(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Flips, rotations by 90 degrees, and brightness jitter of ±10 %.
 
-    A lesion has no up or down: each of the 8 ways to lay a square on itself is as likely, or of the 4 ways for an image
-    that is wider than high. Which image lies where in a shuffled batch is random already, so an eighth of the batch is
-    laid each way, which is much faster than drawing a way for each image. images, targets, generator: see this module.
+    A lesion has no up or down: the 8 orientations of a square are equally likely, or the 4 of an image that is wider
+    than high. The order of a shuffled batch is random already, so an eighth of the batch gets each orientation, which
+    is much faster than drawing one for each image. images, targets, generator: see this module.
     """
     ways = 8 if images.shape[-1] == images.shape[-2] else 4
     first = int(torch.randint(ways, (), generator=generator))
@@ -40,9 +40,9 @@ def augment(
 
 
 def orient(batch: torch.Tensor, ways: int, first: int) -> torch.Tensor:
-    """A copy of a batch [n, channels, height, width], an equal part of it laid each way, beginning with way `first`.
+    """A copy of a batch [n, channels, height, width], an equal part of it in each orientation, from number `first` on.
 
-    The three bits of a way: flipped left to right, top to bottom, rows and columns exchanged.
+    The three bits of the number: flipped left to right, top to bottom, rows and columns exchanged.
     """
     oriented = torch.empty_like(batch)
     parts = zip(batch.tensor_split(ways), oriented.tensor_split(ways), strict=True)
@@ -57,9 +57,9 @@ def augment_strongly(
     images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`augment`, then rotation by any angle, zoom, stretch, shift and colour jitter: for long fine-tuning, in which a
-    network learns images by heart that it sees twenty times.
+    network would memorise images that it sees twenty times.
 
-    What a rotated image lacks at its corners is mirrored into them. images, targets, generator: see this module; only
+    The empty corners of a rotated image are filled by reflection. images, targets, generator: see this module; only
     labels as targets. Raises IsicError for masks.
     """
     if targets.ndim == 4:

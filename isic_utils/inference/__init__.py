@@ -1,1 +1,1 @@
-"""What a trained model says about images, and how far to trust it."""
+"""What a trained model predicts for images, and how far to trust it."""

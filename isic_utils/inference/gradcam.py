@@ -1,4 +1,4 @@
-"""Where a network looks: Grad-CAM asks its gradients. It does not say why the network looks there."""
+"""Where a network looks, computed from its gradients (Grad-CAM). It does not say why the network looks there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +11,15 @@ CELLS = 4  # a feature map of fewer cells a side says hardly more than "in the i
 
 
 def grad_cam(model: nn.Module, image: torch.Tensor, class_index: int) -> np.ndarray:
-    """Where an image speaks for a class: float [height, width] from 0 to 1, as large as the image.
+    """Where an image supports a class: float [height, width] from 0 to 1, as large as the image.
 
     The feature maps of a late layer are added up, each weighted by how much the class's logit rises with it on average,
-    and what speaks against the class is left out (Selvaraju et al. 2017, arXiv:1610.02391). The layer is the last one
+    and evidence against the class is left out (Selvaraju et al. 2017, arXiv:1610.02391). The layer is the last one
     whose maps have at least 4 cells a side: the last of all, which the paper takes, has four cells in all where images
     are small.
 
     model: a convolutional network, [n, 3, height, width] -> logits; image: float [3, height, width] from 0 to 1, or a
-    batch of one. The map is 0 everywhere if nothing speaks for the class.
+    batch of one. The map is 0 everywhere if nothing supports the class.
     """
     size = image.shape[-2:]
     with torch.enable_grad(), record_feature_maps(model) as recorded:

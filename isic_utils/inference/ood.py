@@ -1,7 +1,7 @@
 """Out-of-distribution (OOD) detection: whether an image is of the kind that a model was trained on.
 
 A softmax shares 1 among the classes that it knows, whatever the image shows, a black one too. So the image itself is
-measured, by what a sentence can say: its colours, and how sharp it is, both as the model gets to see it.
+measured, by properties that a sentence can name: its colours and its sharpness, both at the size that the model sees.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from isic_utils.datasets import ImageStore
 
-FALSE_POSITIVE_RATE = 0.01  # the share of in-distribution images that each score may take for others; sets its limits
+FALSE_POSITIVE_RATE = 0.01  # of each score, among in-distribution images; sets its limits
 
 
 @dataclass(frozen=True)

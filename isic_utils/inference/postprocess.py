@@ -1,4 +1,4 @@
-"""What a mask needs after the network: the size of the original image, and one contiguous region."""
+"""Post-processing of masks: the size of the original image, and one contiguous region."""
 
 import numpy as np
 from PIL import Image

@@ -40,7 +40,7 @@ def predict_probabilities(run: Run, store: ImageStore, images: pd.Series, tta: b
 
 
 def orientations(images: torch.Tensor) -> list[torch.Tensor]:
-    """The eight ways to lay a square on itself, by rotations and a flip: eight times [n, 3, side, side], the first as
+    """The eight orientations of a square, by rotations and a flip: eight times [n, 3, side, side], the first as
     it is."""
     rotated = [images.rot90(quarters, dims=(-2, -1)) for quarters in range(4)]
     return rotated + [view.flip(-1) for view in rotated]

@@ -29,13 +29,13 @@ from isic_utils.training import Run, get_accelerator
 STATEMENT = "For learning only: this is not a medical device, and nothing it says is medical advice."
 SYNTHETIC_STATEMENT = "It was trained on synthetic images, drawn by code: about real skin it knows nothing."
 SENSITIVITY = 0.95  # the share of the malignant validation images for which an expert must be asked
-MAX_TRAINING = 2000  # training images at most that tell the detector what is usual
+MAX_TRAINING = 2000  # the detector is fitted to at most so many training images
 AnyImage = Path | str | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True)
 class SecondOpinion:
-    """Trained models, and what the validation set taught about them: a classifier, perhaps a U-Net, the temperature,
+    """Trained models, and what was fitted on the validation set: a classifier, perhaps a U-Net, the temperature,
     the threshold of the malignant probability for a sensitivity, and the detector of what is out of distribution."""
 
     run: Run
@@ -64,7 +64,7 @@ class Opinion:
     classes; ask_expert, reason: whether and why, in words.
 
     contour: boolean [height, width] of the image, True on the lesion, None without a U-Net; heat: where the image
-    speaks for the predicted class (`grad_cam`), float [height, width] of the network's input, None if not asked for.
+    supports the predicted class (`grad_cam`), float [height, width] of the network's input, None if not asked for.
     abstained: why there is no prediction, or None. An abstention has no probabilities (NaN), contour or heat.
     """
 
@@ -113,7 +113,7 @@ def assemble(run: Run, mask_run: Run | None, store: ImageStore, sensitivity: flo
 
 
 def fit_detector(run: Run, store: ImageStore) -> OodDetector:
-    """A detector of images unlike those that neither validate nor test a run; its validation set sets the limits.
+    """A detector fitted to the images outside a run's validation and test set; the validation set sets its limits.
 
     store: the images that the run was trained on, at its size. Raises IsicError if they are others.
     """

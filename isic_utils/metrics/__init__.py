@@ -1,7 +1,7 @@
-"""What a model is judged by, computed from its predictions for each image and never from means over batches.
+"""The metrics, computed from a model's predictions for each image and never from means over batches.
 
 `classification` and `segmentation` hold the scores, `intervals` how certain a score is, `calibration` whether a model's
-probabilities can be taken at their word. Accuracy and the confusion matrix are scikit-learn's own, called directly.
+probabilities can be trusted. Accuracy and the confusion matrix are scikit-learn's own, called directly.
 """
 
 from isic_utils.metrics.classification import bma, recall_per_class, scores

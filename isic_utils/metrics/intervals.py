@@ -61,7 +61,7 @@ def paired_bootstrap(
 ) -> pd.DataFrame:
     """By how much the first model's accuracy and BMA exceed the second's, in `draws` test sets that both predict.
 
-    first, second: the predictions of two models for the same images; all else as in `bootstrap`. Both models meet the
+    first, second: the predictions of two models for the same images; all else as in `bootstrap`. Both are scored on the
     same draws, so what makes a draw easy or hard for both cancels. Returns the differences, first minus second.
     """
     scores = scores_of_draws(true, [first, second], lesions, draws, seed)

@@ -1,4 +1,4 @@
-"""Scores of a mask beside the true one, as ISIC 2018 Task 1 is scored (arXiv:1902.03368).
+"""Scores of a predicted mask against the true one, as ISIC 2018 Task 1 is scored (arXiv:1902.03368).
 
 Masks are boolean arrays [n, height, width]; each score is a float array [n], a value from 0 to 1 per image.
 """

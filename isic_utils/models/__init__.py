@@ -26,11 +26,11 @@ DOWNLOAD_ERRORS = (OSError, RuntimeError, EOFError, pickle.UnpicklingError)  # n
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What the course knows of a model.
+    """What the course knows about a model.
 
     title: its name in tables and figures
     build: called as ``build(num_classes, pretrained, width)``, returns the network without its normalisation
-    pretrained: whether it starts from ImageNet weights unless it is told
+    pretrained: whether it starts from ImageNet weights by default
     weights: where its ImageNet weights come from: ``"download"``, ``"package"`` (installed with the course) or None
     narrow_width: the width multiplier of its narrow version, which an ordinary laptop trains in minutes
     task: ``"classification"`` or ``"segmentation"``
@@ -73,8 +73,8 @@ def create_model(
     name: one of `MODELS`, or ``"timm:"`` and any name that `timm.list_models()` knows, e.g. ``"timm:convnext_tiny"``.
     num_classes: of a classifier; a segmentation network always has one output channel.
     pretrained: start from ImageNet weights; None: the model's own default, and never for a narrow network. If they
-        cannot be downloaded, a sentence says so, the network starts from random weights and `.pretrained` tells it.
-    width: the **width multiplier**: the network keeps its layers and has this share of the channels in each.
+        cannot be downloaded, a sentence says so, the network starts from random weights and `.pretrained` records it.
+    width: the **width multiplier**: the network keeps its layers, each with this fraction of its channels.
 
     Raises IsicError for an unknown name, for ImageNet weights where there are none (the residual net, U-Net, any narrow
     network), and for a width that the network cannot have.
@@ -116,7 +116,7 @@ def model_info(name: str) -> ModelInfo:
 
 
 def resolve_pretrained(name: str, wanted: bool | None, width: float = 1.0) -> bool:
-    """Whether a model starts from ImageNet weights, if they can be had.
+    """Whether a model starts from ImageNet weights, if they are available.
 
     wanted: True, False, or None for the model's own default. A model without such weights, and every narrow one, starts
     from random weights whatever is wanted. Raises IsicError for an unknown name.
@@ -150,9 +150,9 @@ def from_torchvision(constructor: str, weights: str) -> Callable[[int, bool, flo
 
 
 def make_narrow(module: nn.Module, num_classes: int, width: float) -> None:
-    """Replace every convolution, batch normalisation and dense layer inside by one with a share of the channels.
+    """Replace every convolution, batch normalisation and dense layer inside by one with a fraction of the channels.
 
-    What goes in (3 colours) and what comes out (the classes) stays. The weights are new: convolutions start as He et
+    The inputs (3 colours) and the outputs (the classes) stay. The weights are new: convolutions start as He et
     al. 2015 (arXiv:1502.01852) propose, the others as PyTorch does it.
     """
     for name, layer in module.named_children():
@@ -227,9 +227,9 @@ def freeze(model: NormalizedModel, blocks: int) -> None:
     """Leave the first convolution and this many of the 16 blocks of EfficientNet-Lite0 as they are: no gradients are
     computed for their weights, and none pass through them.
 
-    They work on the largest feature maps, so three blocks take half the time of a step; what they see, edges and
-    colours, is much the same in images of anything (Yosinski et al. 2014, arXiv:1411.1792). Batch normalisation inside
-    still follows the images at hand.
+    They work on the largest feature maps, so three blocks take half the time of a step; what they detect, edges and
+    colours, is much the same in images of any kind (Yosinski et al. 2014, arXiv:1411.1792). Batch normalisation in
+    them still adapts to the images at hand.
     """
     network = model.network
     in_order = [block for stage in network.blocks for block in stage]

@@ -17,7 +17,7 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(outputs, outputs, kernel_size=3, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        # 1×1, so that what is added has as many channels
+        # 1×1, so that both terms of the sum have as many channels
         self.residual = nn.Conv2d(inputs, outputs, kernel_size=1, bias=False)
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout2d(dropout)
@@ -28,8 +28,8 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNet(nn.Module):
-    """The thesis's own net as we read it: four residual blocks, each with twice the channels of the last, then dense
-    layers: [n, 3, h, w] -> logits [n, num_classes].
+    """The thesis's own net as we read it: four residual blocks, each with twice the channels of the one before, then
+    dense layers: [n, 3, h, w] -> logits [n, num_classes].
 
     width: channels of the first block. The thesis gives the kinds of layers and not their number or width; those are
     ours.

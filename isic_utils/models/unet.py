@@ -38,7 +38,7 @@ class UNet(nn.Module):
 
 
 class PretrainedUNet(nn.Module):
-    """A U-Net whose encoder has seen ImageNet: any network that halves its feature maps five times can be one.
+    """A U-Net whose encoder is pretrained on ImageNet: any network that halves its feature maps five times can be one.
 
     encoder: one of timm's with ``features_only=True``, which returns five feature maps, of 1/2 to 1/32 of the image's
     size. The decoder is narrower than the classic one and ends at half the size of the image, where it costs a quarter;

@@ -1,8 +1,19 @@
-"""Training: `TrainConfig` says what, `fit` does it, and the `Run` that it returns is a folder with all results."""
+"""Training: `TrainConfig` says what, `fit` does it, `fit_all` does several; a `Run` is a folder with all results."""
 
 from isic_utils.training.config import TrainConfig
 from isic_utils.training.fit import fit
+from isic_utils.training.fit_all import fit_all
 from isic_utils.training.loop import epoch_seed, evaluate, get_accelerator, train_one_epoch
 from isic_utils.training.runs import Run, run_of
 
-__all__ = ["Run", "TrainConfig", "epoch_seed", "evaluate", "fit", "get_accelerator", "run_of", "train_one_epoch"]
+__all__ = [
+    "Run",
+    "TrainConfig",
+    "epoch_seed",
+    "evaluate",
+    "fit",
+    "fit_all",
+    "get_accelerator",
+    "run_of",
+    "train_one_epoch",
+]

@@ -37,12 +37,13 @@ def fit(
     split: pd.Series,
     runs: Path | None = None,
     progress: bool = True,
+    after_epoch: Callable[[], object] = lambda: None,
 ) -> Run:
     """Train a model and return its run.
 
     store: decoded images that include the table's, with masks for a U-Net; table: a row per image, with the column
     label (categorical) for a classifier; split: train, validation or test for each row (`splits`); runs: the folder of
-    all runs, None: ISIC_RUNS.
+    all runs, None: ISIC_RUNS; after_epoch: called when an epoch is kept.
 
     A finished run is returned at once, and an interrupted one continues to exactly the result it would have had
     on this device and with these versions. One
@@ -67,6 +68,7 @@ def fit(
                     predictions = train_and_validate(training, epoch, bar)
                     tensorboard.write(board, training, predictions)
                     write_epoch(run, training)
+                    after_epoch()
             write_predictions(run, training)
         except (RuntimeError, MemoryError) as error:
             if not any(words in str(error) for words in ("out of memory", "allocate", "not enough memory")):

@@ -1,0 +1,127 @@
+"""`fit_all`: independent runs side by side on a processor, each in a process of its own."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Sequence
+from multiprocessing import connection
+from pathlib import Path
+
+import joblib
+import pandas as pd
+import psutil
+import torch
+from tqdm.auto import tqdm
+
+from isic_utils.datasets import ImageStore
+from isic_utils.errors import IsicError
+from isic_utils.settings import load_settings
+from isic_utils.training.config import TrainConfig
+from isic_utils.training.fit import fit
+from isic_utils.training.loop import get_accelerator
+from isic_utils.training.runs import Run, run_of
+from isic_utils.training.state import is_finished
+
+Job = tuple[TrainConfig, pd.DataFrame, pd.Series]
+MEMORY_OF_A_RUN = 1.5e9  # bytes that must be free for each process
+# a server imports PyTorch once and is then forked; Windows cannot fork, so there each process imports it anew
+START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, progress: bool = True) -> list[Run]:
+    """Train several models and return their runs, in the order of the jobs.
+
+    jobs: (config, table, split), as `fit` takes them; store, runs: the same for all.
+
+    On a processor as many train at a time as cores and memory allow, each with as many threads as this process has
+    (`torch.set_num_threads`), so the results are those of `fit`. On a GPU, and under ``accelerate launch``, one trains
+    after the other. Called again after an interruption, it continues; its processes end with the one that called it.
+    Raises IsicError, after all others are trained, for those that failed.
+    """
+    runs = load_settings().runs if runs is None else Path(runs)
+    accelerator, found, waiting, errors = get_accelerator(), [], {}, {}
+    for config, table, split in jobs:
+        run = run_of(config, store, table, split, runs)
+        found.append(run)
+        if not is_finished(run, config, accelerator):
+            waiting[run.folder.name] = (config, table, split)
+    if accelerator.device.type == "cpu" and accelerator.num_processes == 1:
+        errors = fit_side_by_side(waiting, store, runs, progress)
+    else:
+        for name, (config, table, split) in waiting.items():
+            try:
+                fit(config, store, table, split, runs, progress)
+            except IsicError as error:
+                errors[name] = str(error)
+    if errors:
+        raise IsicError("\n".join(f"{name}: {text}" for name, text in errors.items()))
+    return found
+
+
+def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progress: bool) -> dict[str, str]:
+    """Train the jobs, each in a process of its own. Returns what went wrong, by the job's name."""
+    context = multiprocessing.get_context(START_METHOD)
+    context.set_forkserver_preload([__name__])
+    memory = int(psutil.virtual_memory().available / MEMORY_OF_A_RUN)
+    at_a_time = max(1, min(joblib.cpu_count() // torch.get_num_threads(), memory))
+    waiting, running, errors = list(jobs), {}, {}
+    bar = tqdm(
+        total=sum(config.epochs for config, *_ in jobs.values()), unit="epoch", leave=False, disable=not progress
+    )
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_a_time:
+                name, (receiver, sender) = waiting.pop(0), context.Pipe(duplex=False)
+                process = context.Process(target=work, args=(sender, torch.get_num_threads(), store, runs, *jobs[name]))
+                process.start()
+                sender.close()  # so that the receiver notices when the process ends
+                running[receiver] = name, process
+            for receiver in connection.wait(list(running)):
+                name, process = running[receiver]
+                try:
+                    told = receiver.recv()
+                except EOFError:
+                    del running[receiver]
+                    process.join()
+                    if process.exitcode:
+                        errors[name] = f"its process ended with {process.exitcode}. {REASONS[process.exitcode < 0]}"
+                    continue
+                bar.update(told == "epoch")
+                if told != "epoch":
+                    errors[name] = told
+    finally:
+        bar.close()
+        for _, process in running.values():
+            process.kill()  # at any moment: files are written whole
+            process.join()
+    return errors
+
+
+REASONS = {
+    True: "Most often memory ran out: close other programs, then start again.",
+    False: "In a script, call fit_all below `if __name__ == '__main__':`.",
+}
+
+
+def work(sender, threads: int, store: ImageStore, runs: Path, *job: TrainConfig | pd.DataFrame | pd.Series) -> None:
+    """What a process does: train one run, and send ``epoch`` after each epoch, or what went wrong."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, which ends this process
+    threading.Thread(target=end_with_the_caller, daemon=True).start()
+    for stream in (1, 2):  # whatever it prints does not belong into the caller's cell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    torch.set_num_threads(threads)
+    config, table, split = job
+    try:
+        fit(config, store, table, split, runs, progress=False, after_epoch=lambda: sender.send("epoch"))
+    except IsicError as error:
+        sender.send(str(error))
+    except Exception:
+        sender.send(traceback.format_exc())
+
+
+def end_with_the_caller() -> None:
+    """End this process when the one that called `fit_all` is gone, however it ended."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

@@ -1,0 +1,138 @@
+"""`fit_all`: the same results as `fit`, whatever happens to a process; and no process outlives its caller."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from archives import assert_same_result
+from filelock import FileLock
+from jupyter_client.manager import start_new_kernel
+from small_runs import CLASSIFIER, classify, labelled
+
+from isic_utils.errors import IsicError
+from isic_utils.settings import PROJECT
+from isic_utils.training import TrainConfig, fit_all
+
+ENDLESS = """
+import sys
+sys.path[:0] = [{project!r}, {project!r} + "/tests"]
+from small_runs import CLASSIFIER, labelled
+from isic_utils.training import TrainConfig, fit_all
+import torch
+torch.set_num_threads(1)
+if __name__ == "__main__":
+    store, table, split = labelled()
+    jobs = [(TrainConfig(**CLASSIFIER | dict(epochs=100_000, seed=seed)), table, split) for seed in (0, 1)]
+    fit_all(jobs, store, {folder!r})
+"""
+
+
+@pytest.fixture
+def jobs():
+    store, table, split = labelled()
+    return [(TrainConfig(**CLASSIFIER | dict(seed=seed)), table, split) for seed in (0, 1, 2)], store
+
+
+@pytest.fixture
+def start_method(monkeypatch):
+    return lambda name: monkeypatch.setattr(sys.modules["isic_utils.training.fit_all"], "START_METHOD", name)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])  # spawn: what Windows and macOS have
+def test_results_are_those_of_fit_and_come_in_order(jobs, start_method, tmp_path, method):
+    start_method(method)
+    together = fit_all(*jobs, tmp_path / "together")
+    for run, (config, *_) in zip(together, jobs[0], strict=True):
+        assert run.config["seed"] == config.seed
+        assert_same_result(run, classify(tmp_path / "alone", seed=config.seed))
+
+
+def test_finished_runs_start_no_process(jobs, tmp_path, monkeypatch):
+    trained = fit_all(*jobs, tmp_path)
+    monkeypatch.setattr(sys.modules["isic_utils.training.fit_all"], "START_METHOD", None)
+    monkeypatch.setattr(sys.modules["isic_utils.training.fit_all"].multiprocessing, "Process", None)
+    assert fit_all(*jobs, tmp_path) == trained
+
+
+def test_if_one_fails_the_others_finish_and_the_error_names_it_with_its_sentence(jobs, tmp_path, capfd):
+    configs, store = jobs
+    configs[0] = (TrainConfig(**CLASSIFIER | dict(learning_rate=1e30)), *configs[0][1:])
+    with pytest.raises(IsicError, match=r"image-residual-seed0-\w+: The loss of residual is no longer finite"):
+        fit_all(configs, store, tmp_path, progress=False)
+    assert len(list(tmp_path.rglob("predictions_test.csv"))) == 2
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_that_the_system_stopped_gets_a_sentence(jobs, tmp_path):
+    configs, store = jobs
+    configs[0] = (TrainConfig(**CLASSIFIER | dict(epochs=100_000, seed=7)), *configs[0][1:])
+    stop = subprocess.Popen([sys.executable, "-c", STOP, str(os.getpid()), str(tmp_path)])
+    with pytest.raises(IsicError, match=r"seed7-\w+: its process ended with -9. Most often memory ran out"):
+        fit_all(configs, store, tmp_path, progress=False)
+    assert stop.wait() == 0
+    assert len(list(tmp_path.rglob("predictions_test.csv"))) == 2
+
+
+STOP = """
+import pathlib, psutil, sys, time
+while not list(pathlib.Path(sys.argv[2]).rglob("*seed7*/last.pt")):
+    time.sleep(0.1)
+for process in psutil.Process(int(sys.argv[1])).children(recursive=True):
+    if any("seed7" in file.path for file in process.open_files()):
+        process.kill()
+"""
+
+
+def wait_for_both(folder: Path) -> list[Path]:
+    """The folders of both runs, once each has an epoch."""
+    for _ in range(600):
+        found = list(folder.rglob("last.pt"))
+        if len(found) == 2:
+            return [file.parent for file in found]
+        time.sleep(0.1)
+    raise AssertionError(f"the runs in {folder} did not start")
+
+
+def assert_nobody_trains(folders: list[Path]) -> None:
+    """Within five seconds each run can be taken over."""
+    for folder in folders:
+        FileLock(folder / ".lock").acquire(timeout=5)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_its_caller(tmp_path, end):
+    script = tmp_path / "script.py"
+    script.write_text(ENDLESS.format(project=str(PROJECT), folder=str(tmp_path / "runs")), encoding="utf-8")
+    with subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL) as caller:
+        folders = wait_for_both(tmp_path / "runs")
+        processes = psutil.Process(caller.pid).children(recursive=True)
+        caller.send_signal(end)
+        assert_nobody_trains(folders)
+        assert not psutil.wait_procs(processes, timeout=60)[1]
+
+
+@pytest.mark.parametrize("end", ["interrupt_kernel", "restart_kernel"])
+def test_no_process_outlives_a_notebook_s_cell(tmp_path, end):
+    manager, client = start_new_kernel()
+    try:
+        client.execute(ENDLESS.format(project=str(PROJECT), folder=str(tmp_path)))
+        folders = wait_for_both(tmp_path)
+        getattr(manager, end)()
+        assert_nobody_trains(folders)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
