@@ -18,17 +18,19 @@ export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help notebooks thesis doctor test browser lab tensorboard execute handout book clean
+.PHONY: help notebooks thesis doctor test check browser lab tensorboard execute times handout book clean
 
 help:
 	@echo "make notebooks    set up .venv, draw the synthetic sample, execute every notebook; results in build/"
 	@echo "make thesis       train everything of the thesis (ISIC_PROFILE=full unless set) and report: runs/…/thesis.html"
 	@echo "make doctor       look at this installation, and say in plain words what does not work"
 	@echo "make test         unit tests, every notebook through nbval, ruff: what CI runs"
+	@echo "make check        the quick part of it, some minutes: no notebooks, nothing marked slow"
 	@echo "make browser      open the book and JupyterLab in a real browser (Chromium), and look at what they show"
 	@echo "make lab          open the notebooks in JupyterLab"
 	@echo "make tensorboard  watch the runs in TensorBoard"
 	@echo "make execute      re-execute the notebooks in place on the sample, for committing their outputs"
+	@echo "make times        measure each lesson twice (AVX2 in 32 bits, and this processor): README and lessons state it"
 	@echo "make handout      write the notebooks for a class, without solutions and outputs, and with both; in build/"
 	@echo "make book         the notebooks and documents as pages for a browser, in build/book"
 	@echo "make clean        remove build/ and the caches of the tools; data, runs and .venv stay"
@@ -48,7 +50,8 @@ $(INSTALLED): pyproject.toml
 	@echo "Setting up .venv: a few minutes, several gigabytes, only this once."
 	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
 	@rm -f $@
-	$(IN_VENV) -m pip install --editable '.[test]'
+	@$(IN_VENV) -m pip install --quiet uv && $(IN_VENV) -m uv pip install --editable '.[test]' || \
+	  $(IN_VENV) -m pip install --editable '.[test]'  # slower, where uv cannot be had
 	@$(IN_VENV) -c 'import matplotlib.font_manager'  # builds the font cache now, not with a warning in a lesson
 	@touch $@
 
@@ -73,6 +76,11 @@ test: $(INSTALLED)
 	$(IN_VENV) -m ruff check . || status=1; \
 	exit $$status
 
+check: $(INSTALLED)
+	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
+	@$(ON_SAMPLE) $(IN_VENV) -m pytest -m "not slow" tests
+	@$(IN_VENV) -m ruff check .
+
 browser: $(INSTALLED)
 	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
 	@$(ON_SAMPLE) ISIC_BROWSER=1 $(IN_VENV) -m pytest tests/notebooks/test_book.py tests/notebooks/test_lab.py
@@ -87,6 +95,11 @@ execute: $(INSTALLED)
 	@rm -rf build/execute-runs
 	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
 	@$(ON_SAMPLE) $(ORDINARY) ISIC_RUNS=build/execute-runs $(IN_VENV) tools/execute_notebooks.py --in-place
+
+times: $(INSTALLED)
+	@$(ON_SAMPLE) $(ORDINARY) $(IN_VENV) benchmarks/lessons.py
+	@$(ON_SAMPLE) $(IN_VENV) benchmarks/lessons.py
+	@$(IN_VENV) benchmarks/lessons.py --write
 
 handout: $(INSTALLED)
 	@$(IN_VENV) tools/handout.py

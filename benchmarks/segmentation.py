@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from isic_course.thesis.submission import export_masks
 from isic_utils import models
 from isic_utils.datasets import ImageStore
 from isic_utils.datasets.images import read_mask
-from isic_utils.inference.predict import export_masks
 from isic_utils.metrics import mask_scores, overlap
 from isic_utils.settings import load_settings
 from isic_utils.training import Run, fit, protocols

@@ -5,6 +5,8 @@ A pool of synthetic images is drawn once, with a validation and a test set that 
 the rest a training set of 600 images is taken, at any ratio between the largest and the smallest class.
 """
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from isic_utils.errors import IsicError
 from isic_utils.metrics import recall_per_class
 from isic_utils.models import model_info
 from isic_utils.settings import load_settings
-from isic_utils.training import TrainConfig, fit, runs
+from isic_utils.training import TrainConfig, fit_all, runs
 
 LARGEST_RATIO = 54  # NV to DF in ISIC 2019: 12 875 / 239
 RATIOS = (1, 4, 15, LARGEST_RATIO)
@@ -107,21 +109,25 @@ def subset(pooled: pd.DataFrame, ratio: float) -> pd.DataFrame:
     return pooled[(pooled["split"] != "train") | (place < wanted)].reset_index(drop=True)
 
 
-def try_ratio(ratio: float, overlap: float = OVERLAP, seed: int = 0) -> pd.Series:
-    """Train the narrow residual net at one setting of the dial, and score it on the balanced test set.
+def try_ratios(ratios: Sequence[float], overlap: float = OVERLAP, seeds: Sequence[int] = (0,)) -> pd.DataFrame:
+    """Train the narrow residual net at some settings of the dial, and score it on the balanced test set.
 
-    ratio: largest to smallest class, from 1 to 54; overlap: as in `pool`, and a new one draws a new pool first;
-    seed: of the weights, the order and the augmentation.
-    Returns accuracy (what a test set as imbalanced as the training set would give: each class's recall weighted with
-    its prior in training), BMA, and the recall of each class, the largest first. Its name is the ratio.
+    ratios: largest to smallest class, from 1 to 54; overlap: as in `pool`, and a new one draws a new pool first;
+    seeds: of the weights, the order and the augmentation.
+    A row for each ratio and seed, indexed by ratio. Columns: accuracy (what a test set as imbalanced as the training
+    set would give: each class's recall weighted with its prior in training), BMA, and the recall of each class, the
+    largest first.
     """
     pooled = pool(overlap)
-    table = subset(pooled, ratio)
     store = ImageStore(pooled, IMAGE_SIZE, load_settings().cache)
-    width = model_info("residual").narrow_width
-    size = dict(width=width, epochs=EPOCHS, batch_size=BATCH_SIZE)
-    run = fit(TrainConfig("residual", protocol=f"dial-{ratio:g}", seed=seed, **size), store, table, table["split"])
-    predictions = run.predictions("test")
-    recall = recall_per_class(predictions["label"], predictions["predicted"], CODES)
-    priors = class_sizes(ratio) / TRAINING
-    return pd.Series({"accuracy": (recall * priors).sum(), "BMA": recall.mean(), **recall[ORDER]}, name=ratio)
+    size = dict(width=model_info("residual").narrow_width, epochs=EPOCHS, batch_size=BATCH_SIZE)
+    jobs, rows = [], []
+    for ratio, seed in itertools.product(ratios, seeds):
+        table = subset(pooled, ratio)
+        jobs.append((TrainConfig("residual", protocol=f"dial-{ratio:g}", seed=seed, **size), table, table["split"]))
+    for (ratio, _), run in zip(itertools.product(ratios, seeds), fit_all(jobs, store), strict=True):
+        predictions = run.predictions("test")
+        recall = recall_per_class(predictions["label"], predictions["predicted"], CODES)
+        accuracy = (recall * class_sizes(ratio) / TRAINING).sum()
+        rows.append(pd.Series({"accuracy": accuracy, "BMA": recall.mean(), **recall[ORDER]}, name=ratio))
+    return pd.DataFrame(rows)

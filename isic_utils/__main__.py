@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from isic_utils import files, models
@@ -14,7 +15,7 @@ from isic_utils.datasets import download as downloads
 from isic_utils.errors import IsicError
 from isic_utils.inference import second_opinion
 from isic_utils.settings import load_settings
-from isic_utils.training import Run, TrainConfig, fit, get_accelerator, imbalance, losses, protocols, runs
+from isic_utils.training import Run, TrainConfig, fit_all, get_accelerator, imbalance, losses, protocols, runs
 
 ADVICE = "free disk space or choose another place"
 
@@ -107,17 +108,19 @@ def prepare(chosen: argparse.Namespace) -> None:
 
 
 def train(chosen: argparse.Namespace) -> None:
-    """Train the requested models, one after another."""
+    """Train the requested models, side by side where that is faster."""
     settings, names = load_settings(), chosen.models or protocols.models_of(chosen.protocol)
     changes = {name: getattr(chosen, name) for name in ("method", "mask_loss") if getattr(chosen, name)}
     for name in names:
         TrainConfig.from_settings(settings, name, **changes)  # rejects wrong settings before any image is decoded
     table, store = protocols.load_data(chosen.protocol, settings)
     folds = chosen.folds or (protocols.FOLDS if chosen.protocol == "cross-validation" else [0])
-    for seed, fold, name in itertools.product(chosen.seeds, folds, names):
-        arranged = protocols.arrange(chosen.protocol, name, table, settings, chosen.group_by, seed, fold, **changes)
-        config, drawn, split = arranged
-        run = fit(config, store, drawn, split, settings.runs)
+    jobs = [
+        protocols.arrange(chosen.protocol, name, table, settings, chosen.group_by, seed, fold, **changes)
+        for seed, fold, name in itertools.product(chosen.seeds, folds, names)
+    ]
+    torch.set_num_threads(settings.threads)
+    for run in fit_all(jobs, store, settings.runs):
         if get_accelerator().is_main_process:
             scores = run.scores().loc[run.headline].drop(["epoch", "loss"])
             told = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in scores.items())

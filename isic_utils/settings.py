@@ -18,6 +18,7 @@ from isic_utils.errors import IsicError
 
 PROJECT = Path(__file__).resolve().parents[1]
 SAMPLE = PROJECT / "data" / "sample"
+CORES = os.cpu_count() or 1
 MARKER = "SYNTHETIC.json"  # in a folder whose images are drawn by code
 
 
@@ -33,6 +34,8 @@ class Settings:
     of a batch are in memory at a time (gradient accumulation).
     narrow: whether networks are built with a fraction of their channels (`models.MODELS[name].narrow_width`).
     pretrained: True, False, or None for each model's own default (`models.MODELS[name].pretrained`).
+    threads: how many processor threads one training uses. In laptop one, so that no result depends on the number of
+    cores, and `fit_all` trains several side by side; the first cell of a lesson sets it.
     data, cache, runs: the folders with the data, the decoded images and the trained runs.
     """
 
@@ -47,6 +50,7 @@ class Settings:
     segmentation_micro_batch_size: int
     narrow: bool
     pretrained: bool | None
+    threads: int
     data: Path
     cache: Path
     runs: Path
@@ -64,14 +68,14 @@ class Settings:
 
 # fmt: off
 PROFILES = {
-    "laptop": dict(image_size=64, epochs=8, fine_tuning_epochs=3, batch_size=32, narrow=True, pretrained=None,
-                   segmentation_size=(72, 96), segmentation_epochs=7,
+    "laptop": dict(image_size=64, epochs=6, fine_tuning_epochs=3, batch_size=32, narrow=True, pretrained=None,
+                   threads=1, segmentation_size=(72, 96), segmentation_epochs=7,
                    segmentation_batch_size=16, segmentation_micro_batch_size=16),
     "lab": dict(image_size=128, epochs=20, fine_tuning_epochs=10, batch_size=64, narrow=False, pretrained=True,
-                segmentation_size=(192, 256), segmentation_epochs=30,
+                threads=CORES, segmentation_size=(192, 256), segmentation_epochs=30,
                 segmentation_batch_size=16, segmentation_micro_batch_size=16),
     "full": dict(image_size=256, epochs=100, fine_tuning_epochs=100, batch_size=32, narrow=False, pretrained=None,
-                 segmentation_size=(768, 1024), segmentation_epochs=100,
+                 threads=CORES, segmentation_size=(768, 1024), segmentation_epochs=100,
                  segmentation_batch_size=8, segmentation_micro_batch_size=2),
 }
 # fmt: on

@@ -105,8 +105,8 @@ def card(path: Path, notebook: NotebookNode) -> str:
     title = html.escape(notebook.cells[0].source.splitlines()[0].removeprefix("# "))
     page = f"notebooks/{path.stem}.html"
     shown = lesson_figures.of(path, notebook)
-    picture = f'<img src="{shown.source}" alt="{html.escape(shown.text)}">'
-    return f'<figure><a href="{page}">{picture}</a><figcaption><a href="{page}">{title}</a></figcaption></figure>'
+    image = f'<img src="{shown.source}" alt="{html.escape(shown.text)}">'
+    return f'<figure><a href="{page}">{image}</a><figcaption><a href="{page}">{title}</a></figcaption></figure>'
 
 
 def first_page(readme: str, cards: list[str], names: list[str]) -> str:

@@ -16,7 +16,7 @@ import nbformat
 from PIL import Image
 
 PROJECT = Path(__file__).resolve().parent.parent
-WIDTH, HEIGHT = 480, 320  # pixels that a picture of the gallery may have at most
+WIDTH, HEIGHT = 480, 320  # pixels that an image of the gallery may have at most
 COLUMNS = 3
 START, END = "<!-- gallery: written by tools/gallery.py -->", "<!-- end of gallery -->"
 
@@ -28,8 +28,8 @@ def main() -> int:
     folder.mkdir(exist_ok=True)
     cells = []
     for path in sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        picture, text = figure(path)
-        small(picture).save(folder / f"{path.stem[:2]}.png", optimize=True)
+        image, text = figure(path)
+        small(image).save(folder / f"{path.stem[:2]}.png", optimize=True)
         cells.append(cell(path, text))
     large, _ = figure(lesson("04"), LARGE)
     small(large, 4).save(PROJECT / "docs" / "recall.png", optimize=True)
@@ -67,11 +67,11 @@ def figure(path: Path, beginning: str | None = None) -> tuple[Image.Image, str]:
     return Image.open(io.BytesIO(base64.b64decode(shown.source.partition(",")[2]))), shown.text
 
 
-def small(picture: Image.Image, times: int = 1) -> Image.Image:
+def small(image: Image.Image, times: int = 1) -> Image.Image:
     """A figure at the size of the gallery, or some times as large, with the colours that it needs."""
-    picture = picture.convert("RGB")
-    picture.thumbnail((times * WIDTH, times * HEIGHT), Image.Resampling.LANCZOS)
-    return picture.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image = image.convert("RGB")
+    image.thumbnail((times * WIDTH, times * HEIGHT), Image.Resampling.LANCZOS)
+    return image.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,8 @@ def bar(axis: plt.Axes, x: float, shape: Shape, middle: float = 0, scale: float 
 def residual_net(shapes: Sequence[Shape], dense: Sequence[int]) -> Figure:
     """The course's residual net: what goes from block to block, and in each block the residual connection.
 
-    shapes: channels, height and width of the image and of each block's output; dense: outputs of each dense layer.
+    shapes: channels, height and width of the image, of the output of its stem and of each block; dense: outputs of each
+    dense layer.
     """
     figure, axis = plt.subplots(figsize=(12, 2.9))
     x = 0.0
@@ -94,7 +95,13 @@ def residual_net(shapes: Sequence[Shape], dense: Sequence[int]) -> Figure:
         axis.text((x + right) / 2, -1.35, f"{shape[0]}\n{shape[1]}×{shape[2]}", ha="center", va="top", fontsize=9)
         if number == len(shapes) - 1:
             break
-        axis.text(right + 1.0, 1.62, f"block {number + 1}", ha="center", fontsize=10)
+        if number == 0:
+            arrow(axis, (right, 0), (right + 0.35, 0))
+            box(axis, right + 0.62, 0, "conv 3×3,\nstride 2", rotation=90)
+            arrow(axis, (right + 0.9, 0), (right + 1.2, 0))
+            x = right + 1.2
+            continue
+        axis.text(right + 1.0, 1.62, f"block {number}", ha="center", fontsize=10)
         arrow(axis, (right, 0), (right + 0.35, 0))
         box(axis, right + 0.62, 0, "conv 3×3\nconv 3×3", rotation=90)
         arrow(axis, (right + 0.9, 0), (right + 1.2, 0))

@@ -12,7 +12,7 @@ def curves(results: pd.DataFrame) -> Figure:
     """Accuracy and BMA against the ratio, with a dot for each training and a line through the means; beside them the
     mean recall of each class, with thicker lines for the smaller half of the classes.
 
-    results: a row per training, indexed by ratio, with the columns that `dial.try_ratio` returns.
+    results: a row per training, indexed by ratio, with the columns that `dial.try_ratios` returns.
     """
     mean = results.groupby(level=0).mean()
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.8), sharey=True, width_ratios=[1, 1.25])

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import recall_score
 
+from isic_course.thesis import submission
 from isic_utils.datasets import ImageStore, read_isic2018, tables
 from isic_utils.datasets.images import read_mask
 from isic_utils.datasets.tables import CODES, UNKNOWN
 from isic_utils.errors import IsicError
-from isic_utils.inference.predict import export_masks, predict_probabilities
+from isic_utils.inference.predict import predict_probabilities
 from isic_utils.inference.second_opinion import fit_detector
 from isic_utils.metrics import calibration, mask_scores, overlap
 from isic_utils.settings import Settings
@@ -50,7 +51,7 @@ def read_isic2019_test(folder: Path | str) -> pd.DataFrame:
 
 def predict_2019(run: Run, settings: Settings) -> pd.DataFrame:
     """What a run of eight classes predicts for ISIC 2019's test set: image, label, weight, the calibrated probability
-    of each class, and UNK (`calibration.unknown_score`; 1 for an image that is out of distribution, lesson 09). Kept in
+    of each class, and UNK (`submission.unknown_score`; 1 for an image that is out of distribution, lesson 09). Kept in
     the run's folder, and read from there the next time.
 
     Raises IsicError if the test set is not in ``settings.data`` (`read_isic2019_test`), or the data are not those that
@@ -67,7 +68,7 @@ def predict_2019(run: Run, settings: Settings) -> pd.DataFrame:
     temperature = calibration.fit_temperature(validation[CODES].to_numpy(), true)
     calibrated = calibration.apply_temperature(predict_probabilities(run, store, table["image"]), temperature)
     detector = fit_detector(run, protocols.load_data("standard", settings)[1])
-    unknown = calibration.unknown_score(calibrated, detector.out_of_distribution(store, table["image"]))
+    unknown = submission.unknown_score(calibrated, detector.out_of_distribution(store, table["image"]))
     result = table[["image", "label", "weight"]].astype({"label": str}).reset_index(drop=True)
     result = result.join(pd.DataFrame(calibrated, columns=CODES).assign(**{UNKNOWN: unknown}))
     runs.write_csv(run.folder / "official_2019.csv", result)
@@ -114,7 +115,7 @@ def predict_2018(run: Run, settings: Settings) -> pd.DataFrame:
     kept = stored(run, 2018)
     if kept is not None and set(kept["image"]) == set(table["image"]):
         return kept
-    files = export_masks(run, table, store, run.folder / "official_2018", postprocess=False)
+    files = submission.export_masks(run, table, store, run.folder / "official_2018", postprocess=False)
     pairs = zip(table["mask_path"], files, strict=True)
     rows = [overlap(*(read_mask(path)[np.newaxis] for path in pair)) for pair in pairs]
     areas = pd.concat(map(pd.DataFrame, rows), ignore_index=True)

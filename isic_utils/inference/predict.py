@@ -1,25 +1,15 @@
-"""Predictions of trained models for images at hand, with test-time augmentation, and of several models together."""
+"""Predictions of trained models for images at hand, with test-time augmentation."""
 
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
-from tqdm.auto import tqdm
 
-from isic_utils import files
 from isic_utils.datasets import ImageStore, IsicDataset, loader
-from isic_utils.datasets.images import read_image
-from isic_utils.datasets.tables import MASK_ENDING
 from isic_utils.errors import IsicError
-from isic_utils.inference.postprocess import enlarge, one_region
 from isic_utils.training import Run, get_accelerator
 from isic_utils.training.state import keep_memory
-
-SMALLEST = 1e-38  # so that no image has a likelihood of 0 under every model
 
 
 @torch.no_grad()
@@ -46,23 +36,6 @@ def orientations(images: torch.Tensor) -> list[torch.Tensor]:
     return rotated + [view.flip(-1) for view in rotated]
 
 
-def ensemble_weights(probabilities: list[np.ndarray], true: np.ndarray) -> np.ndarray:
-    """How much each model should count in a weighted mean of their probabilities: float [models] that sum to 1.
-
-    With these weights the mean gives the true classes the highest likelihood. Find them on images that no model was
-    trained on: the validation set, never the test set. (Expectation maximisation for the weights of a mixture, Dempster
-    et al. 1977, doi:10.1111/j.2517-6161.1977.tb01600.x.)
-
-    probabilities: [n, classes] of each model; true: classes as integers [n].
-    """
-    of_true = np.stack([one[np.arange(len(true)), true] for one in probabilities], axis=1).astype(float) + SMALLEST
-    weights = np.full(len(probabilities), 1 / len(probabilities))
-    for _ in range(500):
-        responsibilities = weights * of_true
-        weights = (responsibilities / responsibilities.sum(axis=1, keepdims=True)).mean(axis=0)
-    return weights
-
-
 def predict_masks(
     run: Run, store: ImageStore, images: pd.Series, checkpoint: str | None = None, tta: bool = False
 ) -> np.ndarray:
@@ -86,31 +59,6 @@ def iterate_masks(
     for batch in image_batches(run, store, images):
         probability = sum(model(batch.flip(axis)).sigmoid().flip(axis) for axis in axes) / len(axes)
         yield from probability[:, 0].cpu().numpy()
-
-
-def export_masks(
-    run: Run, table: pd.DataFrame, store: ImageStore, folder: Path, checkpoint: str | None = None, tta: bool = False,
-    postprocess: bool = True, progress: bool = True
-) -> list[Path]:  # fmt: skip
-    """Write a mask for each image of a table in the form of ISIC 2018 Task 1, and return the files.
-
-    The form: ``<image>_segmentation.png``, 255 on the lesion and 0 elsewhere, as large as the original image.
-    table: the columns image and path; store, checkpoint, tta: as in `predict_masks`; postprocess: keep `one_region`.
-    Each file appears whole or not at all. Raises IsicError as `predict_masks` does, if an original cannot be read, or
-    if the folder cannot be written.
-    """
-    masks = iterate_masks(run, store, table["image"], checkpoint, tta)
-    rows = tqdm(
-        zip(table["image"], table["path"], masks, strict=True), "masks", len(table), False, disable=not progress
-    )
-    written = []
-    for image, path, probability in rows:
-        original = read_image(path)
-        mask = enlarge(probability, original.height, original.width) > 0.5
-        mask = Image.fromarray(one_region(mask) if postprocess else mask).convert("L")
-        written.append(Path(folder) / f"{image}{MASK_ENDING}.png")
-        files.write(written[-1], partial(mask.save, format="PNG"), advice="free disk space or choose another folder")
-    return written
 
 
 def check_run(run: Run, task: str) -> None:

@@ -78,17 +78,6 @@ def malignant_probability(probabilities: np.ndarray, classes: list[str]) -> np.n
     return probabilities[:, [is_malignant(code) for code in classes]].sum(axis=1)
 
 
-def unknown_score(probabilities: np.ndarray, out_of_distribution: np.ndarray | None = None) -> np.ndarray:
-    """How likely an image shows none of the classes, float [n] from 0 to 1: 1 minus the largest probability, and 1
-    where the image is out of distribution.
-
-    probabilities: calibrated; out_of_distribution: boolean [n], what a detector found. Beside the probabilities, as the
-    score of a ninth class, it wins where no class has more than one half. Hendrycks and Gimpel 2017, arXiv:1610.02136.
-    """
-    score = 1 - probabilities.max(axis=1)
-    return score if out_of_distribution is None else np.where(out_of_distribution, 1.0, score)
-
-
 def threshold_for(sensitivity: float, scores: np.ndarray, positive: np.ndarray) -> float:
     """The highest threshold at which ``scores >= threshold`` finds at least this share of the positive images.
 

@@ -19,7 +19,7 @@ class ResidualBlock(nn.Module):
         )
         # 1×1, so that both terms of the sum have as many channels
         self.residual = nn.Conv2d(inputs, outputs, kernel_size=1, bias=False)
-        self.pool = nn.MaxPool2d(2)
+        self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [n, inputs, h, w] -> [n, outputs, h/2, w/2]
@@ -28,16 +28,18 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNet(nn.Module):
-    """The thesis's own net as we read it: four residual blocks, each with twice the channels of the one before, then
-    dense layers: [n, 3, h, w] -> logits [n, num_classes].
+    """The thesis's own net as we read it: a convolution with stride 2, as in most residual networks, then four residual
+    blocks, each with twice the channels of the one before, then dense layers: [n, 3, h, w] -> logits [n, num_classes].
 
-    width: channels of the first block. The thesis gives the kinds of layers and not their number or width; those are
-    ours.
+    width: channels of the first block. The thesis gives the kinds of layers and not their number, width or stride;
+    those are ours.
     """
 
     def __init__(self, num_classes: int, width: int = 64, dropout: float = 0.05):
         super().__init__()
-        widths = [3, width, 2 * width, 4 * width, 8 * width]
+        stem = nn.Conv2d(3, width, kernel_size=3, stride=2, padding=1, bias=False)
+        self.stem = nn.Sequential(stem, nn.BatchNorm2d(width), nn.ReLU())
+        widths = [width, width, 2 * width, 4 * width, 8 * width]
         blocks = [ResidualBlock(a, b, dropout) for a, b in zip(widths[:-1], widths[1:], strict=True)]
         self.blocks = nn.Sequential(*blocks)
         self.dense = nn.Sequential(
@@ -50,4 +52,4 @@ class ResidualNet(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.dense(self.blocks(x))
+        return self.dense(self.blocks(self.stem(x)))

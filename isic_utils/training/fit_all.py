@@ -124,4 +124,4 @@ def work(sender, threads: int, store: ImageStore, runs: Path, *job: TrainConfig 
 def end_with_the_caller() -> None:
     """End this process when the one that called `fit_all` is gone, however it ended."""
     connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGTERM)

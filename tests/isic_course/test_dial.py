@@ -125,7 +125,7 @@ def test_accuracy_is_that_of_a_test_set_with_the_same_imbalance(pool, monkeypatc
 
     monkeypatch.setattr(dial, "fit", Always)
     monkeypatch.setattr(dial, "ImageStore", lambda *arguments: None)
-    scores = dial.try_ratio(54, seed=3)
+    scores = dial.try_ratios([54], seeds=[3]).loc[54]
     assert scores["accuracy"] == pytest.approx(class_sizes(54)["NV"] / TRAINING)
     assert scores["BMA"] == pytest.approx(1 / 8) and scores["NV"] == 1 and scores["DF"] == 0
     assert (asked["config"].protocol, asked["config"].seed, asked["config"].width) == ("dial-54", 3, 1 / 4)

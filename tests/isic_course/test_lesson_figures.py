@@ -49,11 +49,13 @@ def test_receptive_fields_are_squares_in_the_middle_each_with_a_line_to_its_name
 
 
 def test_the_residual_net_has_as_many_blocks_and_dense_layers_as_it_is_given():
-    figure = lesson_03.residual_net([(3, 64, 64), (16, 32, 32), (32, 16, 16)], dense=[64, 8])
+    figure = lesson_03.residual_net([(3, 64, 64), (8, 32, 32), (16, 16, 16), (32, 8, 8)], dense=[64, 8])
     found = words(figure)
     assert [word for word in found if word.startswith("block")] == ["block 1", "block 2"]
     assert [word for word in found if word.startswith("dense")] == ["dense: 64", "dense: 8"]
-    assert {"3\n64×64", "16\n32×32", "32\n16×16"} <= set(found) and found.count("1×1") == found.count("+") == 2
+    assert {"3\n64×64", "8\n32×32", "16\n16×16", "32\n8×8"} <= set(found) and found.count("1×1") == found.count(
+        "+"
+    ) == 2
 
 
 def test_u_net_has_a_skip_connection_and_a_step_up_for_each_step_down():

@@ -131,14 +131,14 @@ def test_no_page_is_wider_than_the_screen(seen, pages, size):
     assert not wide
 
 
-def test_pictures_are_shown_and_described(seen, pages):
+def test_images_are_shown_and_described(seen, pages):
     count = 0
     for page in pages:
-        for picture in seen["phone", page]["images"]:
+        for image in seen["phone", page]["images"]:
             count += 1
-            assert picture["pixels"] > 0, (page.name, picture)
-            assert len(picture["text"]) >= 20, (page.name, picture)
-            assert not picture["shown"] or picture["right"] <= PHONE["width"], (page.name, picture)
+            assert image["pixels"] > 0, (page.name, image)
+            assert len(image["text"]) >= 20, (page.name, image)
+            assert not image["shown"] or image["right"] <= PHONE["width"], (page.name, image)
     assert count > 100
 
 
@@ -160,12 +160,12 @@ def test_every_link_leads_somewhere(seen, pages):
 
 def test_lessons_have_titles_formulas_and_closed_solutions(seen, pages):
     lessons = sorted((PROJECT / "notebooks").glob("*.ipynb"))
-    looks = {page.stem: seen["desktop", page] for page in pages}
+    views = {page.stem: seen["desktop", page] for page in pages}
     for lesson in lessons:
-        look = looks[lesson.stem]
+        look = views[lesson.stem]
         assert look["title"].startswith(f"{lesson.name[:2]} · "), look["title"]
         assert look["solutions"] >= 3 and look["open"] == 0, lesson.name
-    assert looks["02_dense_networks"]["formulas"] > 50
+    assert views["02_dense_networks"]["formulas"] > 50
 
 
 def test_nothing_is_fetched_from_elsewhere_and_no_script_fails(seen):

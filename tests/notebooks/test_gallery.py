@@ -23,14 +23,14 @@ def assert_same(file: Path, expected: Image.Image) -> None:
 
 
 def test_the_large_figure_is_up_to_date():
-    picture, _ = gallery.figure(gallery.lesson("04"), gallery.LARGE)
-    assert_same(PROJECT / "docs" / "recall.png", gallery.small(picture, 4))
+    image, _ = gallery.figure(gallery.lesson("04"), gallery.LARGE)
+    assert_same(PROJECT / "docs" / "recall.png", gallery.small(image, 4))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_gallery_is_up_to_date(path):
-    picture, text = gallery.figure(path)
-    assert_same(PROJECT / "docs" / "gallery" / f"{path.stem[:2]}.png", gallery.small(picture))
+    image, text = gallery.figure(path)
+    assert_same(PROJECT / "docs" / "gallery" / f"{path.stem[:2]}.png", gallery.small(image))
     assert gallery.cell(path, text) in (PROJECT / "README.md").read_text(encoding="utf-8"), (
         "run python tools/gallery.py"
     )

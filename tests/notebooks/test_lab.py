@@ -34,7 +34,7 @@ HAS_RUN = r"""() => {
     const failed = document.querySelector("[data-mime-type='application/vnd.jupyter.error']");
     return idle && shown.length > 20 && (failed || shown.every(text => /\[\d+\]/.test(text)));
 }"""
-PICTURES = """() => [...document.querySelectorAll(".jp-OutputArea img")].map(
+IMAGES = """() => [...document.querySelectorAll(".jp-OutputArea img")].map(
     image => ({text: image.alt, pixels: image.complete ? image.naturalWidth : 0}))"""
 
 
@@ -142,10 +142,10 @@ def test_lesson_01_runs_from_the_menu_shows_its_figures_and_checks_an_answer(lab
     run_all(tab, address, "01_data_analysis.ipynb")
     assert tab.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
-    pictures = tab.evaluate(PICTURES)
+    images = tab.evaluate(IMAGES)
     outputs = [output for cell in committed.cells for output in cell.get("outputs", [])]
-    assert len(pictures) == sum("<img" in output.get("data", {}).get("text/html", "") for output in outputs) > 5
-    assert all(picture["pixels"] > 100 and picture["text"] for picture in pictures)
+    assert len(images) == sum("<img" in output.get("data", {}).get("text/html", "") for output in outputs) > 5
+    assert all(image["pixels"] > 100 and image["text"] for image in images)
     solutions = sum("solution" in cell.metadata.get("tags", []) for cell in committed.cells)
     assert tab.locator(".jp-CodeCell .jp-Cell-inputWrapper .jp-Placeholder").count() == solutions, "solutions lie open"
 
@@ -154,18 +154,18 @@ def test_lesson_01_runs_from_the_menu_shows_its_figures_and_checks_an_answer(lab
     assert nbformat.read(LESSONS / "01_data_analysis.ipynb", as_version=4) == committed
 
 
-@pytest.mark.skipif(not list(LESSONS.glob("09_*.ipynb")), reason="lesson 09, which takes a picture, is not there")
-def test_lesson_09_answers_a_picture_that_is_uploaded(lab, tab):
+@pytest.mark.skipif(not list(LESSONS.glob("09_*.ipynb")), reason="lesson 09, which takes an image, is not there")
+def test_lesson_09_answers_a_image_that_is_uploaded(lab, tab):
     address, lessons = lab
     (lesson,) = LESSONS.glob("09_*.ipynb")
     run_all(tab, address, lesson.name)
-    before = [picture["text"] for picture in tab.evaluate(PICTURES)]
+    before = [image["text"] for image in tab.evaluate(IMAGES)]
     photograph = next((SAMPLE / "ISIC_2019_Training_Input").glob("*.jpg"))
     with tab.expect_file_chooser() as chooser:
         tab.locator("button.widget-upload").first.click()
     chooser.value.set_files(photograph)
     tab.wait_for_function(f"() => document.querySelectorAll('.jp-OutputArea img').length > {len(before)}", polling=500)
-    pictures = tab.evaluate(PICTURES)
-    assert len(pictures) == len(before) + 1 and all(picture["pixels"] > 0 for picture in pictures)
-    answers = [picture["text"] for picture in pictures if picture["text"].startswith("The opinion on the chosen image")]
-    assert len(answers) == 2 and answers[0] != answers[1], "the uploaded picture's, and the one shown from the start"
+    images = tab.evaluate(IMAGES)
+    assert len(images) == len(before) + 1 and all(image["pixels"] > 0 for image in images)
+    answers = [image["text"] for image in images if image["text"].startswith("The opinion on the chosen image")]
+    assert len(answers) == 2 and answers[0] != answers[1], "the uploaded image's, and the one shown from the start"

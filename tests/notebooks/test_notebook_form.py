@@ -88,7 +88,7 @@ class AlternativeTexts(HTMLParser):
 
 
 def alternative_texts(cell: NotebookNode) -> list[str]:
-    """The alternative text of each picture that ``cell`` shows, in its prose or in its outputs."""
+    """The alternative text of each image that ``cell`` shows, in its prose or in its outputs."""
     collector = AlternativeTexts()
     if cell.cell_type == "markdown":
         collector.feed(cell.source)
@@ -137,20 +137,20 @@ def test_some_outputs_are_compared_exactly(notebook):
 # figures
 
 
-def test_pictures_have_alternative_text(notebook):
+def test_images_have_alternative_text(notebook):
     for cell in notebook.cells:
         for alternative_text in alternative_texts(cell):
             long_enough = len(alternative_text) >= SHORTEST_ALTERNATIVE_TEXT
-            assert long_enough, f"alternative text {alternative_text!r} of a picture in\n{cell.source}"
+            assert long_enough, f"alternative text {alternative_text!r} of an image in\n{cell.source}"
         for output in cell.get("outputs", []):
             bare = [kind for kind in output.get("data", {}) if kind.startswith("image/")]
             assert not bare, f"show this figure with isic_utils.plots.show:\n{cell.source}"
 
 
-def test_widgets_have_a_still_picture_beside_them(notebook):
+def test_widgets_have_a_still_image_beside_them(notebook):
     for cell in code_cells(notebook):
         if any(WIDGET in output.get("data", {}) for output in cell.outputs):
-            assert alternative_texts(cell), f"no still picture beside the widget of\n{cell.source}"
+            assert alternative_texts(cell), f"no still image beside the widget of\n{cell.source}"
 
 
 # the shape of a lesson

@@ -21,10 +21,10 @@ from PIL import Image
 
 from isic_course.thesis import official, submission
 from isic_course.thesis.official import read_isic2019_test
+from isic_course.thesis.submission import export_masks
 from isic_utils.datasets import tables
 from isic_utils.datasets.images import read_mask
-from isic_utils.inference.predict import export_masks
-from isic_utils.metrics import calibration, mask_scores, overlap
+from isic_utils.metrics import mask_scores, overlap
 from isic_utils.settings import PROJECT
 
 PLACE = PROJECT / "build" / "official-scorer"
@@ -122,7 +122,7 @@ def made_up_predictions(folder: Path) -> pd.DataFrame:
     calibrated[:6] = 0.25 * (np.arange(8) < 4)  # four columns are equally large
     predictions = table[["image", "label", "weight"]].astype({"label": str})
     predictions = predictions.join(pd.DataFrame(calibrated, columns=tables.CODES))
-    return predictions.assign(UNK=calibration.unknown_score(calibrated)).sample(frac=1, random_state=0)
+    return predictions.assign(UNK=submission.unknown_score(calibrated)).sample(frac=1, random_state=0)
 
 
 def test_nine_classes_are_scored_as_by_us(scorer, tmp_path):

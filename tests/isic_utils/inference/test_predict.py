@@ -1,21 +1,17 @@
-"""Predictions for images at hand: test-time augmentation, ensembles, masks written as ISIC writes them."""
+"""Predictions for images at hand: test-time augmentation, and masks."""
 
-import errno
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from archives import draw_pairs, files_in, in_memory, names, pairs_in_memory, refusal, tiny_settings
-from PIL import Image
+from archives import draw_pairs, in_memory, names, pairs_in_memory, refusal, tiny_settings
 
 from isic_utils import metrics
 from isic_utils.datasets import ImageStore, read_isic2018, splits, tables
-from isic_utils.datasets.images import read_mask
 from isic_utils.inference import predict
-from isic_utils.inference.postprocess import enlarge, one_region
-from isic_utils.inference.predict import ensemble_weights, export_masks, orientations, predict_masks
+from isic_utils.inference.predict import orientations, predict_masks
 from isic_utils.training import Run, TrainConfig, fit, get_accelerator
 
 
@@ -69,22 +65,6 @@ def test_orientations_are_the_eight_of_a_square():
     assert all(view[0, 0, 1, 1] == 4 for view in views), "the middle stays"
 
 
-def test_ensemble_weights_find_the_better_model_and_the_best_likelihood():
-    generator = np.random.default_rng(0)
-    true = generator.integers(0, 3, 400)
-    good, bad = (generator.dirichlet(np.ones(3), 400) for _ in range(2))
-    good[np.arange(400), true] += 1
-    good /= good.sum(axis=1, keepdims=True)
-    weights = ensemble_weights([good, bad], true)
-    assert weights.sum() == pytest.approx(1) and weights[0] > 0.8
-
-    def likelihood(weight: float) -> float:
-        return np.log((weight * good + (1 - weight) * bad)[np.arange(400), true]).mean()
-
-    assert likelihood(weights[0]) >= max(map(likelihood, np.linspace(0, 1, 101))) - 1e-6
-    assert ensemble_weights([np.eye(3)[true], np.eye(3)[(true + 1) % 3]], true) == pytest.approx([1, 0])
-
-
 # masks
 
 
@@ -136,77 +116,6 @@ def test_images_without_masks_can_be_segmented(unet):
     without = ImageStore(table.drop(columns="mask_path"), (16, 32), store.folder.parent, progress=False)
     images = table["image"].head(4)  # other ways to decode: read at a smaller size
     np.testing.assert_allclose(predict_masks(run, without, images), predict_masks(run, store, images), atol=0.1)
-
-
-# export
-
-
-def export(unet, folder: Path, **options) -> list[Path]:
-    run, table, store = unet
-    return export_masks(run, table, store, folder, progress=False, **options)
-
-
-@pytest.mark.parametrize("tta, postprocess", [(False, True), (True, False)])
-def test_an_export_has_the_official_form(unet, tmp_path, tta, postprocess):
-    run, table, store = unet
-    written = export(unet, tmp_path / "export", tta=tta, postprocess=postprocess, checkpoint="loss")
-    assert sorted(written) == sorted((tmp_path / "export").iterdir())
-    assert [file.name for file in written] == [f"{image}_segmentation.png" for image in table["image"]]
-    probabilities = predict_masks(run, store, table["image"], "loss", tta)
-    for file, path, probability in zip(written, table["path"], probabilities, strict=True):
-        with Image.open(file) as mask, Image.open(path) as image:
-            assert (mask.format, mask.mode, mask.size) == ("PNG", "L", image.size)
-        mask = read_mask(file)
-        expected = enlarge(probability, *mask.shape) > 0.5
-        assert np.array_equal(mask, one_region(expected) if postprocess else expected)
-
-
-def test_exported_masks_are_as_good_as_those_that_were_scored(unet, tmp_path):
-    run, table, _ = unet
-    written = dict(zip(table["image"], export(unet, tmp_path, postprocess=False), strict=True))
-    true = dict(zip(table["image"], table["mask_path"], strict=True))
-    for row in run.predictions().itertuples():
-        pair = [read_mask(path)[np.newaxis] for path in (true[row.image], written[row.image])]
-        assert metrics.jaccard(*pair)[0] == pytest.approx(row.jaccard, abs=0.12)
-
-
-def test_an_interrupted_export_leaves_whole_files_alone(unet, tmp_path, monkeypatch):
-    save, calls = Image.Image.save, []
-
-    def interrupted(self, file, **options):
-        calls.append(file)
-        save(self, file, **options)
-        if len(calls) == 4:
-            Path(file).write_bytes(Path(file).read_bytes()[:20])
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Image.Image, "save", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        export(unet, tmp_path)
-    monkeypatch.undo()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{image}_segmentation.png" for image in names(3)]
-    for path in tmp_path.iterdir():
-        read_mask(path)
-
-
-def test_a_full_disk_says_so_and_leaves_the_older_file(unet, tmp_path, monkeypatch):
-    first = tmp_path / f"{names(1)[0]}_segmentation.png"
-    first.write_bytes(b"old")
-
-    def full(self, file, **options):
-        Path(file).write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", full)
-    refusal(lambda: export(unet, tmp_path), f"{first} cannot be written (No space left on device)")
-    assert files_in(tmp_path) == {first.name: b"old"}
-
-
-def test_an_original_that_is_gone(unet, tmp_path):
-    run, table, store = unet
-    table = table.assign(path=table["path"].where(table.index != 2, str(tmp_path / "gone.jpg")))
-    refusal(lambda: export_masks(run, table, store, tmp_path / "export", progress=False), "gone.jpg is missing")
-    assert len(list((tmp_path / "export").iterdir())) == 2
 
 
 def test_masks_of_pairs_in_memory_come_in_the_order_that_was_asked_for(unet):

@@ -86,13 +86,6 @@ def test_malignant_classes_are_added_up_and_the_merged_class_counts_among_them()
     )
 
 
-def test_unknown_score():
-    probabilities = np.array([[0.9, 0.1], [0.5, 0.5], [0.9, 0.1]])
-    np.testing.assert_allclose(calibration.unknown_score(probabilities), [0.1, 0.5, 0.1])
-    outside = np.array([False, False, True])
-    np.testing.assert_allclose(calibration.unknown_score(probabilities, outside), [0.1, 0.5, 1])
-
-
 @pytest.mark.parametrize("sensitivity", [0.05, 0.5, 0.9, 0.95, 1.0])
 def test_the_threshold_is_the_highest_that_keeps_the_sensitivity(sensitivity):
     chance = np.random.default_rng(1)

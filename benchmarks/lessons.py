@@ -1,0 +1,119 @@
+"""How long each lesson takes, and how much memory, on the sample and in order, with all processes that it starts.
+
+``make times`` runs this twice, as a laptop's processor without 16-bit arithmetic and as the present one, and writes
+`benchmarks/results/lessons.csv`, from which the times in the README and in the lessons come (``--write``). A lesson
+finds the runs of those before it, as a student does; the first one finds none. Nothing else should be running.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import psutil
+import torch
+
+from isic_course import synthetic
+from isic_utils import files
+from isic_utils.settings import PROJECT
+from isic_utils.training.loop import fastest_precision
+
+sys.path.insert(0, str(PROJECT / "tools"))
+from execute_notebooks import chosen_notebooks, execute  # noqa: E402
+
+RESULTS = PROJECT / "benchmarks" / "results" / "lessons.csv"
+RUNS = PROJECT / "build" / "times-runs"
+ORDINARY = "AVX2, 32 bits"
+IN_LESSON = re.compile(r"About [^.,;]*? on two processor cores(?: with AVX2)?")
+IN_README = re.compile(r"^(\| (\d\d) \|.*?\|.*?\| )[^|]*?( \|)", re.MULTILINE)
+
+
+def processor() -> str:
+    """The arithmetic that this process uses."""
+    bits = 32 if os.environ.get("ACCELERATE_MIXED_PRECISION", fastest_precision()) == "no" else 16
+    return f"{torch.backends.cpu.get_cpu_capability().replace('AVX512', 'AVX-512')}, {bits} bits"
+
+
+def measure(path: Path) -> tuple[float, float]:
+    """Execute a notebook: seconds, and the largest memory of its processes in gigabytes."""
+    peak, done = 0.0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(1):
+            total = 0
+            for process in psutil.Process().children(recursive=True):
+                try:
+                    total += process.memory_full_info().uss
+                except psutil.Error:  # it has just ended
+                    continue
+            peak = max(peak, total / 1e9)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    start = time.perf_counter()
+    failure = execute(nbformat.read(path, as_version=4), path)
+    seconds = time.perf_counter() - start
+    done.set()
+    watcher.join()
+    if failure:
+        sys.exit(f"{path.name}\n{failure}")
+    return seconds, peak
+
+
+def told(seconds: float) -> str:
+    """A time in words, e.g. 45 seconds or 2 minutes."""
+    return f"{max(5, round(seconds / 5) * 5)} s"
+
+
+def write(table: pd.DataFrame) -> None:
+    """Put the times into the README's table of lessons and into the lessons."""
+    seconds = table.pivot_table(index="lesson", columns="processor", values="seconds", sort=False)
+    others = [name for name in seconds if name != ORDINARY]
+    by_number = {
+        lesson[:2]: told(row[ORDINARY]) + "".join(f" ({told(row[name])})" for name in others[:1] if row[name] > 0)
+        for lesson, row in seconds.iterrows()
+    }
+    readme = PROJECT / "README.md"
+    text = IN_README.sub(lambda row: row[1] + by_number.get(row[2], "?") + row[3], readme.read_text(encoding="utf-8"))
+    readme.write_text(text, encoding="utf-8")
+    for lesson, row in seconds.iterrows():
+        path = PROJECT / "notebooks" / f"{lesson}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        time_told = told(row[ORDINARY]).replace(" s", " seconds")
+        for cell in notebook.cells:
+            cell.source = IN_LESSON.sub(f"About {time_told} on two processor cores", cell.source)
+        nbformat.write(notebook, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="beginnings of file names, such as 04; none means all")
+    parser.add_argument("--write", action="store_true", help="only write the measured times into README and lessons")
+    chosen = parser.parse_args()
+    table = pd.read_csv(RESULTS) if RESULTS.exists() else pd.DataFrame(columns=["lesson", "processor"])
+    if chosen.write:
+        return write(table)
+    if not chosen.names:
+        shutil.rmtree(RUNS, ignore_errors=True)
+    os.environ["ISIC_RUNS"] = str(RUNS)
+    synthetic.ensure()
+    for path in chosen_notebooks(PROJECT / "notebooks", chosen.names):
+        seconds, gigabytes = measure(path)
+        row = {"lesson": path.stem, "processor": processor(), "cores": os.cpu_count(), "seconds": round(seconds, 1)}
+        row["gigabytes"] = round(gigabytes, 2)
+        same = (table["lesson"] == row["lesson"]) & (table["processor"] == row["processor"])
+        table = pd.concat([table[~same], pd.DataFrame([row])]).sort_values(["processor", "lesson"], kind="stable")
+        files.write(RESULTS, lambda partial, table=table: table.to_csv(partial, index=False, lineterminator="\n"))
+        print(f"{path.stem:<32} {seconds:6.1f} s  {gigabytes:4.1f} GB", flush=True)
+    print(f"together {table.loc[table['processor'] == processor(), 'seconds'].sum() / 60:.1f} minutes, {processor()}")
+
+
+if __name__ == "__main__":
+    main()
