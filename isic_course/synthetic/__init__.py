@@ -12,7 +12,8 @@ import dataclasses
 import json
 import multiprocessing
 import shutil
-import sys
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from isic_utils.datasets.tables import (
 )
 from isic_utils.errors import IsicError
 from isic_utils.settings import MARKER, SAMPLE
+from isic_utils.training.fit_all import START_METHOD, end_with_the_caller
 
 from . import camera, masks, planning
 from .lesions import draw_lesion
@@ -78,10 +80,11 @@ def draw(
         are.
     images: number of classification images, before `least_images` raises the rare classes.
     size: usual width and height in pixels; each clinic has its own sizes, relative to these.
-    pairs: number of images with a mask for segmentation; 0: none, and no folders for them.
+    pairs: number of images with a mask for segmentation (all, if there are fewer); 0: none, and no folders for them.
     least_images, least_lesions: every class with a share has at least so many.
     shortcut: whether the planted one is there (data/README.md); the archive without it differs in nothing else.
-    workers: processes that draw; 1: this one. progress: whether to show a progress bar.
+    workers: processes that draw (several only below `if __name__ == "__main__":` in a script); 1: this one.
+    progress: whether to show a progress bar.
 
     The folder appears complete or not at all. Raises IsicError for options that make no sense, a folder that holds
     something, and a disk that is full or read-only.
@@ -176,7 +179,7 @@ def _draw_whole(folder: Path, options: Options, seed: int, workers: int, progres
         metadata.to_csv(unfinished / METADATA_2019, index=False, lineterminator="\n")
         names = pd.Series({image: " ".join(sorted(drawn[image])) for image in metadata["image"]}, name="structures")
         names.to_csv(unfinished / STRUCTURES_FILE, index_label="image", lineterminator="\n")
-        tones = {image.name: lesion.skin_tone for lesion in lesions for image in lesion.images if image.in_table}
+        tones = {image.name: lesion.skin_tone for lesion in lesions for image in lesion.images}
         skin = {"skin_tone_shares": planning.SKIN_TONE_SHARES, "skin_tone": dict(sorted(tones.items()))}
         marker = json.dumps(_marker(options, seed) | {"plan": skin}, indent=2)
         (unfinished / MARKER).write_text(marker + "\n", encoding="utf-8", newline="\n")
@@ -194,11 +197,11 @@ def structures(folder: Path | str) -> pd.DataFrame:
     file and is taken from the plan. Raises IsicError if the folder holds no sample of this version.
     """
     marker = _marker_of_this_version(folder)
-    names = pd.read_csv(Path(folder) / STRUCTURES_FILE, index_col="image", keep_default_na=False)["structures"]
-    names = names.str.split()
+    listed = pd.read_csv(Path(folder) / STRUCTURES_FILE, index_col="image", keep_default_na=False)
+    names = listed["structures"].str.split()
     options = Options(**{**marker["options"], "size": tuple(marker["options"]["size"])})
-    planned = planning.plan(options, marker["seed"])
-    ruler = {image.name: image.marks.ruler for lesion in planned for image in lesion.images}
+    images = [image for lesion in planning.plan(options, marker["seed"]) for image in lesion.images]
+    ruler = {image.name: image.marks.ruler for image in images}
     table = pd.DataFrame({name: names.map(lambda found, name=name: name in found) for name in STRUCTURES})
     return table.assign(ruler=[ruler[image] for image in table.index])
 
@@ -226,17 +229,15 @@ def _draw_all_images(
     folder: Path, lesions: list[PlannedLesion], seed: int, workers: int, progress: bool
 ) -> dict[str, set[str]]:
     """Draw and write all images. Returns the structures in each, by the image's name."""
-    images = [image for lesion in lesions for image in lesion.images]
-    if any(image.in_table for image in images):
-        (folder / IMAGES_2019).mkdir()
-    if any(image.care for image in images):
+    (folder / IMAGES_2019).mkdir()
+    if any(image.care for lesion in lesions for image in lesion.images):
         (folder / IMAGES_2018).mkdir()
         (folder / MASKS_2018).mkdir()
     drawn, shares = {}, [lesions[start : start + TOGETHER] for start in range(0, len(lesions), TOGETHER)]
     bar = tqdm(
         desc="drawing the synthetic sample", total=len(lesions), unit="lesion", leave=False, disable=not progress
     )
-    with bar, _mapped(workers) as run:
+    with bar, _mapped(min(workers, len(shares) or 1)) as run:
         for share, names in zip(shares, run(partial(_draw_lesions, folder, seed), shares), strict=True):
             drawn |= names
             bar.update(len(share))
@@ -245,20 +246,24 @@ def _draw_all_images(
 
 @contextmanager
 def _mapped(workers: int) -> Iterator[Callable]:
-    """`map`, with so many processes side by side if more than one.
-
-    Where the system can, they are forks, which need not import anything; elsewhere they start anew.
-    """
+    """`map`, with so many processes side by side if more than one. They end with the process that called them."""
     if workers == 1:
         yield map
         return
-    start = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(workers, start) as pool:
+    context = multiprocessing.get_context(START_METHOD)
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(workers, context, initializer=_follow) as pool:
         try:
             yield pool.map
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _follow() -> None:
+    """Prepare a process that draws: Ctrl-C is for the caller, and when the caller is gone, it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_the_caller, daemon=True).start()
 
 
 def _draw_lesions(folder: Path, seed: int, lesions: list[PlannedLesion]) -> dict[str, set[str]]:
@@ -280,8 +285,7 @@ def _draw_images(folder: Path, planned: PlannedLesion, seed: int) -> dict[str, s
         rng = np.random.default_rng([seed, 2, image.index])
         pixels, mask, on_the_skin = camera.take(rng, lesion, person, planned.clinic, image.size, image.marks)
         drawn[image.name] = lesion.structures | on_the_skin
-        if image.in_table:
-            _write_jpeg(folder / IMAGES_2019 / f"{image.name}.jpg", pixels, planned.clinic.quality)
+        _write_jpeg(folder / IMAGES_2019 / f"{image.name}.jpg", pixels, planned.clinic.quality)
         if image.care is not None:
             _write_jpeg(folder / IMAGES_2018 / f"{image.pair_name}.jpg", pixels, planned.clinic.quality)
             mask = masks.with_care(rng, mask, pixels, image.care)
@@ -296,9 +300,7 @@ def _write_jpeg(path: Path, pixels: np.ndarray, quality: int) -> None:
 
 def _tables(lesions: list[PlannedLesion]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ground truth and metadata of the classification images, with ISIC 2019's columns, sorted by image."""
-    rows: list[tuple[PlannedImage, PlannedLesion]] = [
-        (image, lesion) for lesion in lesions for image in lesion.images if image.in_table
-    ]
+    rows: list[tuple[PlannedImage, PlannedLesion]] = [(image, lesion) for lesion in lesions for image in lesion.images]
     rows.sort(key=lambda row: row[0].name)
     ground_truth = pd.DataFrame({"image": [image.name for image, _ in rows]})
     for code in [*CODES, "UNK"]:

@@ -81,9 +81,9 @@ def take(
     image, on_the_skin = _on_the_skin(rng, person, clinic, image)
     if marks.ink:
         on_the_skin.add("ink")
-        image = _blend(image, 0.85 * lines(shape, _ink(of_marks, shape)), RULER_COLOUR)
+        image = _blend(image, 0.9 * lines(shape, _within(_ink(of_marks, shape), shape, radius)), RULER_COLOUR)
     if marks.ruler:
-        image = _blend(image, 0.85 * lines(shape, _ruler(of_marks, shape)), RULER_COLOUR)
+        image = _blend(image, 0.9 * lines(shape, _within(_ruler(of_marks, shape), shape, radius)), RULER_COLOUR)
     if radius is not None:
         image = _field_of_view(rng, image, radius * shape[1])
     focus = rng.uniform(*clinic.focus)  # blur, in pixels
@@ -251,9 +251,9 @@ def _ruler(rng: np.random.Generator, shape: tuple[int, int]) -> list[Stroke]:
     for mark in range(marks):
         top = start + mark * step * along
         length = long if mark % 5 == 0 else 0.6 * long
-        strokes.append((np.array([top, top + length * across]), 0.8, 0.9))
+        strokes.append((np.array([top, top + length * across]), 1.0, 1.0))
     if rng.random() < 0.4:
-        strokes.append((np.array([start, start + (marks - 1) * step * along]), 0.8, 0.9))
+        strokes.append((np.array([start, start + (marks - 1) * step * along]), 1.0, 1.0))
     turned = int(rng.integers(4))
     return [(_turn(points, turned, width, height), *style) for points, *style in strokes]
 
@@ -269,7 +269,13 @@ def _ink(rng: np.random.Generator, shape: tuple[int, int]) -> list[Stroke]:
     points = start + np.stack([along, bent], axis=1)
     drawn = np.cumsum(np.hypot(*np.diff(points, axis=0).T)) < length
     points = points[: max(2, int(drawn.sum()))]
-    return [(_turn(points, int(rng.integers(4)), width, height), 0.8, 0.9)]
+    return [(_turn(points, int(rng.integers(4)), width, height), 1.0, 1.0)]
+
+
+def _within(strokes: list[Stroke], shape: tuple[int, int], radius: float | None) -> list[Stroke]:
+    """The strokes moved to where the round field of view shows them; radius in widths of the image, None: no field."""
+    middle, nearer = np.array(shape[::-1]) / 2, min(1, 1.6 * (radius or 1))
+    return [(middle + nearer * (points - middle), *style) for points, *style in strokes]
 
 
 def _turn(points: np.ndarray, side: int, width: int, height: int) -> np.ndarray:

@@ -4,7 +4,7 @@ class, whose they are, which clinic took them, and what each photograph shows be
 The plan takes milliseconds, so a test or a lesson can look at it without drawing an image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ INK_SHARE = 0.10  # of the images of every class: the placebo
 
 # Dealt to lesions whatever their class and clinic; recorded in the marker file, and in no table. ISIC 2019 has hardly
 # any dark skin: here are enough images to see whether it matters.
-SKIN_TONE_SHARES = {"light": 0.62, "intermediate": 0.16, "brown": 0.12, "dark": 0.10}
+SKIN_TONE_SHARES = {"light": 0.56, "intermediate": 0.16, "brown": 0.14, "dark": 0.14}
 
 # Near-duplicates, as shares of the lesions of BCN and HAM: lesions photographed anew under another lesion_id, and
 # images that are there a second time, byte for byte, as another lesion's.
@@ -31,8 +31,6 @@ ANEW_SHARE, TWICE_SHARE = 0.012, 0.008
 TWO_LABELS = ("MEL", "NV")  # the first of the images that are there twice is labelled as both
 
 MASK_CARES = {"exact": 0.4, "polygon": 0.35, "jagged": 0.25}  # how the mask of a pair was made, and how often
-# Of the pairs for which there are not enough images from MSK or without lesion_id in the table.
-SEGMENTATION_PROPORTIONS = {"NV": 0.60, "MEL": 0.22, "BKL": 0.18}
 
 # Below, measured on the official metadata of ISIC 2019 and rounded.
 LARGEST_LESION = 8  # images; one of ISIC 2019 has 31
@@ -108,14 +106,13 @@ class Options:
 @dataclass(frozen=True)
 class PlannedImage:
     """One photograph. `index` seeds its drawing, and is unique but for images that are there twice; `size` is (width,
-    height); `care` says how its mask is made (None: no mask); `in_table`: whether it is a classification image."""
+    height); `care` says how its mask is made (None: no mask)."""
 
     index: int
     name: str
     size: tuple[int, int]
     marks: Marks
     care: str | None = None
-    in_table: bool = True
 
     @property
     def pair_name(self) -> str:
@@ -167,8 +164,7 @@ def class_counts(options: Options) -> dict[str, int]:
 
 
 def plan(options: Options, seed: int) -> list[PlannedLesion]:
-    """All lesions of the archive: those of the classification images, and after them those of the segmentation pairs
-    for which there are too few images from MSK or without lesion_id among them."""
+    """All lesions of the archive, with their images."""
     rng = np.random.default_rng([seed, 0])
     groups = []
     for code, count in class_counts(options).items():
@@ -178,15 +174,19 @@ def plan(options: Options, seed: int) -> list[PlannedLesion]:
     for number, (code, source, size) in zip(rng.permutation(len(groups)), groups, strict=True):
         own = [names.pop() for _ in range(size)]
         lesions.append(_plan_lesion(rng, options, len(lesions), int(number), code, source, own))
-    lesions = _with_ink(rng, lesions)
-    lesions, missing = _with_masks(rng, lesions, options.pairs)
-    lesions = _with_near_duplicates(rng, lesions)
-    for name in _image_names(rng, 9_500_000, missing):
-        number = len(lesions)
-        lesion = _plan_lesion(rng, options, number, number, _one_of(rng, SEGMENTATION_PROPORTIONS), "MSK", [name])
-        image = replace(lesion.images[0], name=name, care=_one_of(rng, MASK_CARES), in_table=False)
-        lesions.append(replace(lesion, images=(image,)))
-    return lesions
+    lesions = _with_masks(rng, _with_ink(rng, lesions), options.pairs)
+    return _with_near_duplicates(rng, lesions)
+
+
+def _some(rng: np.random.Generator, names: list[str], count: int) -> set[str]:
+    """So many of the names, drawn by chance."""
+    return {names[place] for place in rng.permutation(len(names))[:count]}
+
+
+def _for_each_image(
+    lesions: list[PlannedLesion], change: Callable[[PlannedImage], PlannedImage]
+) -> list[PlannedLesion]:
+    return [replace(lesion, images=tuple(change(image) for image in lesion.images)) for lesion in lesions]
 
 
 def _with_ink(rng: np.random.Generator, lesions: list[PlannedLesion]) -> list[PlannedLesion]:
@@ -194,61 +194,48 @@ def _with_ink(rng: np.random.Generator, lesions: list[PlannedLesion]) -> list[Pl
     chosen: set[str] = set()
     for code in CODES:
         names = [image.name for lesion in lesions if lesion.code == code for image in lesion.images]
-        chosen |= set(rng.permutation(np.array(names, dtype=object))[: round(INK_SHARE * len(names))])
-    with_ink = []
-    for lesion in lesions:
-        images = [replace(image, marks=replace(image.marks, ink=image.name in chosen)) for image in lesion.images]
-        with_ink.append(replace(lesion, images=tuple(images)))
-    return with_ink
+        chosen |= _some(rng, names, round(INK_SHARE * len(names)))
+    return _for_each_image(lesions, lambda image: replace(image, marks=replace(image.marks, ink=image.name in chosen)))
 
 
-def _with_masks(rng: np.random.Generator, lesions: list[PlannedLesion], pairs: int) -> tuple[list[PlannedLesion], int]:
-    """The lesions with masks for as many images, all from MSK or without lesion_id, as ISIC 2018's. Returns the number
-    of pairs that are missing, too."""
-    candidates = [image.name for lesion in lesions if lesion.source in ("MSK", "none") for image in lesion.images]
-    chosen = set(rng.permutation(np.array(candidates, dtype=object))[:pairs])
-    with_masks = []
+def _with_masks(rng: np.random.Generator, lesions: list[PlannedLesion], pairs: int) -> list[PlannedLesion]:
+    """The lesions with masks for as many images: from MSK or without lesion_id, as ISIC 2018's, while there are any."""
+    first, others = [], []
     for lesion in lesions:
-        images = [
-            replace(image, care=_one_of(rng, MASK_CARES)) if image.name in chosen else image for image in lesion.images
-        ]
-        with_masks.append(replace(lesion, images=tuple(images)))
-    return with_masks, pairs - len(chosen)
+        (first if lesion.source in ("MSK", "none") else others).extend(image.name for image in lesion.images)
+    chosen = _some(rng, first, pairs)
+    chosen |= _some(rng, others, pairs - len(chosen))
+    return _for_each_image(
+        lesions, lambda image: replace(image, care=_one_of(rng, MASK_CARES)) if image.name in chosen else image
+    )
 
 
 def _with_near_duplicates(rng: np.random.Generator, lesions: list[PlannedLesion]) -> list[PlannedLesion]:
     """Some lesions become others photographed anew, and some images others byte for byte: under the lesion_id, the
     names and the label that they had."""
-    lesions, number = list(lesions), sum(lesion.source in ("BCN", "HAM") for lesion in lesions)
+    lesions = list(lesions)
     free = [place for place in rng.permutation(len(lesions)) if lesions[place].source in ("BCN", "HAM")]
-    kinds = ["twice"] * round(TWICE_SHARE * number) + ["anew"] * round(ANEW_SHARE * number)
-    for turn, kind in enumerate(kinds):
-        classes = TWO_LABELS if turn == 0 and kind == "twice" else None
-        pair = _two_alike(lesions, free, kind, classes)
-        if pair is None:
+    twice, anew = round(TWICE_SHARE * len(free)), round(ANEW_SHARE * len(free))
+    for kind in ["two labels"] * min(1, twice) + ["twice"] * (twice - 1) + ["anew"] * anew:
+        pairs = ((kept, other) for kept in free for other in free if _may_copy(lesions[kept], lesions[other], kind))
+        kept, other = next(pairs, (None, None))
+        if kept is None:
             continue
-        kept, other = pair
-        free = [place for place in free if place not in pair]
         first, second = lesions[kept], lesions[other]
         images = second.images
-        if kind == "twice":
+        if kind != "anew":
             images = (replace(first.images[0], name=second.images[0].name),)
         lesions[other] = replace(first, lesion_id=second.lesion_id, label=second.label, images=images)
+        free = [place for place in free if place not in (kept, other)]
     return lesions
 
 
-def _two_alike(
-    lesions: list[PlannedLesion], free: list[int], kind: str, classes: tuple[str, str] | None
-) -> tuple[int, int] | None:
-    """The places of two lesions of one source, and of one class or of the two `classes`; None if there are none."""
-    for kept in free:
-        for other in free:
-            first, second = lesions[kept], lesions[other]
-            alike = (first.code, second.code) == classes if classes else first.code == second.code
-            single = kind == "anew" or len(second.images) == 1
-            if kept != other and alike and single and first.source == second.source:
-                return kept, other
-    return None
+def _may_copy(first: PlannedLesion, second: PlannedLesion, kind: str) -> bool:
+    """Whether `second` may become a near-duplicate of `first`."""
+    classes = TWO_LABELS if kind == "two labels" else (first.code, first.code)
+    one_image = kind == "anew" or len(second.images) == 1
+    alike = (first.code, second.code) == classes and first.source == second.source
+    return alike and one_image and first.index != second.index
 
 
 def _one_of(rng: np.random.Generator, shares: dict[str, float]) -> str:
