@@ -77,7 +77,7 @@ def write_images(folder: Path, count: int, size: tuple[int, int]) -> pd.DataFram
     drawn = synthetic.draw(
         folder / "drawn", images=DRAWN, size=size, pairs=0, least_images=0, least_lesions=0, progress=False
     )
-    # every tenth drawing is of another size, on purpose; here all shall be of one
+    # each clinic of the sample has sizes of its own, on purpose; here all shall be of one
     contents = [path.read_bytes() for path in sorted(drawn.rglob("*.jpg")) if size_of(path) == size]
     (folder / "jpegs").mkdir()
     paths = [folder / "jpegs" / f"{number:06}.jpg" for number in range(count)]

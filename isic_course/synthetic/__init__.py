@@ -4,16 +4,20 @@ Every image is drawn by this code from a seed. The classes follow ISIC 2019's pr
 that a dermatologist looks for, overlap, and show the same lesion several times, so that the lessons of the course
 happen on them. Nothing learnt on them is medical.
 
-How a image comes about, module by module: planning (what to draw), lesions (outlines and recipes, made from
-textures), camera (skin, view, light, hairs), masks; and the files, here.
+How an image comes about, module by module: planning (what to draw), clinics (who sees whom, with which camera),
+lesions (outlines and recipes, made from textures), camera (skin, view, light, hairs), masks; and the files, here.
 """
 
 import dataclasses
 import json
+import multiprocessing
 import shutil
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,22 +37,25 @@ from isic_utils.datasets.tables import (
 )
 from isic_utils.errors import IsicError
 from isic_utils.settings import MARKER, SAMPLE
+from isic_utils.training.fit_all import START_METHOD, end_with_the_caller
 
 from . import camera, masks, planning
 from .lesions import draw_lesion
 from .planning import Options, PlannedImage, PlannedLesion
 
-VERSION = 4  # raise it when a drawn image, a table or the marker changes, and samples are drawn anew
+VERSION = 5  # raise it when a drawn image, a table or the marker changes, and samples are drawn anew
 STRUCTURES_FILE = "SYNTHETIC_structures.csv"
 STRUCTURES = (  # what recipes draw into a lesion, then what lies on the skin
     "network", "globules", "streaks", "veil", "scar", "vessels", "nests", "ulcer", "follicles", "scale", "crust",
-    "ridges", "openings", "cysts", "grains", "lacunae", "hair", "bubbles", "glints", "pen", "ruler",
+    "ridges", "openings", "cysts", "grains", "lacunae", "hair", "bubbles", "glints", "pen", "ink", "ruler",
 )  # fmt: skip
+TOGETHER = 16  # lesions that one process draws before it is given others
 STATEMENT = (
     "Every image, mask and table row in this folder is synthetic: drawn by isic_course.synthetic, it shows no person "
     "and no real lesion. Nothing learnt from it is medical."
 )
 DEFAULT = Options()
+WITHOUT_SHORTCUT = SAMPLE.with_name(f"{SAMPLE.name}_without_shortcut")
 
 
 def draw(
@@ -61,6 +68,7 @@ def draw(
     pairs: int = DEFAULT.pairs,
     least_images: int = DEFAULT.least_images,
     least_lesions: int = DEFAULT.least_lesions,
+    shortcut: bool = True,
     workers: int = 2,
     progress: bool = True,
 ) -> Path:
@@ -71,16 +79,18 @@ def draw(
     overlap: 0 to 1: how strongly lesions borrow the look of a neighbouring class, and how faint their structures
         are.
     images: number of classification images, before `least_images` raises the rare classes.
-    size: width and height of most images, in pixels; every tenth is of another size.
-    pairs: number of images with a mask for segmentation; 0: none, and no folders for them.
+    size: usual width and height in pixels; each clinic has its own sizes, relative to these.
+    pairs: number of images with a mask for segmentation (all, if there are fewer); 0: none, and no folders for them.
     least_images, least_lesions: every class with a share has at least so many.
-    workers: threads that draw; progress: whether to show a progress bar.
+    shortcut: whether the planted one is there (data/README.md); the archive without it differs in nothing else.
+    workers: processes that draw (several only below `if __name__ == "__main__":` in a script); 1: this one.
+    progress: whether to show a progress bar.
 
     The folder appears complete or not at all. Raises IsicError for options that make no sense, a folder that holds
     something, and a disk that is full or read-only.
     """
     shares = DEFAULT.proportions if proportions is None else dict(proportions)
-    options = Options(shares, overlap, images, tuple(size), pairs, least_images, least_lesions)
+    options = Options(shares, overlap, images, tuple(size), pairs, least_images, least_lesions, shortcut)
     folder = Path(folder)
     _check(seed, workers)
     with _alone(folder):
@@ -90,15 +100,18 @@ def draw(
     return folder
 
 
-def ensure(folder: Path | str = SAMPLE, seed: int = 0, progress: bool = True) -> Path:
+def ensure(folder: Path | str | None = None, seed: int = 0, shortcut: bool = True, progress: bool = True) -> Path:
     """Return the folder of the default sample, drawing it first unless it is there as this version draws it.
+
+    folder: None: ``data/sample``, or ``data/sample_without_shortcut`` beside it; shortcut: as for `draw`.
 
     Two processes at once draw it once. A sample of another version, seed or options is replaced. Raises IsicError
     as `draw` does; a folder that holds anything but a synthetic sample is never touched.
     """
-    folder = Path(folder)
+    folder = Path(folder or (SAMPLE if shortcut else WITHOUT_SHORTCUT))
     _check(seed, workers=2)
-    if _marker_in(folder) == _marker(DEFAULT, seed):
+    options = dataclasses.replace(DEFAULT, shortcut=shortcut)
+    if _drawn_as(_marker_in(folder)) == _marker(options, seed):
         return folder
     with _alone(folder):
         found = _marker_in(folder)
@@ -107,19 +120,19 @@ def ensure(folder: Path | str = SAMPLE, seed: int = 0, progress: bool = True) ->
                 f"{folder} holds something else than a synthetic sample: move it away, and name its new place in "
                 "ISIC_DATA if it is data to work on."
             )
-        if found != _marker(DEFAULT, seed):  # else another process has drawn it in the meantime
-            _draw_whole(folder, DEFAULT, seed, workers=2, progress=progress)
+        if _drawn_as(found) != _marker(options, seed):  # else another process has drawn it in the meantime
+            _draw_whole(folder, options, seed, workers=2, progress=progress)
     return folder
 
 
 def _check(seed: int, workers: int) -> None:
-    """Raise IsicError for a seed below 0, or if no thread is to draw."""
+    """Raise IsicError for a seed below 0, or if no process is to draw."""
     if seed < 0 or workers < 1:
         raise IsicError(f"seed is {seed} and workers {workers}: seed must be 0 or above, and workers 1 or above.")
 
 
 def _marker(options: Options, seed: int) -> dict:
-    """The content of the marker file, which tells what a folder holds."""
+    """The content of the marker file that tells what a folder holds, but for the plan."""
     content = {"statement": STATEMENT, "version": VERSION, "seed": seed, "options": dataclasses.asdict(options)}
     return json.loads(json.dumps(content))  # as it will be read
 
@@ -132,6 +145,11 @@ def _marker_in(folder: Path) -> dict | None:
         return None
     except ValueError:
         return {}
+
+
+def _drawn_as(marker: dict | None) -> dict:
+    """The content of a marker file without the plan, which follows from the rest."""
+    return {name: value for name, value in (marker or {}).items() if name != "plan"}
 
 
 @contextmanager
@@ -161,7 +179,9 @@ def _draw_whole(folder: Path, options: Options, seed: int, workers: int, progres
         metadata.to_csv(unfinished / METADATA_2019, index=False, lineterminator="\n")
         names = pd.Series({image: " ".join(sorted(drawn[image])) for image in metadata["image"]}, name="structures")
         names.to_csv(unfinished / STRUCTURES_FILE, index_label="image", lineterminator="\n")
-        marker = json.dumps(_marker(options, seed), indent=2)
+        tones = {image.name: lesion.skin_tone for lesion in lesions for image in lesion.images}
+        skin = {"skin_tone_shares": planning.SKIN_TONE_SHARES, "skin_tone": dict(sorted(tones.items()))}
+        marker = json.dumps(_marker(options, seed) | {"plan": skin}, indent=2)
         (unfinished / MARKER).write_text(marker + "\n", encoding="utf-8", newline="\n")
         if folder.exists():
             shutil.rmtree(folder)
@@ -176,86 +196,115 @@ def structures(folder: Path | str) -> pd.DataFrame:
     Returns booleans with a row per image, indexed by image, and the columns `STRUCTURES`. The ruler stands in no
     file and is taken from the plan. Raises IsicError if the folder holds no sample of this version.
     """
-    folder = Path(folder)
-    marker = _marker_in(folder) or {}
-    if marker.get("version") != VERSION or not (folder / STRUCTURES_FILE).exists():
+    marker = _marker_of_this_version(folder)
+    listed = pd.read_csv(Path(folder) / STRUCTURES_FILE, index_col="image", keep_default_na=False)
+    names = listed["structures"].str.split()
+    options = Options(**{**marker["options"], "size": tuple(marker["options"]["size"])})
+    images = [image for lesion in planning.plan(options, marker["seed"]) for image in lesion.images]
+    ruler = {image.name: image.marks.ruler for image in images}
+    table = pd.DataFrame({name: names.map(lambda found, name=name: name in found) for name in STRUCTURES})
+    return table.assign(ruler=[ruler[image] for image in table.index])
+
+
+def skin_tones(folder: Path | str) -> pd.Series:
+    """The skin that each classification image of a synthetic archive was drawn on, as the marker file has it.
+
+    Returns an ordered categorical from light to dark, indexed by image. Raises IsicError as `structures` does.
+    """
+    tones = pd.Series(_marker_of_this_version(folder)["plan"]["skin_tone"], name="skin_tone")
+    return tones.rename_axis("image").astype(pd.CategoricalDtype(list(planning.SKIN_TONE_SHARES), ordered=True))
+
+
+def _marker_of_this_version(folder: Path | str) -> dict:
+    """The content of the marker file of a complete sample; IsicError if there is none."""
+    marker = _marker_in(Path(folder)) or {}
+    if marker.get("version") != VERSION or not (Path(folder) / STRUCTURES_FILE).exists():
         raise IsicError(
             f"{folder} holds no synthetic sample of this version: only drawn images have a list of what is drawn."
         )
-    names = pd.read_csv(folder / STRUCTURES_FILE, index_col="image", keep_default_na=False)["structures"].str.split()
-    options = Options(**{**marker["options"], "size": tuple(marker["options"]["size"])})
-    planned = planning.plan(options, marker["seed"])
-    ruler = {image.name: image.ruler for lesion in planned for image in lesion.images}
-    table = pd.DataFrame({name: names.map(lambda found, name=name: name in found) for name in STRUCTURES})
-    return table.assign(ruler=[ruler[image] for image in table.index])
+    return marker
 
 
 def _draw_all_images(
     folder: Path, lesions: list[PlannedLesion], seed: int, workers: int, progress: bool
 ) -> dict[str, set[str]]:
     """Draw and write all images. Returns the structures in each, by the image's name."""
-    for name in {_image_folder(image) for lesion in lesions for image in lesion.images}:
-        (folder / name).mkdir()
+    (folder / IMAGES_2019).mkdir()
     if any(image.care for lesion in lesions for image in lesion.images):
+        (folder / IMAGES_2018).mkdir()
         (folder / MASKS_2018).mkdir()
+    drawn, shares = {}, [lesions[start : start + TOGETHER] for start in range(0, len(lesions), TOGETHER)]
     bar = tqdm(
         desc="drawing the synthetic sample", total=len(lesions), unit="lesion", leave=False, disable=not progress
     )
-    with ThreadPoolExecutor(workers) as pool, bar:
-        tasks = [pool.submit(_draw_images, folder, lesion, seed) for lesion in lesions]
-        drawn = {}
-        try:
-            for task in tasks:
-                drawn |= task.result()  # raises what went wrong in the thread
-                bar.update()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with bar, _mapped(min(workers, len(shares) or 1)) as run:
+        for share, names in zip(shares, run(partial(_draw_lesions, folder, seed), shares), strict=True):
+            drawn |= names
+            bar.update(len(share))
     return drawn
 
 
-def _image_folder(image: PlannedImage) -> str:
-    return IMAGES_2019 if image.care is None else IMAGES_2018
+@contextmanager
+def _mapped(workers: int) -> Iterator[Callable]:
+    """`map`, with so many processes side by side if more than one. They end with the process that called them."""
+    if workers == 1:
+        yield map
+        return
+    context = multiprocessing.get_context(START_METHOD)
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(workers, context, initializer=_follow) as pool:
+        try:
+            yield pool.map
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _follow() -> None:
+    """Prepare a process that draws: Ctrl-C is for the caller, and when the caller is gone, it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_the_caller, daemon=True).start()
+
+
+def _draw_lesions(folder: Path, seed: int, lesions: list[PlannedLesion]) -> dict[str, set[str]]:
+    """Draw some lesions. Returns the structures in each of their images, by the image's name."""
+    drawn = {}
+    for lesion in lesions:
+        drawn |= _draw_images(folder, lesion, seed)
+    return drawn
 
 
 def _draw_images(folder: Path, planned: PlannedLesion, seed: int) -> dict[str, set[str]]:
     """Draw one lesion and write all its photographs. Returns the structures in each, by the image's name."""
     drawn = {}
     rng = np.random.default_rng([seed, 1, planned.index])
-    person = camera.draw_person(rng, planned.years)
-    lesion = draw_lesion(
-        rng,
-        planned.code,
-        planned.borrowed,
-        planned.borrowed_share,
-        planned.clearness,
-        camera.REFERENCE_HEIGHT,
-    )
+    person = camera.draw_person(rng, planned.years, planned.skin_tone, planned.clinic)
+    look = (planned.code, planned.borrowed, planned.borrowed_share, planned.clearness)
+    lesion = draw_lesion(rng, *look, camera.REFERENCE_HEIGHT)
     for image in planned.images:
         rng = np.random.default_rng([seed, 2, image.index])
-        pixels, mask, on_the_skin = camera.take(rng, lesion, person, image.size, image.ruler)
+        pixels, mask, on_the_skin = camera.take(rng, lesion, person, planned.clinic, image.size, image.marks)
         drawn[image.name] = lesion.structures | on_the_skin
-        _write_jpeg(folder / _image_folder(image) / f"{image.name}.jpg", pixels)
+        _write_jpeg(folder / IMAGES_2019 / f"{image.name}.jpg", pixels, planned.clinic.quality)
         if image.care is not None:
+            _write_jpeg(folder / IMAGES_2018 / f"{image.pair_name}.jpg", pixels, planned.clinic.quality)
             mask = masks.with_care(rng, mask, pixels, image.care)
-            target = folder / MASKS_2018 / f"{image.name}{MASK_ENDING}.png"
+            target = folder / MASKS_2018 / f"{image.pair_name}{MASK_ENDING}.png"
             Image.fromarray(mask.astype(np.uint8) * 255).save(target)
     return drawn
 
 
-def _write_jpeg(path: Path, pixels: np.ndarray) -> None:
-    Image.fromarray(pixels).save(path, quality=86, comment=b"synthetic, drawn by isic_course.synthetic")
+def _write_jpeg(path: Path, pixels: np.ndarray, quality: int) -> None:
+    Image.fromarray(pixels).save(path, quality=quality, comment=b"synthetic, drawn by isic_course.synthetic")
 
 
 def _tables(lesions: list[PlannedLesion]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ground truth and metadata of the classification images, with ISIC 2019's columns, sorted by image."""
-    rows: list[tuple[PlannedImage, PlannedLesion]] = [
-        (image, lesion) for lesion in lesions for image in lesion.images if image.care is None
-    ]
+    rows: list[tuple[PlannedImage, PlannedLesion]] = [(image, lesion) for lesion in lesions for image in lesion.images]
     rows.sort(key=lambda row: row[0].name)
     ground_truth = pd.DataFrame({"image": [image.name for image, _ in rows]})
     for code in [*CODES, "UNK"]:
-        ground_truth[code] = [float(lesion.code == code) for _, lesion in rows]
+        ground_truth[code] = [float(lesion.label == code) for _, lesion in rows]
     metadata = pd.DataFrame(
         {
             "image": [image.name for image, _ in rows],

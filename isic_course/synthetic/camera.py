@@ -2,7 +2,7 @@
 
 Colours are mixed as light is absorbed: what is left of the light after passing pigment of density d is exp(-d x
 absorption), separately for red, green and blue (the Beer-Lambert law). Melanin and blood of the lesion are added to
-those of the skin, so the skin's texture goes on through the lesion. Images are float32 [height, width, 3], 0 to 1.
+those of the skin, so the skin's texture goes on through the lesion. Images are float32 [3, height, width], 0 to 1.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,24 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from .clinics import Clinic
 from .lesions import LAYERS, Lesion
 from .textures import Stroke, blobs, fractal, lines, soft_step, spots, wander
 
 # Red, green, blue. Chosen so that pale, tanned, reddened and pigmented skin have the colours of dermoscopic images.
 MELANIN_ABSORPTION = np.array([0.46, 0.92, 1.28], np.float32)
+SKIN_MELANIN_ABSORPTION = np.array([0.60, 0.86, 1.06], np.float32)  # lies deeper and finer: dark skin is less red
 BLOOD_ABSORPTION = np.array([0.13, 0.74, 0.45], np.float32)
 BLOODLESS_SKIN = np.array([0.94, 0.84, 0.885], np.float32)
 VEIL_COLOUR = np.array([0.42, 0.43, 0.53], np.float32)
 WHITE_COLOUR = np.array([0.93, 0.84, 0.85], np.float32)
 CRUST_COLOUR = np.array([0.80, 0.62, 0.38], np.float32)
+RULER_COLOUR = np.array([0.12, 0.10, 0.12], np.float32)
 REFERENCE_HEIGHT = 120  # images are drawn at least this high, and reduced where they shall be smaller
+
+# Density of melanin in healthy skin, least and most. In neutral light the individual typology angle of such skin is
+# above 60, 25 to 60, -25 to 10 and below -30 degrees.
+SKIN_TONES = {"light": (0.04, 0.35), "intermediate": (0.42, 0.58), "brown": (0.65, 0.88), "dark": (0.95, 1.25)}
 
 
 @dataclass(frozen=True)
@@ -33,50 +40,69 @@ class Person:
     sun_damage: float  # 0 to 1: mottled pigment and widened vessels
     hairs: float  # hairs in the image, on average
     white_balance: np.ndarray  # gain of red, green and blue
-    corners: float  # chance that the corners are dark, 0 to 1
+    border: float  # chance that the border of the round field of view is seen, 0 to 1
 
 
-def draw_person(rng: np.random.Generator, years: int) -> Person:
-    """Draw the skin and the clinic of one lesion; older skin is more sun-damaged."""
-    tone = rng.choice(3, p=[0.88, 0.09, 0.03])
-    melanin = rng.uniform(*((0.04, 0.22), (0.22, 0.50), (0.50, 1.0))[tone])
+@dataclass(frozen=True)
+class Marks:
+    """What was planned to lie on the skin: ruler marks, and as much of the same ink that is no ruler."""
+
+    ruler: bool = False
+    ink: bool = False
+
+
+def draw_person(rng: np.random.Generator, years: int, skin_tone: str, clinic: Clinic) -> Person:
+    """Draw the skin around one lesion and the clinic's camera; older skin is more sun-damaged."""
+    gains = np.log(clinic.gains) + rng.normal(0, clinic.gain_spread, size=3)
     return Person(
-        melanin=float(melanin),
+        melanin=float(rng.uniform(*SKIN_TONES[skin_tone])),
         blood=float(rng.uniform(0.03, 0.23)),
         sun_damage=float(np.clip(rng.beta(1.2, 3) + 0.006 * (years - 50), 0, 1)),
         hairs=float(rng.choice([0, 0, 0, 0, 0, 1, 3, 12])),
-        white_balance=np.exp(rng.normal(0, [0.03, 0.03, 0.04])).astype(np.float32),
-        corners=float(rng.choice([0.05, 0.05, 0.05, 0.9])),
+        white_balance=np.exp(gains).astype(np.float32),
+        border=0.95 if rng.random() < clinic.border else 0.03,
     )
 
 
 def take(
-    rng: np.random.Generator, lesion: Lesion, person: Person, size: tuple[int, int], ruler: bool
+    rng: np.random.Generator, lesion: Lesion, person: Person, clinic: Clinic, size: tuple[int, int], marks: Marks
 ) -> tuple[np.ndarray, np.ndarray, set[str]]:
     """Photograph a lesion. Returns the image, uint8 [height, width, 3], the exact mask, bool [height, width], and the
     names of what lies on the skin (but for a ruler, which the caller knows of)."""
     width, height = size
     enlarge = max(1.0, REFERENCE_HEIGHT / height)
     shape = (round(height * enlarge), round(width * enlarge))
-    layers, inside = _view(rng, lesion, shape)
+    (of_marks,) = rng.spawn(1)  # so that an image without them is the same in all else
+    radius = rng.uniform(*clinic.radius) if rng.random() < person.border else None
+    zoom = clinic.zoom * (1 if radius is None else min(1, radius / 0.56))
+    layers, inside = _view(rng, lesion, shape, zoom)
     image = _skin_and_lesion(rng, person, layers)
-    image = _light(rng, person, image)
-    image, on_the_skin = _on_the_skin(rng, person, image, ruler)
-    image = _corners(rng, person, image)
-    focus = rng.uniform(0.25, 0.75)  # blur, in pixels
-    image = ndimage.gaussian_filter(image, (focus, focus, 0))
-    image += 0.010 * rng.standard_normal(image.shape, dtype=np.float32)
-    taken = Image.fromarray((255 * np.clip(image, 0, 1) + 0.5).astype(np.uint8))
-    mask = Image.fromarray(inside.astype(np.float32))
-    if enlarge > 1:
-        taken, mask = taken.resize(size, Image.Resampling.LANCZOS), mask.resize(size, Image.Resampling.BOX)
+    image = _light(rng, person, clinic, image)
+    image, on_the_skin = _on_the_skin(rng, person, clinic, image)
+    if marks.ink:
+        on_the_skin.add("ink")
+        image = _blend(image, 0.9 * lines(shape, _within(_ink(of_marks, shape), shape, radius)), RULER_COLOUR)
+    if marks.ruler:
+        image = _blend(image, 0.9 * lines(shape, _within(_ruler(of_marks, shape), shape, radius)), RULER_COLOUR)
+    if radius is not None:
+        image = _field_of_view(rng, image, radius * shape[1])
+    focus = rng.uniform(*clinic.focus)  # blur, in pixels
+    image = ndimage.gaussian_filter(image, (0, focus, focus), truncate=3)
+    image += np.float32(clinic.noise) * rng.standard_normal(image.shape, dtype=np.float32)
+    taken = (255 * np.clip(image, 0, 1) + 0.5).astype(np.uint8).transpose(1, 2, 0)
+    if enlarge == 1:
+        return taken, inside, on_the_skin
+    taken = Image.fromarray(np.ascontiguousarray(taken)).resize(size, Image.Resampling.LANCZOS)
+    mask = Image.fromarray(inside.astype(np.float32)).resize(size, Image.Resampling.BOX)
     return np.asarray(taken), np.asarray(mask) > 0.5, on_the_skin
 
 
-def _view(rng: np.random.Generator, lesion: Lesion, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _view(
+    rng: np.random.Generator, lesion: Lesion, shape: tuple[int, int], zoom: float
+) -> tuple[np.ndarray, np.ndarray]:
     """The layers and the mask of the lesion as the camera sees them: turned, nearer or farther, a little slanted."""
     height, width = shape
-    zoom = (height / REFERENCE_HEIGHT) * np.exp(rng.normal(0, 0.08))
+    zoom *= height / REFERENCE_HEIGHT * float(np.exp(rng.normal(0, 0.08)))
     turn, slant_direction = rng.normal(0, 0.5), rng.uniform(0, np.pi)
     squeeze = rng.uniform(0.88, 1.0)
     slant = _rotation(slant_direction) @ np.diag([1 / squeeze, 1.0]) @ _rotation(-slant_direction)
@@ -84,12 +110,12 @@ def _view(rng: np.random.Generator, lesion: Lesion, shape: tuple[int, int]) -> t
     middle = np.array([width / 2, height / 2]) + rng.normal(0, 0.05, size=2) * [width, height]
     offset = lesion.layers.shape[1] / 2 - to_canvas @ middle
     affine = (*to_canvas[0], offset[0], *to_canvas[1], offset[1])
-    seen = []
-    for layer in (*lesion.layers, lesion.mask.astype(np.float32)):
-        canvas = Image.fromarray(layer)
-        view = canvas.transform((width, height), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
-        seen.append(np.asarray(view))
-    return np.stack(seen[:-1]), seen[-1] > 0.5
+    seen = np.zeros((len(lesion.layers) + 1, height, width), np.float32)
+    for view, layer in zip(seen, (*lesion.layers, lesion.mask.astype(np.float32)), strict=True):
+        if layer.any():
+            canvas = Image.fromarray(layer)
+            view[:] = canvas.transform((width, height), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
+    return seen[:-1], seen[-1] > 0.5
 
 
 def _rotation(angle: float) -> np.ndarray:
@@ -107,61 +133,80 @@ def _skin_and_lesion(rng: np.random.Generator, person: Person, layers: np.ndarra
     melanin = melanin + coarseness * (0.012 * grain - 0.015 * furrows)
     blood = person.blood * (1 + 0.10 * clouds) + (0.010 + 0.05 * person.sun_damage) * mottle
     blood = blood + coarseness * 0.012 * grain
-    melanin = np.clip(melanin + of_lesion["melanin"] * (1 + 0.08 * mottle), 0, 3.2)
+    of_skin = np.clip(melanin, 0, 2)
+    melanin = np.clip(of_lesion["melanin"] * (1 + 0.08 * mottle), 0, 3.2)
     blood = np.clip(blood + of_lesion["blood"] * (1 + 0.08 * mottle), 0, 2.6)
-    absorbed = melanin[..., None] * MELANIN_ABSORPTION + blood[..., None] * BLOOD_ABSORPTION
-    image = BLOODLESS_SKIN * np.exp(-absorbed)
+    absorbed = of_skin * _per_channel(SKIN_MELANIN_ABSORPTION) + melanin * _per_channel(MELANIN_ABSORPTION)
+    absorbed += blood * _per_channel(BLOOD_ABSORPTION)
+    image = _per_channel(BLOODLESS_SKIN) * np.exp(-absorbed)
     for name, colour in (("veil", VEIL_COLOUR), ("crust", CRUST_COLOUR), ("white", WHITE_COLOUR)):
-        share = np.clip(of_lesion[name], 0, 0.95)[..., None]
-        image += share * (colour - image)
+        if of_lesion[name].any():
+            image = _blend(image, np.clip(of_lesion[name], 0, 0.95), colour)
     return image
 
 
-def _light(rng: np.random.Generator, person: Person, image: np.ndarray) -> np.ndarray:
+def _per_channel(values: np.ndarray) -> np.ndarray:
+    """Three numbers as [3, 1, 1], to be combined with an image."""
+    return np.asarray(values, np.float32)[:, None, None]
+
+
+def _light(rng: np.random.Generator, person: Person, clinic: Clinic, image: np.ndarray) -> np.ndarray:
     """Uneven light from one side, exposure, and the camera's colours."""
-    height, width = image.shape[:2]
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    direction = rng.uniform(0, 2 * np.pi)
-    tilt = rng.uniform(0, 0.08) * (x * np.cos(direction) + y * np.sin(direction))
-    falloff = rng.uniform(0.0, 0.16) * (x * x + y * y) / 2
-    exposure = np.exp(rng.normal(0, 0.05))
-    gain = person.white_balance * np.exp(rng.normal(0, 0.015, size=3)).astype(np.float32)
-    image = image * ((1 + tilt - falloff) * exposure)[..., None] * gain
-    grey = image.mean(axis=2, keepdims=True)
-    return grey + np.float32(np.exp(rng.normal(0, 0.08))) * (image - grey)
+    height, width = image.shape[1:]
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)
+    direction, tilt, falloff = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.08), rng.uniform(0.0, 0.16)
+    light = 1 + tilt * float(np.cos(direction)) * x - falloff / 2 * x * x
+    light = light + (tilt * float(np.sin(direction)) * y - falloff / 2 * y * y)
+    exposure = clinic.exposure * np.exp(rng.normal(0, 0.05))
+    gain = person.white_balance * np.exp(rng.normal(0, 0.015, size=3))
+    image = image * light * _per_channel(exposure * gain)
+    grey = image.mean(axis=0)
+    return grey + float(clinic.saturation * np.exp(rng.normal(0, 0.08))) * (image - grey)
 
 
-def _blend(image: np.ndarray, share: np.ndarray, colour: tuple[float, float, float]) -> np.ndarray:
-    return image + share[..., None] * (np.array(colour, np.float32) - image)
+def _blend(image: np.ndarray, share: np.ndarray, colour: np.ndarray | tuple[float, float, float]) -> np.ndarray:
+    return image + share * (_per_channel(colour) - image)
 
 
 def _on_the_skin(
-    rng: np.random.Generator, person: Person, image: np.ndarray, ruler: bool
+    rng: np.random.Generator, person: Person, clinic: Clinic, image: np.ndarray
 ) -> tuple[np.ndarray, set[str]]:
     """The image with what lies on the skin, and the names of it."""
-    shape, names = image.shape[:2], set()
+    shape, names = image.shape[1:], set()
     hairs = rng.poisson(person.hairs)
     if hairs:
         names.add("hair")
         brown = rng.uniform(0.08, 0.35)
         share = 0.85 * lines(shape, _hairs(rng, shape, hairs))
         image = _blend(image, share, (brown, 0.75 * brown, 0.6 * brown))
-    if rng.random() < 0.15:
+    if rng.random() < clinic.bubbles:
         names.add("bubbles")
         image = _bubbles(rng, image)
-    if rng.random() < 0.20:  # glints of the gel
+    if rng.random() < clinic.glints:  # of the gel
         names.add("glints")
         where = np.clip(fractal(rng, shape, 50, 2.0) - 0.6, 0, None)
         glints = spots(rng, where, int(rng.integers(4, 25)), (0.4, 1.1), 0.4)
         image = _blend(image, 0.8 * glints, (1.0, 0.98, 1.0))
-    if rng.random() < 0.02:  # a surgeon's violet pen
+    if rng.random() < clinic.pen:
         names.add("pen")
-        start = (rng.uniform(0.1, 0.9) * shape[1], rng.uniform(0.05, 0.2) * shape[0])
-        line = wander(rng, start, rng.uniform(0, 2 * np.pi), 14, 2.5, 0.35)
-        image = _blend(image, 0.7 * lines(shape, [(line, 3.0, 0.8)]), (0.36, 0.22, 0.62))
-    if ruler:
-        image = _blend(image, 0.85 * lines(shape, _ruler(rng, shape)), (0.12, 0.10, 0.12))
+        image = _blend(image, 0.7 * lines(shape, _pen(rng, shape)), (0.36, 0.22, 0.62))
     return image, names
+
+
+def _pen(rng: np.random.Generator, shape: tuple[int, int]) -> list[Stroke]:
+    """A surgeon's marks: short lines around the lesion, or one long line beside it."""
+    height, width = shape
+    if rng.random() < 0.4:
+        start = (rng.uniform(0.1, 0.9) * width, rng.uniform(0.05, 0.2) * height)
+        return [(wander(rng, start, rng.uniform(0, 2 * np.pi), 14, 2.5, 0.35), 3.0, 0.8)]
+    count, first, strokes = int(rng.integers(3, 7)), rng.uniform(0, 2 * np.pi), []
+    for number in range(count):
+        angle = first + 2 * np.pi * number / count
+        away = rng.uniform(0.36, 0.46) * np.array([width, height])
+        start = np.array([width, height]) / 2 + away * [np.cos(angle), np.sin(angle)]
+        strokes.append((wander(rng, start, angle + rng.normal(0, 0.5), 3, 2.0, 0.3), 2.6, rng.uniform(0.6, 0.9)))
+    return strokes
 
 
 def _hairs(rng: np.random.Generator, shape: tuple[int, int], count: int) -> list[Stroke]:
@@ -181,7 +226,7 @@ def _hairs(rng: np.random.Generator, shape: tuple[int, int], count: int) -> list
 
 def _bubbles(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Air in the gel: thin bright rims, a little darker just inside."""
-    height, width = image.shape[:2]
+    height, width = image.shape[1:]
     rows, columns = np.indices((height, width), dtype=np.float32)
     side = rng.uniform(0, 2 * np.pi)
     for _ in range(int(rng.integers(1, 8))):
@@ -189,7 +234,7 @@ def _bubbles(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         x, y = columns - rng.uniform(0, width), rows - rng.uniform(0, height)
         distance = np.hypot(x, y)
         lit = 0.5 + 0.5 * np.cos(np.arctan2(y, x) - side)
-        image = image * (1 - 0.18 * np.exp(-(((distance - radius + 1.2) / 0.8) ** 2)))[..., None]
+        image = image * (1 - 0.18 * np.exp(-(((distance - radius + 1.2) / 0.8) ** 2)))
         image = _blend(image, 0.55 * lit * np.exp(-(((distance - radius) / 0.6) ** 2)), (1.0, 0.97, 1.0))
     return image
 
@@ -206,11 +251,31 @@ def _ruler(rng: np.random.Generator, shape: tuple[int, int]) -> list[Stroke]:
     for mark in range(marks):
         top = start + mark * step * along
         length = long if mark % 5 == 0 else 0.6 * long
-        strokes.append((np.array([top, top + length * across]), 0.8, 0.9))
+        strokes.append((np.array([top, top + length * across]), 1.0, 1.0))
     if rng.random() < 0.4:
-        strokes.append((np.array([start, start + (marks - 1) * step * along]), 0.8, 0.9))
+        strokes.append((np.array([start, start + (marks - 1) * step * along]), 1.0, 1.0))
     turned = int(rng.integers(4))
     return [(_turn(points, turned, width, height), *style) for points, *style in strokes]
+
+
+def _ink(rng: np.random.Generator, shape: tuple[int, int]) -> list[Stroke]:
+    """A wavy line along one side of the image: as long in all as a ruler's marks, as thick, and no ruler."""
+    length = sum(np.hypot(*np.diff(points, axis=0).T).sum() for points, *_ in _ruler(rng, shape))
+    height, width = shape
+    rise, wave = rng.uniform(2, 4), rng.uniform(9, 16)
+    along = np.arange(0, 0.9 * width, 0.5)
+    bent = rise * np.sin(2 * np.pi * along / wave + np.cumsum(rng.normal(0, 0.05, size=len(along))))
+    start = np.array([rng.uniform(0.02, 0.2) * width, rng.uniform(0.04, 0.10) * height])
+    points = start + np.stack([along, bent], axis=1)
+    drawn = np.cumsum(np.hypot(*np.diff(points, axis=0).T)) < length
+    points = points[: max(2, int(drawn.sum()))]
+    return [(_turn(points, int(rng.integers(4)), width, height), 1.0, 1.0)]
+
+
+def _within(strokes: list[Stroke], shape: tuple[int, int], radius: float | None) -> list[Stroke]:
+    """The strokes moved to where the round field of view shows them; radius in widths of the image, None: no field."""
+    middle, nearer = np.array(shape[::-1]) / 2, min(1, 1.6 * (radius or 1))
+    return [(middle + nearer * (points - middle), *style) for points, *style in strokes]
 
 
 def _turn(points: np.ndarray, side: int, width: int, height: int) -> np.ndarray:
@@ -220,15 +285,12 @@ def _turn(points: np.ndarray, side: int, width: int, height: int) -> np.ndarray:
     return np.stack(moved, axis=1)
 
 
-def _corners(rng: np.random.Generator, person: Person, image: np.ndarray) -> np.ndarray:
-    """The round field of view of some dermatoscopes leaves the corners dark."""
-    if rng.random() >= person.corners:
-        return image
-    height, width = image.shape[:2]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+def _field_of_view(rng: np.random.Generator, image: np.ndarray, radius: float) -> np.ndarray:
+    """The round field of view of a dermatoscope, its radius in pixels: dimmer towards its border, black outside."""
+    height, width = image.shape[1:]
     centre_x, centre_y = width * rng.normal(0.5, 0.02), height * rng.normal(0.5, 0.02)
-    distance = np.hypot(x - centre_x, y - centre_y)
-    radius = width * rng.uniform(0.44, 0.62)
+    y, x = np.arange(height, dtype=np.float32)[:, None] - centre_y, np.arange(width, dtype=np.float32) - centre_x
+    distance = np.sqrt(x * x + y * y)
     dimmed = 1 - 0.35 * np.clip(distance / radius, 0, 1.3) ** 4
     seen = soft_step((radius - distance) / rng.uniform(0.7, 2.5))
-    return image * dimmed[..., None] * (0.03 + 0.97 * seen[..., None])
+    return image * (dimmed * (0.03 + 0.97 * seen)).astype(np.float32)

@@ -1,5 +1,6 @@
 """The outline of one synthetic lesion: how large it is, how irregular, and how softly it passes into the skin."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,8 +64,8 @@ def draw_outline(rng: np.random.Generator, form: Form, radius: float) -> Outline
     if rng.random() < form.twin:
         away, direction = rng.uniform(0.45, 0.8), rng.uniform(0, 2 * np.pi)
         scale = rng.uniform(0.45, 0.75)
-        other_x = (bent_x - away * np.cos(direction)) / scale
-        other_y = (bent_y - away * np.sin(direction)) / scale
+        other_x = (bent_x - away * math.cos(direction)) / scale
+        other_y = (bent_y - away * math.sin(direction)) / scale
         distance = np.minimum(distance, _distance(rng, other_x, other_y, form.lobes))
     ragged = form.ragged * rng.uniform(0.6, 1.3)
     depth = 1 - distance + ragged * fractal(rng, shape, max(8, int(0.8 * radius)), 2.4)
@@ -77,8 +78,8 @@ def draw_outline(rng: np.random.Generator, form: Form, radius: float) -> Outline
 def _distance(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, lobes: float) -> np.ndarray:
     """Distance from the centre, in units of the outline's own radius in that direction."""
     stretch, turn = 1 + abs(rng.normal(0, 0.18)), rng.uniform(0, np.pi)
-    along = (x * np.cos(turn) + y * np.sin(turn)) / np.sqrt(stretch)
-    across = (y * np.cos(turn) - x * np.sin(turn)) * np.sqrt(stretch)
+    along = (x * math.cos(turn) + y * math.sin(turn)) / math.sqrt(stretch)
+    across = (y * math.cos(turn) - x * math.sin(turn)) * math.sqrt(stretch)
     angle = np.arctan2(across, along)
     outline = np.ones_like(x)
     for wave in range(2, 6):

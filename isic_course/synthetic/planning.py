@@ -1,33 +1,39 @@
 """What the synthetic archive will hold, decided before anything is drawn: how many images and lesions of each
-class, whose they are, and what each photograph shows besides the lesion.
+class, whose they are, which clinic took them, and what each photograph shows besides the lesion.
 
 The plan takes milliseconds, so a test or a lesson can look at it without drawing an image.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from isic_utils.datasets.tables import CODES, COUNTS_2019
 from isic_utils.errors import IsicError
 
+from .camera import Marks
+from .clinics import CLINICS, SOURCES, Clinic, shares_by_source
+
 # The planted shortcut (data/README.md, "For instructors"): ruler marks say something about the diagnosis that the
 # skin does not. It is written into no table; a lesson finds it from the images.
 RULER_CLASS = "SCC"
-RULER_SHARE_IN_THAT_CLASS = 0.45
-RULER_SHARE_ELSEWHERE = 0.08
+RULER_SHARE_IN_THAT_CLASS = 0.45  # elsewhere, and everywhere without the shortcut, the clinic's
+INK_SHARE = 0.10  # of the images of every class: the placebo
 
-DOWNSAMPLED_SHARE = 0.08  # of the names end in _downsampled; 2 074 of 25 331 in ISIC 2019
-OTHER_SIZE_SHARE = 0.10  # of the images are not of the usual size, but of one of these, relative to it
-OTHER_SIZES = ((0.9, 1.2), (1.2, 1.2), (1.125, 1.0), (0.75, 1.0))
-SEGMENTATION_PROPORTIONS = {"NV": 0.55, "MEL": 0.20, "BKL": 0.15, "BCC": 0.10}
+# Dealt to lesions whatever their class and clinic; recorded in the marker file, and in no table. ISIC 2019 has hardly
+# any dark skin: here are enough images to see whether it matters.
+SKIN_TONE_SHARES = {"light": 0.56, "intermediate": 0.16, "brown": 0.14, "dark": 0.14}
+
+# Near-duplicates, as shares of the lesions of BCN and HAM: lesions photographed anew under another lesion_id, and
+# images that are there a second time, byte for byte, as another lesion's.
+ANEW_SHARE, TWICE_SHARE = 0.012, 0.008
+TWO_LABELS = ("MEL", "NV")  # the first of the images that are there twice is labelled as both
+
 MASK_CARES = {"exact": 0.4, "polygon": 0.35, "jagged": 0.25}  # how the mask of a pair was made, and how often
 
 # Below, measured on the official metadata of ISIC 2019 and rounded.
-IMAGES_PER_LESION = {
-    "MEL": 3.1, "NV": 1.6, "BCC": 2.5, "AK": 2.7, "BKL": 1.9, "DF": 2.1, "VASC": 1.9, "SCC": 2.4,
-}  # fmt: skip
+LARGEST_LESION = 8  # images; one of ISIC 2019 has 31
 AGES = {
     "MEL": (61, 16), "NV": (45, 16), "BCC": (66, 15), "AK": (67, 12),
     "BKL": (64, 14), "DF": (52, 15), "VASC": (53, 20), "SCC": (71, 11),
@@ -51,7 +57,6 @@ SITE_SHARES = {  # percent, in the order of SITES; the last one is the share of 
 }
 NO_AGE = {"MEL": 0.019, "NV": 0.025, "BKL": 0.010}  # share of lesions; none in the other classes
 NO_SEX = {"MEL": 0.018, "NV": 0.021, "BKL": 0.009}
-NO_LESION_ID = {"MEL": 0.15, "NV": 0.15, "BKL": 0.15}  # share of the lesions with a single image
 
 # Which classes a lesion of each class may be mistaken for, and so borrows its look from.
 NEIGHBOURS = {
@@ -82,6 +87,7 @@ class Options:
     pairs: int = 400
     least_images: int = 40
     least_lesions: int = 15
+    shortcut: bool = True
 
     def __post_init__(self):
         unknown = [code for code in self.proportions if code not in CODES]
@@ -99,31 +105,49 @@ class Options:
 
 @dataclass(frozen=True)
 class PlannedImage:
-    """One photograph. `index` is unique and seeds its drawing; `size` is (width, height); `care` says how its mask is
-    made (None: no mask, a classification image)."""
+    """One photograph. `index` seeds its drawing, and is unique but for images that are there twice; `size` is (width,
+    height); `care` says how its mask is made (None: no mask)."""
 
     index: int
     name: str
     size: tuple[int, int]
-    ruler: bool
-    care: str | None
+    marks: Marks
+    care: str | None = None
+
+    @property
+    def pair_name(self) -> str:
+        """Its name as an image of ISIC 2018, which has no ``_downsampled``."""
+        return self.name.removesuffix("_downsampled")
 
 
 @dataclass(frozen=True)
 class PlannedLesion:
-    """One lesion with its photographs. `index` is unique and seeds its drawing; None means that the table has a gap."""
+    """One lesion with its photographs. `index` seeds its drawing, and is unique but for near-duplicates; None means
+    that the table has a gap."""
 
     index: int
-    code: str
+    code: str  # the class that is drawn
+    label: str  # the class in the tables: another in one near-duplicate
     borrowed: str
     borrowed_share: float
     clearness: float
+    source: str  # one of SOURCES
+    skin_tone: str
     years: int  # true age, which the skin shows even where the table has a gap
     age: int | None
     sex: str | None
     site: str | None
     lesion_id: str | None
     images: tuple[PlannedImage, ...]
+
+    @property
+    def clinic(self) -> Clinic:
+        return clinic_of(self.source)
+
+
+def clinic_of(source: str) -> Clinic:
+    """The clinic whose camera takes the images of a source: MSK's those without lesion_id."""
+    return CLINICS["MSK" if source == "none" else source]
 
 
 def class_counts(options: Options) -> dict[str, int]:
@@ -140,22 +164,78 @@ def class_counts(options: Options) -> dict[str, int]:
 
 
 def plan(options: Options, seed: int) -> list[PlannedLesion]:
-    """All lesions of the archive, those of the classification images first, then those of the segmentation pairs."""
+    """All lesions of the archive, with their images."""
     rng = np.random.default_rng([seed, 0])
     groups = []
     for code, count in class_counts(options).items():
-        least = min(options.least_lesions, count)
-        groups += [(code, size) for size in _lesion_sizes(rng, count, IMAGES_PER_LESION[code], least)]
-    images = _image_names(rng, 9_000_000, sum(size for _, size in groups), DOWNSAMPLED_SHARE)
+        groups += [(code, *lesion) for lesion in _sources_and_sizes(rng, code, count, options.least_lesions)]
+    names = _image_names(rng, 9_000_000, sum(size for *_, size in groups))
     lesions = []
-    for code, size in groups:
-        names = [images.pop() for _ in range(size)]
-        lesions.append(_plan_lesion(rng, options, len(lesions), code, names, care=None))
+    for number, (code, source, size) in zip(rng.permutation(len(groups)), groups, strict=True):
+        own = [names.pop() for _ in range(size)]
+        lesions.append(_plan_lesion(rng, options, len(lesions), int(number), code, source, own))
+    lesions = _with_masks(rng, _with_ink(rng, lesions), options.pairs)
+    return _with_near_duplicates(rng, lesions)
 
-    for name in _image_names(rng, 9_500_000, options.pairs, downsampled_share=0):
-        code, care = _one_of(rng, SEGMENTATION_PROPORTIONS), _one_of(rng, MASK_CARES)
-        lesions.append(_plan_lesion(rng, options, len(lesions), code, [name], care))
+
+def _some(rng: np.random.Generator, names: list[str], count: int) -> set[str]:
+    """So many of the names, drawn by chance."""
+    return {names[place] for place in rng.permutation(len(names))[:count]}
+
+
+def _for_each_image(
+    lesions: list[PlannedLesion], change: Callable[[PlannedImage], PlannedImage]
+) -> list[PlannedLesion]:
+    return [replace(lesion, images=tuple(change(image) for image in lesion.images)) for lesion in lesions]
+
+
+def _with_ink(rng: np.random.Generator, lesions: list[PlannedLesion]) -> list[PlannedLesion]:
+    """The lesions with the placebo on the same share of the images of every class."""
+    chosen: set[str] = set()
+    for code in CODES:
+        names = [image.name for lesion in lesions if lesion.code == code for image in lesion.images]
+        chosen |= _some(rng, names, round(INK_SHARE * len(names)))
+    return _for_each_image(lesions, lambda image: replace(image, marks=replace(image.marks, ink=image.name in chosen)))
+
+
+def _with_masks(rng: np.random.Generator, lesions: list[PlannedLesion], pairs: int) -> list[PlannedLesion]:
+    """The lesions with masks for as many images: from MSK or without lesion_id, as ISIC 2018's, while there are any."""
+    first, others = [], []
+    for lesion in lesions:
+        (first if lesion.source in ("MSK", "none") else others).extend(image.name for image in lesion.images)
+    chosen = _some(rng, first, pairs)
+    chosen |= _some(rng, others, pairs - len(chosen))
+    return _for_each_image(
+        lesions, lambda image: replace(image, care=_one_of(rng, MASK_CARES)) if image.name in chosen else image
+    )
+
+
+def _with_near_duplicates(rng: np.random.Generator, lesions: list[PlannedLesion]) -> list[PlannedLesion]:
+    """Some lesions become others photographed anew, and some images others byte for byte: under the lesion_id, the
+    names and the label that they had."""
+    lesions = list(lesions)
+    free = [place for place in rng.permutation(len(lesions)) if lesions[place].source in ("BCN", "HAM")]
+    twice, anew = round(TWICE_SHARE * len(free)), round(ANEW_SHARE * len(free))
+    for kind in ["two labels"] * min(1, twice) + ["twice"] * (twice - 1) + ["anew"] * anew:
+        pairs = ((kept, other) for kept in free for other in free if _may_copy(lesions[kept], lesions[other], kind))
+        kept, other = next(pairs, (None, None))
+        if kept is None:
+            continue
+        first, second = lesions[kept], lesions[other]
+        images = second.images
+        if kind != "anew":
+            images = (replace(first.images[0], name=second.images[0].name),)
+        lesions[other] = replace(first, lesion_id=second.lesion_id, label=second.label, images=images)
+        free = [place for place in free if place not in (kept, other)]
     return lesions
+
+
+def _may_copy(first: PlannedLesion, second: PlannedLesion, kind: str) -> bool:
+    """Whether `second` may become a near-duplicate of `first`."""
+    classes = TWO_LABELS if kind == "two labels" else (first.code, first.code)
+    one_image = kind == "anew" or len(second.images) == 1
+    alike = (first.code, second.code) == classes and first.source == second.source
+    return alike and one_image and first.index != second.index
 
 
 def _one_of(rng: np.random.Generator, shares: dict[str, float]) -> str:
@@ -163,59 +243,77 @@ def _one_of(rng: np.random.Generator, shares: dict[str, float]) -> str:
     return str(rng.choice(list(shares), p=list(shares.values())))
 
 
-def _lesion_sizes(rng: np.random.Generator, count: int, mean: float, least: int) -> list[int]:
-    """Divide `count` images among lesions of `mean` images on average, `least` lesions or more."""
+def _sources_and_sizes(rng: np.random.Generator, code: str, count: int, least: int) -> list[tuple[str, int]]:
+    """Divide `count` images of a class among the sources, and within each among lesions, `least` lesions or more."""
+    lesions = []
+    bounds = np.round(count * np.cumsum([0, *shares_by_source(code)])).astype(int)
+    for source, images in zip(SOURCES, np.diff(bounds), strict=True):
+        clinic = clinic_of(source)
+        mean = 1 if source == "none" else clinic.images_per_lesion.get(code, clinic.other)
+        lesions += [(source, size) for size in _lesion_sizes(rng, int(images), mean)]
+    while len(lesions) < min(least, count):
+        largest = int(np.argmax([size for _, size in lesions]))
+        source, size = lesions[largest]
+        lesions[largest] = (source, size - 1)
+        lesions.append((source, 1))
+    return lesions
+
+
+def _lesion_sizes(rng: np.random.Generator, count: int, mean: float) -> list[int]:
+    """Divide `count` images among lesions of `mean` images on average."""
     sizes = []
     while sum(sizes) < count:
-        sizes.append(min(int(rng.geometric(1 / mean)), 8, count - sum(sizes)))
-    while len(sizes) < least:
-        largest = int(np.argmax(sizes))
-        sizes[largest] -= 1
-        sizes.append(1)
+        sizes.append(min(int(rng.geometric(1 / mean)), LARGEST_LESION, count - sum(sizes)))
     return sizes
 
 
-def _image_names(rng: np.random.Generator, first: int, count: int, downsampled_share: float) -> list[str]:
+def _image_names(rng: np.random.Generator, first: int, count: int) -> list[str]:
     """Distinct names in random order, so that the order of names says nothing about class or lesion."""
     numbers = rng.permutation(first + np.cumsum(rng.integers(1, 60, size=count)))
-    endings = np.where(rng.random(count) < downsampled_share, "_downsampled", "")
-    return [f"ISIC_{number}{ending}" for number, ending in zip(numbers, endings, strict=True)]
+    return [f"ISIC_{number}" for number in numbers]
 
 
 def _plan_lesion(
-    rng: np.random.Generator, options: Options, index: int, code: str, names: list[str], care: str | None
+    rng: np.random.Generator, options: Options, index: int, number: int, code: str, source: str, names: list[str]
 ) -> PlannedLesion:
+    """Plan one lesion. number: of its lesion_id, in an order that says nothing about class or clinic."""
+    clinic = clinic_of(source)
     overlap = min(1.0, options.overlap * SHARE_OF_OVERLAP[code])
     borrows = overlap > 0 and rng.random() < 0.2 + 0.5 * overlap
     borrowed_share = float(np.clip(overlap * rng.uniform(0.2, 1.5), 0, 0.9)) if borrows else 0.0
     clearness = float(1 - overlap * rng.uniform(0.0, 0.9))
     mean_age, age_spread = AGES[code]
-    years = int(np.clip(5 * round(rng.normal(mean_age, age_spread) / 5), 0, 85))
-    sex = "male" if rng.random() < MALE_SHARE[code] else "female"
-    site_shares = np.array(SITE_SHARES[code], float)
+    years = int(np.clip(5 * round(rng.normal(mean_age + clinic.years, age_spread) / 5), 0, 85))
+    sex = "male" if rng.random() < MALE_SHARE[code] + clinic.male else "female"
+    times = [clinic.sites.get(site, 1.0) for site in SITES]
+    site_shares = np.array(SITE_SHARES[code], float) * times
     site = SITES[rng.choice(len(SITES), p=site_shares / site_shares.sum())]
-    ruler_share = RULER_SHARE_IN_THAT_CLASS if code == RULER_CLASS else RULER_SHARE_ELSEWHERE
+    ruler_share = RULER_SHARE_IN_THAT_CLASS if options.shortcut and code == RULER_CLASS else clinic.ruler
     images = []
     for name in names:
         image_index = int(rng.integers(2**62))
-        ruler = bool(rng.random() < ruler_share)
-        images.append(PlannedImage(image_index, name, _image_size(rng, options.size), ruler, care))
-    without_id = len(names) == 1 and rng.random() < NO_LESION_ID.get(code, 0)
+        marks = Marks(ruler=bool(rng.random() < ruler_share))
+        ending = "_downsampled" if rng.random() < clinic.downsampled else ""
+        images.append(PlannedImage(image_index, name + ending, _image_size(rng, clinic, options.size), marks))
     return PlannedLesion(
         index=index,
         code=code,
+        label=code,
         borrowed=str(rng.choice(NEIGHBOURS[code])),
         borrowed_share=borrowed_share,
         clearness=clearness,
+        source=source,
+        skin_tone=_one_of(rng, SKIN_TONE_SHARES),
         years=years,
         age=None if rng.random() < NO_AGE.get(code, 0) else years,
         sex=None if rng.random() < NO_SEX.get(code, 0) else sex,
         site=site,
-        lesion_id=None if without_id else f"SYN_{index:07d}",
+        lesion_id=None if source == "none" else f"{clinic.prefix}{number:06d}",
         images=tuple(images),
     )
 
 
-def _image_size(rng: np.random.Generator, usual: tuple[int, int]) -> tuple[int, int]:
-    wide, high = OTHER_SIZES[rng.integers(len(OTHER_SIZES))] if rng.random() < OTHER_SIZE_SHARE else (1, 1)
+def _image_size(rng: np.random.Generator, clinic: Clinic, usual: tuple[int, int]) -> tuple[int, int]:
+    sizes = list(clinic.sizes)
+    wide, high = sizes[rng.choice(len(sizes), p=list(clinic.sizes.values()))]
     return round(wide * usual[0]), round(high * usual[1])

@@ -6,6 +6,7 @@ teaching of dermoscopy (Kittler et al., "Standardization of terminology in dermo
 2016), much simplified. Nothing learnt from these drawings is medical.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -44,12 +45,12 @@ def _patches(rng: np.random.Generator, outline: Outline, scale: float, threshold
 def _off_centre(rng: np.random.Generator, outline: Outline, away: float, size: float) -> np.ndarray:
     """A soft hill of `size` radii, `away` radii from the middle in a random direction."""
     direction = rng.uniform(0, 2 * np.pi)
-    x, y = outline.x - away * np.cos(direction), outline.y - away * np.sin(direction)
+    x, y = outline.x - away * math.cos(direction), outline.y - away * math.sin(direction)
     return np.exp(-(x * x + y * y) / (size * size))
 
 
 def _melanoma(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
-    density = np.exp(rng.normal(np.log(1.05), 0.42))
+    density = math.exp(rng.normal(math.log(1.05), 0.42))
     zones = _patches(rng, outline, 1.2, rng.uniform(-0.6, 0.8))  # tan here, dark brown or black there
     melanin = density * outline.soft * _uneven(rng, outline, 0.25)
     melanin *= 1 + clearness * (rng.uniform(0.9, 1.7) * zones - 0.55)
@@ -66,7 +67,7 @@ def _melanoma(rng: np.random.Generator, outline: Outline, clearness: float) -> D
         fingers = np.clip(waves * (0.6 + 0.6 * blobs(rng, outline.shape, 0.4 * outline.radius)), 0, 1)
         side = 0.5 + 0.5 * np.cos(angle - rng.uniform(0, 2 * np.pi))
         melanin += 0.7 * clearness * density * fingers * side * outline.band(-0.02, 0.14)
-    blood = rng.choice([0.0, 0.05, 0.25]) * outline.soft * _uneven(rng, outline, 0.5)
+    blood = float(rng.choice([0.0, 0.05, 0.25])) * outline.soft * _uneven(rng, outline, 0.5)
     veil, white = _nothing(outline), _nothing(outline)
     if rng.random() < 0.6:  # blue-white veil
         structures.add("veil")
@@ -86,7 +87,7 @@ def _melanoma(rng: np.random.Generator, outline: Outline, clearness: float) -> D
 
 
 def _nevus(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
-    density = np.exp(rng.normal(np.log(0.68), 0.50))
+    density = math.exp(rng.normal(math.log(0.68), 0.50))
     melanin = density * outline.soft * _uneven(rng, outline, 0.15)
     structures, kind = set(), rng.random()
     if kind < 0.5:  # regular network, fading towards the border
@@ -98,8 +99,8 @@ def _nevus(rng: np.random.Generator, outline: Outline, clearness: float) -> Draw
         melanin *= 1 + clearness * 1.1 * (soft_step((cells - 0.55) / 0.12) - 0.35)
     middle = _off_centre(rng, outline, 0.0, 0.6)
     melanin *= 1 + rng.uniform(-0.25, 0.7) * middle  # lighter or darker
-    blood = rng.choice([0.0, 0.0, 0.30]) * outline.soft * _uneven(rng, outline, 0.2)
-    veil = rng.choice([0, 0, 0.25]) * rng.random() * outline.soft
+    blood = float(rng.choice([0.0, 0.0, 0.30])) * outline.soft * _uneven(rng, outline, 0.2)
+    veil = float(rng.choice([0, 0, 0.25])) * rng.random() * outline.soft
     return (melanin, blood, veil, _nothing(outline), _nothing(outline)), structures
 
 
@@ -141,14 +142,14 @@ def _arborising_vessels(rng: np.random.Generator, outline: Outline) -> np.ndarra
             if order < 2:
                 for _ in range(int(rng.integers(1, 4))):
                     fork = points[rng.integers(1, len(points))]
-                    side = heading + rng.choice([-1, 1]) * rng.uniform(0.4, 1.1)
+                    side = heading + float(rng.choice([-1, 1])) * rng.uniform(0.4, 1.1)
                     stems.append((fork, side, 0.65 * thickness, order + 1))
     return lines(outline.shape, strokes)
 
 
 def _actinic_keratosis(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
     blood = rng.uniform(0.20, 0.45) * outline.soft * _uneven(rng, outline, 0.35, 0.6)
-    melanin = rng.choice([0.14, 0.22, 0.36]) * outline.soft * _uneven(rng, outline, 0.45, 0.6)
+    melanin = float(rng.choice([0.14, 0.22, 0.36])) * outline.soft * _uneven(rng, outline, 0.45, 0.6)
     follicles = lattice(rng, outline.shape, rng.uniform(5, 7), 0.4)
     holes = soft_step((follicles - 0.6) / 0.1) * soft_step(blobs(rng, outline.shape, 12) / 0.4)
     blood *= 1 + clearness * (0.4 - 1.1 * holes)
@@ -166,10 +167,10 @@ def _scale(rng: np.random.Generator, outline: Outline, threshold: float) -> np.n
 
 
 def _benign_keratosis(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
-    density = np.exp(rng.normal(np.log(0.48), 0.50))
+    density = math.exp(rng.normal(math.log(0.48), 0.50))
     melanin = density * outline.soft * _uneven(rng, outline, 0.3, 0.5)
-    veil = rng.choice([0.0, 0.08, 0.25]) * outline.soft * _uneven(rng, outline, 0.4, 0.5)
-    blood = rng.choice([0.0, 0.05, 0.2]) * outline.soft
+    veil = float(rng.choice([0.0, 0.08, 0.25])) * outline.soft * _uneven(rng, outline, 0.4, 0.5)
+    blood = float(rng.choice([0.0, 0.05, 0.2])) * outline.soft
     white, inner, structures = _nothing(outline), np.clip(outline.depth, 0, 1), set()
     if rng.random() < 0.4:  # fissures and ridges
         structures.add("ridges")
@@ -202,15 +203,15 @@ def _dermatofibroma(rng: np.random.Generator, outline: Outline, clearness: float
 
 
 def _vascular_lesion(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
-    density = np.exp(rng.normal(np.log(1.8), 0.35))
+    density = math.exp(rng.normal(math.log(1.8), 0.35))
     widest = rng.uniform(0.16, 0.36) * outline.radius + 1.5
     where = np.clip(outline.depth - 0.05, 0, 0.4)
     lacunae = outline.soft * spots(rng, where, int(rng.integers(6, 30)), (0.45 * widest, widest), 1.0)
     plain = rng.uniform(0.35, 0.9)  # how red the lesion is between its lacunae
     blood = density * _uneven(rng, outline, 0.25) * (plain * outline.soft + 0.8 * clearness * lacunae)
-    dark = rng.choice([0.0, 0.15, 0.4, 1.2])  # clotted blood is almost black
+    dark = float(rng.choice([0.0, 0.15, 0.4, 1.2]))  # clotted blood is almost black
     melanin = dark * lacunae * _uneven(rng, outline, 0.3)
-    blue = rng.choice([0.0, 0.2, 0.35, 0.5])
+    blue = float(rng.choice([0.0, 0.2, 0.35, 0.5]))
     veil = clearness * blue * (0.6 * outline.soft + 0.4 * lacunae)
     white = clearness * rng.uniform(0.0, 0.35) * outline.soft * (1 - lacunae)
     return (melanin, blood, veil, white, _nothing(outline)), {"lacunae"}
@@ -218,7 +219,7 @@ def _vascular_lesion(rng: np.random.Generator, outline: Outline, clearness: floa
 
 def _squamous_cell_carcinoma(rng: np.random.Generator, outline: Outline, clearness: float) -> Drawn:
     blood = rng.uniform(0.12, 0.42) * outline.soft * _uneven(rng, outline, 0.4, 0.6)
-    melanin = rng.choice([0.04, 0.12, 0.32]) * outline.soft * _uneven(rng, outline, 0.45, 0.6)
+    melanin = float(rng.choice([0.04, 0.12, 0.32])) * outline.soft * _uneven(rng, outline, 0.45, 0.6)
     outer = outline.band(0.25, 0.3)
     blood += clearness * rng.uniform(0.6, 1.2) * spots(rng, outer, int(rng.integers(10, 45)), (0.6, 1.2), 0.5)
     coils = []
@@ -239,7 +240,7 @@ def _squamous_cell_carcinoma(rng: np.random.Generator, outline: Outline, clearne
     crusted = rng.random() < 0.85
     core *= crusted
     crust = clearness * rng.uniform(0.5, 0.9) * core
-    blood += clearness * rng.choice([0, 1.0]) * core * _patches(rng, outline, 0.3, 0.6)
+    blood += clearness * float(rng.choice([0, 1.0])) * core * _patches(rng, outline, 0.3, 0.6)
     structures = {"vessels", "scale"} | ({"crust"} if crusted else set())
     return (melanin, blood, _nothing(outline), white, crust), structures
 

@@ -4,6 +4,7 @@ Every function returns one field, a float32 array [height, width], and draws its
 is given, so that the same generator state gives the same field. Lengths are in pixels of that field.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -37,13 +38,17 @@ def _blob_filter(shape: tuple[int, int], size: float) -> np.ndarray:
 def _scaled(passing: np.ndarray) -> np.ndarray:
     """Scale a filter so that white noise comes out with mean 0 and, on average, standard deviation 1."""
     passing[0, 0] = 0
-    power = 2 * (passing**2).sum() - (passing[:, 0] ** 2).sum()  # a real transform stores half of the frequencies
-    return passing * np.float32(np.sqrt(passing.shape[0] * 2 * (passing.shape[1] - 1) / power))
+    passing[:, [0, -1]] *= np.float32(np.sqrt(2))  # of these columns the inverse transform uses half the noise
+    power = 4 * (passing**2).sum() - 3 * (passing[:, [0, -1]] ** 2).sum()
+    return passing * np.float32(passing.shape[0] * 2 * (passing.shape[1] - 1) / np.sqrt(power))
 
 
 def _filtered(rng: np.random.Generator, shape: tuple[int, int], passing: np.ndarray) -> np.ndarray:
-    white = rng.standard_normal(shape, dtype=np.float32)
-    return fft.irfft2(fft.rfft2(white) * passing, s=shape)
+    """Filtered noise, drawn as its frequencies, which saves the transform of white noise to them."""
+    rows, columns = passing.shape
+    noise = rng.standard_normal((rows, 2 * columns), dtype=np.float32).view(np.complex64)
+    noise *= passing
+    return fft.irfft2(noise, s=shape, overwrite_x=True)
 
 
 def fractal(rng: np.random.Generator, shape: tuple[int, int], largest: int, exponent: float = 1.8) -> np.ndarray:
@@ -72,7 +77,7 @@ def lattice(rng: np.random.Generator, shape: tuple[int, int], spacing: float, di
     waves = np.zeros(shape, np.float32)
     for turn in (0, 2 * np.pi / 3, 4 * np.pi / 3):
         direction = start + turn
-        phase = 2 * np.pi / (spacing * 0.866) * (columns * np.cos(direction) + rows * np.sin(direction))
+        phase = 2 * np.pi / (spacing * 0.866) * (columns * math.cos(direction) + rows * math.sin(direction))
         waves += np.cos(phase)
     return (waves + 1.5) / 4.5
 

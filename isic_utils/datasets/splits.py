@@ -98,7 +98,8 @@ def merge_rarest(label: pd.Series) -> pd.Series:
 def segmentation(table: pd.DataFrame, group_by: str = "image", seed: int = 0) -> pd.Series:
     """70 % training, 10 % validation and 20 % test set at random, for images with masks and no labels (thesis §5.5).
 
-    group_by: ``"lesion"`` needs the column lesion_id, which the table of `read_isic2018` does not have.
+    group_by: ``"lesion"`` needs the column lesion_id, which the table of `read_isic2018` has where ISIC 2019's metadata
+    lies beside the images.
     """
     return standard(table.assign(label="lesion"), group_by, seed)
 

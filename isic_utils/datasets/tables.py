@@ -51,7 +51,8 @@ def read_isic2019(folder: Path | str) -> pd.DataFrame:
         says how many. Without the image folder all rows are kept, with an empty path: enough to count and to split.
 
     Returns a DataFrame with the columns image (str), path (str or None), label (ordered categorical with the 8 codes),
-    lesion_id (str or missing), age_approx (years, float or missing), anatom_site_general and sex (str or missing).
+    lesion_id (str or missing), age_approx (years, float or missing), anatom_site_general and sex (str or missing), and
+    source (str): the archive that the image comes from, as `source_of` tells it.
 
     Raises IsicError if a file is missing, is no table, lacks a column, names an image twice or a class that is not one
     of the eight, or gives an image no label or more than one.
@@ -71,7 +72,17 @@ def read_isic2019(folder: Path | str) -> pd.DataFrame:
         table = keep_images_that_are_there(table, folder / IMAGES_2019)
     else:
         print(f"There is no folder {IMAGES_2019} beside the tables: {len(table):,} rows without images.")
-    return table[["image", "path", "label", "lesion_id", "age_approx", "anatom_site_general", "sex"]]
+    table["source"] = source_of(table["lesion_id"])
+    return table[["image", "path", "label", "lesion_id", "age_approx", "anatom_site_general", "sex", "source"]]
+
+
+def source_of(lesion_id: pd.Series) -> pd.Series:
+    """The archives that ISIC 2019 was put together from, as the beginning of a lesion_id tells them.
+
+    ``BCN``: BCN20000, Hospital Clínic, Barcelona; ``HAM``: HAM10000, Vienna and Queensland; ``MSK``: Memorial Sloan
+    Kettering, New York (``MSK4_…``); ``none``: without a lesion_id, or with another one.
+    """
+    return lesion_id.astype("string").str.extract("^(BCN|HAM|MSK)", expand=False).fillna("none").astype(object)
 
 
 def read_isic2018(folder: Path | str, split: str = "training") -> pd.DataFrame:
@@ -81,8 +92,10 @@ def read_isic2018(folder: Path | str, split: str = "training") -> pd.DataFrame:
         (``<image>_segmentation.png``), or of another official split the folders named so.
     split: training, validation or test.
 
-    Returns a DataFrame with the columns image, path, mask_path (all str), sorted by image. Images without a mask and
-    masks without an image are left out, and a printed line says how many, and which is the first.
+    Returns a DataFrame with the columns image, path, mask_path (all str), sorted by image. Where ISIC 2019's metadata
+    lies beside the images, as most of them are in both archives, it has the column lesion_id, too (str or missing).
+    Images without a mask and masks without an image are left out, and a printed line says how many, and which is the
+    first.
 
     Raises IsicError if a folder is missing, no image has a mask, or there is no such split.
     """
@@ -102,7 +115,12 @@ def read_isic2018(folder: Path | str, split: str = "training") -> pd.DataFrame:
         counts = [f"{len(files):,} {kind} (first: {files[0].name})" for kind, files in alone.items() if files]
         print(f"{len(pairs):,} images have a mask; left out: {' and '.join(counts)}: unpack both archives again.")
     paths, mask_paths = ([str(files[name]) for name in pairs] for files in (images, masks))
-    return pd.DataFrame({"image": pairs, "path": paths, "mask_path": mask_paths})
+    table = pd.DataFrame({"image": pairs, "path": paths, "mask_path": mask_paths})
+    if (Path(folder) / METADATA_2019).is_file():
+        metadata = read_csv(Path(folder) / METADATA_2019, ["image", "lesion_id"])
+        names = metadata["image"].str.removesuffix("_downsampled")  # the same image, smaller
+        table["lesion_id"] = table["image"].map(dict(zip(names, metadata["lesion_id"], strict=True)))
+    return table
 
 
 def read_csv(file: Path, columns: list[str]) -> pd.DataFrame:

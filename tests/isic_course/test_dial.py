@@ -23,7 +23,7 @@ def folder(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "_draw_images", lambda folder, planned, seed: write_empty(folder, planned))
         place = tmp_path_factory.mktemp("dial") / "pool"
-        return synthetic.draw(place, **dial.pool_options(dial.OVERLAP), progress=False)
+        return synthetic.draw(place, **dial.pool_options(dial.OVERLAP), workers=1, progress=False)
 
 
 def write_empty(folder: Path, planned: PlannedLesion) -> dict[str, set[str]]:
@@ -87,7 +87,7 @@ def test_two_that_ask_for_the_pool_at_once_both_get_it(tmp_path, monkeypatch):
 
     def draw(folder, **options):
         both.wait()  # until neither has found a pool; a third call would wait in vain
-        return real(folder, **options, progress=False)
+        return real(folder, **options, workers=1, progress=False)
 
     monkeypatch.setattr(synthetic, "draw", draw)
     monkeypatch.setattr(synthetic, "_draw_images", lambda folder, planned, seed: write_empty(folder, planned))

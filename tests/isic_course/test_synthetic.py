@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from isic_course import synthetic
-from isic_course.synthetic import camera, lesions, masks, planning
+from isic_course.synthetic import camera, clinics, lesions, masks, planning
 from isic_utils.datasets import read_isic2018, read_isic2019, tables
 from isic_utils.errors import IsicError
 
@@ -32,8 +32,10 @@ def planned() -> list[planning.PlannedLesion]:
 
 
 @pytest.fixture(scope="module")
-def classification(planned) -> list[planning.PlannedLesion]:
-    return [lesion for lesion in planned if lesion.images[0].care is None]
+def images(planned) -> pd.DataFrame:
+    """A row per planned image, with what is planned for its lesion and the ruler and ink on it."""
+    rows = [vars(lesion) | vars(image) | vars(image.marks) for lesion in planned for image in lesion.images]
+    return pd.DataFrame(rows).assign(lesion=[lesion.index for lesion in planned for _ in lesion.images])
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -56,15 +58,16 @@ def test_classes_keep_isic_2019s_proportions_except_where_the_least_number_raise
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_class_has_15_lesions_and_40_images_or_more(seed):
-    lesions = [lesion for lesion in planning.plan(DEFAULT, seed) if lesion.images[0].care is None]
+    lesions = planning.plan(DEFAULT, seed)
     for code in tables.CODES:
-        of_class = [lesion for lesion in lesions if lesion.code == code]
+        of_class = [lesion for lesion in lesions if lesion.label == code]
         assert len(of_class) >= 15, code
         assert sum(len(lesion.images) for lesion in of_class) == planning.class_counts(DEFAULT)[code]
 
 
 def test_few_large_lesions_are_divided_until_there_are_enough():
-    sizes = planning._lesion_sizes(np.random.default_rng(0), count=20, mean=20.0, least=15)
+    lesions = planning._sources_and_sizes(np.random.default_rng(0), "MEL", count=20, least=15)
+    sizes = [size for _, size in lesions]
     assert len(sizes) >= 15 and sum(sizes) == 20 and min(sizes) >= 1
 
 
@@ -77,45 +80,148 @@ def test_names_cannot_be_mistaken_for_real_ones_and_are_unique(planned):
     images = [image.name for lesion in planned for image in lesion.images]
     assert len(set(images)) == len(images)
     assert all(image.startswith("ISIC_9") for image in images)
-    indices = [image.index for lesion in planned for image in lesion.images]
-    assert len(set(indices)) == len(indices)
 
 
-def test_some_names_end_in_downsampled(classification):
-    endings = [image.name.endswith("_downsampled") for lesion in classification for image in lesion.images]
-    assert np.mean(endings) == pytest.approx(0.08, abs=0.02)
+def test_some_names_end_in_downsampled_and_none_of_those_of_2018(images, small):
+    assert images["name"].str.endswith("_downsampled").mean() == pytest.approx(0.08, abs=0.02)
+    assert not images.loc[images["source"].isin(["BCN", "HAM"]), "name"].str.endswith("_downsampled").any()
+    assert not read_isic2018(small)["image"].str.endswith("_downsampled").any()
 
 
-def test_many_lesions_have_several_images_and_a_few_percent_of_rows_lack_the_id(classification):
-    sizes = np.array([len(lesion.images) for lesion in classification])
+def test_many_lesions_have_several_images_and_a_few_percent_of_rows_lack_the_id(planned):
+    sizes = np.array([len(lesion.images) for lesion in planned])
     assert 0.3 < np.mean(sizes > 1) < 0.7
-    without = [lesion.lesion_id is None for lesion in classification for _ in lesion.images]
-    assert 0.02 < np.mean(without) < 0.10
-    assert all(len(lesion.images) == 1 for lesion in classification if lesion.lesion_id is None)
-    ids = [lesion.lesion_id for lesion in classification if lesion.lesion_id]
+    without = [lesion.lesion_id is None for lesion in planned for _ in lesion.images]
+    assert 0.05 < np.mean(without) < 0.10
+    assert all(len(lesion.images) == 1 for lesion in planned if lesion.lesion_id is None)
+    ids = [lesion.lesion_id for lesion in planned if lesion.lesion_id]
     assert len(set(ids)) == len(ids)
 
 
-def test_metadata_has_gaps_and_depends_on_the_class(classification):
+def test_metadata_has_gaps_and_depends_on_the_class(planned):
     for name, low, high in (("age", 0.002, 0.05), ("sex", 0.002, 0.05), ("site", 0.05, 0.2)):
-        assert low < np.mean([getattr(lesion, name) is None for lesion in classification]) < high, name
+        assert low < np.mean([getattr(lesion, name) is None for lesion in planned]) < high, name
 
     def mean_age(code):
-        return np.mean([lesion.age for lesion in classification if lesion.code == code and lesion.age is not None])
+        return np.mean([lesion.age for lesion in planned if lesion.code == code and lesion.age is not None])
 
     assert mean_age("NV") + 10 < min(mean_age("BCC"), mean_age("AK"), mean_age("SCC"))
 
 
+def test_sources_have_the_classes_of_isic_2019_msk_more_often(images):
+    """Per class as the official tables have it: BCN and HAM as often against each other, MSK four times as often."""
+    counts = pd.crosstab(images["source"], images["label"])
+    for code, (bcn, ham, msk, none) in clinics.IMAGES_2019_BY_SOURCE.items():
+        assert bcn + ham + msk + none == tables.COUNTS_2019[code]
+        expected = np.array([bcn, ham, 4 * msk, none]) / (bcn + ham + 4 * msk + none)
+        assert counts.loc[["BCN", "HAM", "MSK", "none"], code].to_numpy() == pytest.approx(
+            expected * counts[code].sum(), abs=2
+        )
+
+
+def test_clinics_have_patients_cameras_and_ids_of_their_own(images):
+    of = dict(list(images.groupby("source")))
+    assert of["BCN"]["lesion_id"].str.fullmatch(r"BCN_9\d{6}").all() and of["none"]["lesion_id"].isna().all()
+    assert of["HAM"]["lesion_id"].str.fullmatch(r"HAM_9\d{6}").all()
+    assert of["MSK"]["lesion_id"].str.fullmatch(r"MSK4_9\d{6}").all()
+    assert set(of["BCN"]["size"]) == {(128, 128)} and set(of["HAM"]["size"]) == {(160, 120)}
+    assert of["MSK"]["size"].nunique() == 4
+    nevi = images[images["code"] == "NV"].groupby("source")
+    assert nevi["years"].mean()["MSK"] > nevi["years"].mean()["HAM"] + 2
+    on_the_back = (nevi["site"].agg(lambda site: (site == "posterior torso").mean())).to_dict()
+    assert on_the_back["BCN"] == 0 and on_the_back["HAM"] > 0.15
+    per_lesion = images.groupby("source").size() / images.groupby("source")["lesion_id"].nunique()
+    assert per_lesion["BCN"] > 2.2 > 1.6 > per_lesion["HAM"] > per_lesion["MSK"] > 1.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_skin_tones_are_in_their_shares_whatever_the_class_and_the_clinic(seed):
+    lesions = planning.plan(replace(DEFAULT, images=6_000), seed)
+    table = pd.DataFrame([(lesion.skin_tone, lesion.source, lesion.code) for lesion in lesions])
+    for rows in (table, *(table[table[1] == source] for source in clinics.SOURCES), table[table[2] == "MEL"]):
+        assert rows[0].value_counts(normalize=True).to_dict() == pytest.approx(planning.SKIN_TONE_SHARES, abs=0.04)
+    masked = [lesion.skin_tone for lesion in planning.plan(DEFAULT, seed) for image in lesion.images if image.care]
+    assert masked.count("dark") >= 35 and masked.count("brown") >= 35
+
+
+def test_skin_tones_stand_in_the_plan_and_in_no_table(small):
+    tones = synthetic.skin_tones(small)
+    plan = planning.plan(replace(DEFAULT, **SMALL), seed=3)
+    assert tones.to_dict() == {image.name: lesion.skin_tone for lesion in plan for image in lesion.images}
+    assert list(tones.cat.categories) == list(camera.SKIN_TONES)
+    text = "".join(path.read_text(encoding="utf-8") for path in small.glob("*.csv"))
+    assert "dark" not in text and "skin" not in text
+
+
+def test_darker_skin_is_drawn_darker():
+    melanin = {}
+    for tone in camera.SKIN_TONES:
+        people = [camera.draw_person(np.random.default_rng(n), 50, tone, clinics.CLINICS["HAM"]) for n in range(20)]
+        melanin[tone] = [person.melanin for person in people]
+    tones = list(melanin.values())
+    assert all(max(paler) < min(darker) for paler, darker in zip(tones, tones[1:], strict=False))
+
+
 def test_ruler_marks_are_frequent_in_one_malignant_class_only():
-    many = replace(DEFAULT, images=20_000, pairs=0)
-    shares = {code: [] for code in tables.CODES}
-    for lesion in planning.plan(many, seed=1):
-        shares[lesion.code] += [image.ruler for image in lesion.images]
+    many = replace(DEFAULT, images=10_000, pairs=0)
+
+    def shares(options):
+        rows = [(lesion.code, image.marks.ruler) for lesion in planning.plan(options, 1) for image in lesion.images]
+        rows = pd.DataFrame(rows, columns=["code", "ruler"])
+        return rows.groupby("code")["ruler"].mean(), rows.loc[rows["code"] != planning.RULER_CLASS, "ruler"].mean()
+
+    (planted, elsewhere), (without, _) = shares(many), shares(replace(many, shortcut=False))
     assert planning.RULER_CLASS in tables.MALIGNANT
-    assert np.mean(shares.pop(planning.RULER_CLASS)) == pytest.approx(0.45, abs=0.08)
-    for code, ruler in shares.items():
-        assert np.mean(ruler) < 0.20, code
-    assert np.mean(sum(shares.values(), [])) == pytest.approx(0.08, abs=0.01)
+    assert planted[planning.RULER_CLASS] == pytest.approx(0.45, abs=0.08)
+    assert (planted.drop(planning.RULER_CLASS) < 0.20).all() and elsewhere == pytest.approx(0.08, abs=0.01)
+    assert without[planning.RULER_CLASS] < 0.12
+    pd.testing.assert_series_equal(without.drop(planning.RULER_CLASS), planted.drop(planning.RULER_CLASS))
+
+
+def test_the_placebo_is_as_frequent_in_every_class_and_as_long_as_a_ruler(images):
+    share = images.groupby("code")["ink"].mean()
+    assert share.to_numpy() == pytest.approx(planning.INK_SHARE, abs=0.02)
+
+    def ink(strokes):
+        return np.asarray(camera.lines((120, 160), strokes)).sum()
+
+    drawn = [(camera._ruler, []), (camera._ink, [])]
+    for seed in range(40):
+        for draw, amounts in drawn:
+            amounts.append(ink(draw(np.random.default_rng(seed), (120, 160))))
+    (_, ruler), (_, placebo) = drawn
+    assert 0.7 < np.mean(placebo) / np.mean(ruler) < 1.3
+
+
+def test_without_the_shortcut_only_images_lose_their_ruler(small, tmp_path):
+    """All else is the same, byte for byte."""
+    options = replace(DEFAULT, **SMALL)
+    without = synthetic.draw(tmp_path / "without", seed=3, shortcut=False, **SMALL)
+    ruler, fewer = (
+        {image.name for lesion in planning.plan(chosen, 3) for image in lesion.images if image.marks.ruler}
+        for chosen in (options, replace(options, shortcut=False))
+    )
+    before, after = digests(small), digests(without)
+    changed = {Path(name).stem for name in before if before[name] != after[name]} - {"SYNTHETIC"}
+    assert fewer < ruler and changed == ruler - fewer
+
+
+def test_some_lesions_are_photographed_anew_and_some_images_are_there_twice(images):
+    several = images.dropna(subset="lesion_id").groupby("lesion")["lesion_id"].nunique()
+    twice = images[images["index"].duplicated(keep=False)].groupby("index")
+    assert 5 <= len(twice) <= 12 and (twice.size() == 2).all() and (twice["lesion_id"].nunique() == 2).all()
+    assert sorted(twice["label"].nunique())[-2:] == [1, 2], "one pair has two labels"
+    assert (several > 1).sum() - len(twice) >= 8
+    assert (images["code"] != images["label"]).sum() == 1
+    assert images["name"].is_unique
+
+
+def test_images_with_masks_are_in_the_table_too_and_share_its_lesions(images):
+    masked = images[images["care"].notna()]
+    assert len(masked) == DEFAULT.pairs
+    assert set(masked["source"]) == {"MSK", "none"} and set(masked["code"]) == {"MEL", "NV", "BKL"}
+    sizes = masked["lesion_id"].value_counts()
+    assert (sizes > 1).sum() >= 20, "lesions with several images, so that a split can be grouped"
 
 
 def test_overlap_borrows_looks_and_fades_structures():
@@ -150,7 +256,9 @@ def test_options_that_make_no_sense_are_refused(tmp_path, wrong, word):
 
 
 def test_same_seed_same_bytes_whatever_the_number_of_workers(small, tmp_path):
-    assert digests(small) == digests(synthetic.draw(tmp_path / "again", seed=3, workers=1, **SMALL))
+    """`small` is drawn by two processes."""
+    for workers in (1, 3):
+        assert digests(small) == digests(synthetic.draw(tmp_path / f"{workers}", seed=3, workers=workers, **SMALL))
 
 
 def test_another_seed_gives_other_images(small, tmp_path):
@@ -170,14 +278,16 @@ def test_layout_and_columns_are_isics(small):
     paired = {path.stem for path in (small / "ISIC2018_Task1-2_Training_Input").glob("*.jpg")}
     found = {path.name for path in (small / "ISIC2018_Task1_Training_GroundTruth").iterdir()}
     assert len(paired) == SMALL["pairs"] and found == {f"{name}_segmentation.png" for name in paired}
-    assert not paired & set(truth["image"])
+    assert paired & set(truth["image"].str.removesuffix("_downsampled"))
 
 
 def test_the_courses_tables_read_it(small):
     table = read_isic2019(small)
     plan = planning.class_counts(replace(DEFAULT, **SMALL))
     assert table["label"].value_counts().to_dict() == plan
-    assert len(read_isic2018(small)) == SMALL["pairs"]
+    assert set(table["source"]) <= set(clinics.SOURCES)
+    pairs = read_isic2018(small)
+    assert len(pairs) == SMALL["pairs"] and "lesion_id" in pairs
 
 
 def test_the_marker_says_that_it_is_synthetic(small):
@@ -242,10 +352,11 @@ def test_images_of_one_lesion_look_alike_and_differ(tmp_path):
     assert not (folder / "ISIC2018_Task1-2_Training_Input").exists()
 
 
-def test_size_is_that_of_most_images(tmp_path):
+def test_sizes_of_the_clinics_are_relative_to_the_one_asked_for(tmp_path):
     folder = synthetic.draw(tmp_path / "sample", seed=0, size=(64, 48), **{**SMALL, "pairs": 0})
-    sizes = [Image.open(path).size for path in (folder / "ISIC_2019_Training_Input").iterdir()]
-    assert sizes.count((64, 48)) > 0.7 * len(sizes)
+    table = read_isic2019(folder).set_index("source")["path"]
+    assert {Image.open(path).size for path in table["HAM"]} == {(64, 48)}
+    assert {Image.open(path).size for path in table["BCN"]} == {(51, 51)}
 
 
 # Whole or not at all
@@ -254,11 +365,11 @@ def test_size_is_that_of_most_images(tmp_path):
 def test_an_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
     real, calls = synthetic._write_jpeg, []
 
-    def fails_midway(path, pixels):
+    def fails_midway(path, pixels, quality):
         calls.append(path)
         if len(calls) == 10:
             raise KeyboardInterrupt
-        real(path, pixels)
+        real(path, pixels, quality)
 
     monkeypatch.setattr(synthetic, "_write_jpeg", fails_midway)
     with pytest.raises(KeyboardInterrupt):
@@ -273,22 +384,23 @@ def test_an_interrupted_redrawing_leaves_the_old_sample(tmp_path, monkeypatch):
     before = digests(folder)
     monkeypatch.setattr(synthetic, "VERSION", synthetic.VERSION + 1)
 
-    def fails(path, pixels):
+    def fails(folder, *rest):
+        (folder / "half.jpg").write_bytes(b"half")
         raise RuntimeError("interrupted")
 
-    monkeypatch.setattr(synthetic, "_write_jpeg", fails)
+    monkeypatch.setattr(synthetic, "_draw_all_images", fails)
     with pytest.raises(RuntimeError, match="interrupted"):
         synthetic.ensure(folder)
     assert digests(folder) == before
 
 
 def test_a_full_disk_is_said_in_a_sentence(tmp_path, monkeypatch):
-    def disk_is_full(path, pixels):
+    def disk_is_full(path, pixels, quality):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(synthetic, "_write_jpeg", disk_is_full)
     with pytest.raises(IsicError, match="No space left on device.*30 MB are free"):
-        synthetic.draw(tmp_path / "sample", **SMALL)
+        synthetic.draw(tmp_path / "sample", workers=1, **SMALL)
     assert not (tmp_path / "sample").exists()
 
 
@@ -382,18 +494,20 @@ def test_structures_name_what_the_recipes_drew(small):
 
 def test_structures_know_the_ruler_from_the_plan(small):
     plan = planning.plan(replace(DEFAULT, **SMALL), seed=3)
-    ruler = {image.name for lesion in plan for image in lesion.images if image.ruler and image.care is None}
+    ruler = {image.name for lesion in plan for image in lesion.images if image.marks.ruler}
     drawn = synthetic.structures(small)
     assert ruler and set(drawn.index[drawn["ruler"]]) == ruler
 
 
 def test_hair_is_named_where_it_is_drawn():
     lesion = lesions.draw_lesion(np.random.default_rng(0), "NV", "MEL", 0.0, 1.0, camera.REFERENCE_HEIGHT)
-    named, unlike = [], []
+    named, unlike, clinic = [], [], clinics.CLINICS["HAM"]
     for seed in range(12):
-        hairy = camera.draw_person(np.random.default_rng(1), 40)
+        hairy = camera.draw_person(np.random.default_rng(1), 40, "light", clinic)
         taken = [
-            camera.take(np.random.default_rng(seed), lesion, replace(hairy, hairs=hairs), (64, 48), ruler=False)
+            camera.take(
+                np.random.default_rng(seed), lesion, replace(hairy, hairs=hairs), clinic, (64, 48), camera.Marks()
+            )
             for hairs in (0.0, 8.0)
         ]
         assert "hair" not in taken[0][2]
@@ -403,5 +517,6 @@ def test_hair_is_named_where_it_is_drawn():
 
 
 def test_structures_are_refused_where_nothing_was_drawn(tmp_path):
-    with pytest.raises(IsicError, match="only drawn images"):
-        synthetic.structures(tmp_path)
+    for read in (synthetic.structures, synthetic.skin_tones):
+        with pytest.raises(IsicError, match="only drawn images"):
+            read(tmp_path)

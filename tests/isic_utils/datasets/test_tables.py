@@ -25,7 +25,7 @@ from archives import (
 )
 from PIL import Image
 
-from isic_utils.datasets import tables
+from isic_utils.datasets import splits, tables
 
 TABLE_5_1 = dict(MEL=4522, NV=12875, BCC=3323, AK=867, BKL=2624, DF=239, VASC=253, SCC=628)
 
@@ -69,6 +69,7 @@ def test_the_official_tables_give_table_5_1(capsys):
     assert table["lesion_id"].isna().sum() == 2_084
     assert table["image"].str.endswith("_downsampled").sum() == 2_074
     assert table["path"].isna().all()
+    assert table["source"].value_counts().to_dict() == {"BCN": 12_413, "HAM": 10_015, "none": 2_084, "MSK": 819}
     assert "25,331 rows without images" in capsys.readouterr().out
 
 
@@ -90,6 +91,17 @@ def test_the_part_with_images_is_read_and_said(capsys):
     assert len(tables.read_isic2018(SHARED / "isic")) == 1_800
 
 
+@needs_official_tables
+def test_images_with_masks_are_grouped_by_the_lesions_of_the_official_metadata(tmp_path):
+    for name in (tables.IMAGES_2018, tables.MASKS_2018):
+        (tmp_path / name).symlink_to(SHARED / "isic" / name)
+    shutil.copy(OFFICIAL / tables.METADATA_2019, tmp_path)
+    pairs = tables.read_isic2018(tmp_path)
+    assert pairs["lesion_id"].notna().sum() == 467 and pairs["lesion_id"].nunique() == 457
+    split = splits.segmentation(pairs, group_by="lesion")
+    assert (split.groupby(pairs["lesion_id"]).nunique() == 1).all()
+
+
 @pytest.mark.skipif(not (SHARED / "isic84").is_dir(), reason=f"the small images are not in {SHARED}")
 def test_the_small_images_are_read():
     table = tables.read_isic2019(SHARED / "isic84")
@@ -101,12 +113,18 @@ def test_the_small_images_are_read():
 
 def test_columns_and_kinds(archive, capsys):
     table = tables.read_isic2019(archive)
-    assert list(table) == ["image", "path", "label", "lesion_id", "age_approx", "anatom_site_general", "sex"]
+    assert list(table) == ["image", "path", "label", "lesion_id", "age_approx", "anatom_site_general", "sex", "source"]
+    assert (table["source"] == "none").all()
     assert table["label"].cat.ordered and list(table["label"].cat.categories) == tables.CODES
     assert table["label"].tolist() == tables.CODES
     assert table["age_approx"].dtype == float and (table["age_approx"] == 55).all()
     assert table["path"].tolist() == [str(archive / tables.IMAGES_2019 / f"{image}.jpg") for image in names(8)]
     assert capsys.readouterr().out == ""
+
+
+def test_the_source_is_told_by_the_beginning_of_the_lesion_id():
+    ids = pd.Series(["BCN_0001728", "HAM_0000118", "MSK4_0011835", None, "OTHER_HAM_1"], index=[3, 1, 4, 0, 2])
+    assert tables.source_of(ids).to_dict() == {3: "BCN", 1: "HAM", 4: "MSK", 0: "none", 2: "none"}
 
 
 def test_empty_cells_are_missing_values(archive, metadata):
@@ -140,6 +158,15 @@ def test_isic2018_pairs_images_with_masks(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "2 images have a mask; left out: 1 images without a mask (first: ISIC_0000002.jpg)" in said
     assert "and 1 masks without an image (first: ISIC_0000001_segmentation.png): unpack both archives again" in said
+
+
+def test_isic2018_takes_lesion_ids_from_the_metadata_of_2019_whose_names_say_what_is_smaller(tmp_path):
+    folder = draw_2018(tmp_path, count=4)
+    rows = [("ISIC_0000000", "HAM_0000001"), ("ISIC_0000001_downsampled", "MSK4_0000002"), ("ISIC_0000002", "")]
+    write_csv(folder / tables.METADATA_2019, [METADATA_COLUMNS, *(metadata_row(*row) for row in rows)])
+    table = tables.read_isic2018(folder)
+    assert list(table) == ["image", "path", "mask_path", "lesion_id"]
+    assert table["lesion_id"][:2].tolist() == ["HAM_0000001", "MSK4_0000002"] and table["lesion_id"][2:].isna().all()
 
 
 @pytest.mark.parametrize(
