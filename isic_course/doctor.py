@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -147,10 +148,13 @@ def disk() -> Iterator[Finding]:
 
 
 def small_course() -> Iterator[Finding]:
-    """The course in small, step by step: how long each took, or what failed."""
+    """The course in small: how long it took, or what failed."""
     from isic_course import self_test
 
-    yield from (Finding(*found) for found in self_test.run())
+    for name, step in {"train and predict": self_test.train_and_predict, "kernel": self_test.start_a_kernel}.items():
+        start = time.perf_counter()
+        step()
+        yield Finding(name, f"ok, {time.perf_counter() - start:.1f} s")
 
 
 SECTIONS = {"Packages": packages, "Device": device, "Settings": variables, "Data": data, "Disk": disk}

@@ -16,6 +16,7 @@ from isic_course import doctor, self_test
 from isic_course.__main__ import main
 from isic_utils import settings
 from isic_utils.datasets import tables
+from isic_utils.errors import IsicError
 from isic_utils.training import Run
 
 
@@ -55,7 +56,7 @@ def test_everything_works_here(capsys, monkeypatch, tmp_path):
     assert f"{os.cpu_count()} cores" in report and f"| torch version | {torch.__version__} |" in report
     assert "| profile | laptop |" in report and "| kind | real images |" in report
     assert "9 images, 2 MEL, 1 NV, 1 BCC, " in report and "3 images" in report
-    assert all(f"| {step} | ok, " in report for step in self_test.STEPS)
+    assert "| train and predict | ok, " in report and "| kernel | ok, " in report
 
 
 def test_home_and_user_are_not_named(capsys, monkeypatch, tmp_path):
@@ -184,33 +185,24 @@ def test_a_gpu_that_pytorch_cannot_use_is_a_problem(capsys, monkeypatch):
 # the self-test
 
 
-@pytest.fixture
-def outcomes(monkeypatch, tmp_path):
-    """What the self-test says of each step: "" if it went well. Without the step that takes seconds."""
-    steps = {name: step for name, step in self_test.STEPS.items() if "kernel" not in name}
-    monkeypatch.setattr(self_test, "STEPS", steps)
+def test_nothing_of_it_stays(monkeypatch, tmp_path):
     monkeypatch.setattr(self_test.tempfile, "tempdir", str(tmp_path))
-    return lambda: {name: problem for name, _, problem in self_test.run()}
+    self_test.train_and_predict()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_of_it_stays(outcomes, tmp_path):
-    assert set(outcomes().values()) == {""} and list(tmp_path.iterdir()) == []
-
-
-def test_different_predictions_of_one_seed_are_seen(outcomes, monkeypatch):
+def test_different_predictions_of_one_seed_are_seen(monkeypatch):
     real, seeds = self_test.fit, iter([1, 2])
 
     def fit(config, *arguments, **options):
         return real(dataclasses.replace(config, seed=next(seeds)), *arguments, **options)
 
     monkeypatch.setattr(self_test, "fit", fit)
-    said = outcomes()
-    assert "Two runs with the same seed gave different predictions" in said["train twice to the same result"]
-    assert "load a checkpoint and predict" not in said, "there is nothing to load"
-    assert said["draw a figure"] == ""
+    with pytest.raises(IsicError, match="Two runs with the same seed gave different predictions"):
+        self_test.train_and_predict()
 
 
-def test_a_checkpoint_that_predicts_otherwise_is_seen(outcomes, monkeypatch):
+def test_a_checkpoint_that_predicts_otherwise_is_seen(monkeypatch):
     real = Run.load_model
 
     def load_model(run, checkpoint=None):
@@ -220,10 +212,11 @@ def test_a_checkpoint_that_predicts_otherwise_is_seen(outcomes, monkeypatch):
         return model
 
     monkeypatch.setattr(Run, "load_model", load_model)
-    assert "predicts otherwise than before" in outcomes()["load a checkpoint and predict"]
+    with pytest.raises(IsicError, match="predicts otherwise than before"):
+        self_test.train_and_predict()
 
 
 def test_a_kernel_of_another_python_is_seen(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     with pytest.raises(ValueError, match="another Python"):
-        self_test.start_a_kernel({})
+        self_test.start_a_kernel()
