@@ -29,7 +29,7 @@ TRAINING = 600  # images of all classes
 VALIDATION = 12  # of each class
 TEST = 100  # of each class
 LARGEST_LESION = 8  # images of one lesion, which all go to one set
-OVERLAP = 0.2  # about half of the sample's, so that what changes comes from the imbalance
+OVERLAP = 0.2  # less than the sample's, so that what changes comes from the imbalance
 DRAWN_SIZE = (64, 64)  # width and height of most images in pixels
 IMAGE_SIZE, EPOCHS, BATCH_SIZE = 48, 7, 16  # of the trainings, in every profile
 
@@ -70,7 +70,8 @@ def pool_options(overlap: float) -> dict:
     counts = pd.DataFrame([class_sizes(ratio) for ratio in np.geomspace(1, LARGEST_RATIO, 50)]).max()
     counts += TEST + VALIDATION + 2 * LARGEST_LESION
     total = int(counts.sum())
-    return dict(proportions=counts.to_dict(), overlap=overlap, images=total, size=DRAWN_SIZE, pairs=0, least_images=0)
+    drawn = dict(proportions=counts.to_dict(), overlap=overlap, images=total, size=DRAWN_SIZE, pairs=0, least_images=0)
+    return drawn | {"sources": ("HAM",)}  # one clinic: else the classes would differ in their cameras, too
 
 
 def pool_folder(overlap: float) -> Path:

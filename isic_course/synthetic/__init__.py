@@ -14,7 +14,7 @@ import multiprocessing
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -40,6 +40,7 @@ from isic_utils.settings import MARKER, SAMPLE
 from isic_utils.training.fit_all import START_METHOD, end_with_the_caller
 
 from . import camera, masks, planning
+from .clinics import SOURCES
 from .lesions import draw_lesion
 from .planning import Options, PlannedImage, PlannedLesion
 
@@ -69,6 +70,7 @@ def draw(
     least_images: int = DEFAULT.least_images,
     least_lesions: int = DEFAULT.least_lesions,
     shortcut: bool = True,
+    sources: Sequence[str] = SOURCES,
     workers: int = 2,
     progress: bool = True,
 ) -> Path:
@@ -83,6 +85,7 @@ def draw(
     pairs: number of images with a mask for segmentation (all, if there are fewer); 0: none, and no folders for them.
     least_images, least_lesions: every class with a share has at least so many.
     shortcut: whether the planted one is there (data/README.md); the archive without it differs in nothing else.
+    sources: which of BCN, HAM, MSK and none give images; those without lesion_id ("none") are taken by MSK's camera.
     workers: processes that draw (several only below `if __name__ == "__main__":` in a script); 1: this one.
     progress: whether to show a progress bar.
 
@@ -90,7 +93,7 @@ def draw(
     something, and a disk that is full or read-only.
     """
     shares = DEFAULT.proportions if proportions is None else dict(proportions)
-    options = Options(shares, overlap, images, tuple(size), pairs, least_images, least_lesions, shortcut)
+    options = Options(shares, overlap, images, tuple(size), pairs, least_images, least_lesions, shortcut, sources)
     folder = Path(folder)
     _check(seed, workers)
     with _alone(folder):
@@ -276,21 +279,22 @@ def _draw_lesions(folder: Path, seed: int, lesions: list[PlannedLesion]) -> dict
 
 def _draw_images(folder: Path, planned: PlannedLesion, seed: int) -> dict[str, set[str]]:
     """Draw one lesion and write all its photographs. Returns the structures in each, by the image's name."""
-    drawn = {}
+    drawn, clinic = {}, planning.clinic_of(planned.source)
     rng = np.random.default_rng([seed, 1, planned.index])
-    person = camera.draw_person(rng, planned.years, planned.skin_tone, planned.clinic)
+    person = camera.draw_person(rng, planned.years, planned.skin_tone, clinic)
     look = (planned.code, planned.borrowed, planned.borrowed_share, planned.clearness)
     lesion = draw_lesion(rng, *look, camera.REFERENCE_HEIGHT)
     for image in planned.images:
         rng = np.random.default_rng([seed, 2, image.index])
-        pixels, mask, on_the_skin = camera.take(rng, lesion, person, planned.clinic, image.size, image.marks)
+        pixels, mask, on_the_skin = camera.take(rng, lesion, person, clinic, image.size, image.marks)
         drawn[image.name] = lesion.structures | on_the_skin
-        _write_jpeg(folder / IMAGES_2019 / f"{image.name}.jpg", pixels, planned.clinic.quality)
+        _write_jpeg(folder / IMAGES_2019 / f"{image.name}.jpg", pixels, clinic.quality)
         if image.care is not None:
-            _write_jpeg(folder / IMAGES_2018 / f"{image.pair_name}.jpg", pixels, planned.clinic.quality)
+            name = image.name.removesuffix("_downsampled")  # as the image is named in ISIC 2018
+            _write_jpeg(folder / IMAGES_2018 / f"{name}.jpg", pixels, clinic.quality)
             mask = masks.with_care(rng, mask, pixels, image.care)
-            target = folder / MASKS_2018 / f"{image.pair_name}{MASK_ENDING}.png"
-            Image.fromarray(mask.astype(np.uint8) * 255).save(target)
+            mask = Image.fromarray(mask.astype(np.uint8) * 255)
+            mask.save(folder / MASKS_2018 / f"{name}{MASK_ENDING}.png")
     return drawn
 
 

@@ -5,7 +5,7 @@ York (MSK-4), and the images without a lesion_id, which MSK's camera takes here.
 the official tables and rounded; the cameras are set by eye to look like the real images beside each other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 # Images of each class by source in ISIC 2019, in the order of SOURCES. MSK counts four times: else only 71 images of
@@ -147,8 +147,9 @@ CLINICS = {
 }
 
 
-def shares_by_source(code: str) -> list[float]:
-    """Which share of the images of a class comes from each of SOURCES; they add up to 1."""
-    times = [1, 1, MSK_TIMES, 1]
+def shares_by_source(code: str, sources: Collection[str] = SOURCES) -> list[float]:
+    """Which share of the images of a class comes from each of SOURCES, if only those named give any; they add up to 1,
+    or to 0 if none of them has the class."""
+    times = [(source in sources) * (MSK_TIMES if source == "MSK" else 1) for source in SOURCES]
     counts = [images * more for images, more in zip(IMAGES_2019_BY_SOURCE[code], times, strict=True)]
-    return [count / sum(counts) for count in counts]
+    return [count / max(1, sum(counts)) for count in counts]

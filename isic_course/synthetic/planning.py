@@ -4,7 +4,7 @@ class, whose they are, which clinic took them, and what each photograph shows be
 The plan takes milliseconds, so a test or a lesson can look at it without drawing an image.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -81,13 +81,14 @@ class Options:
     """What `synthetic.draw` was asked for; its docstring explains each."""
 
     proportions: Mapping[str, float] = field(default_factory=lambda: dict(COUNTS_2019))
-    overlap: float = 0.42
+    overlap: float = 0.32
     images: int = 2200
     size: tuple[int, int] = (160, 120)
     pairs: int = 400
     least_images: int = 40
     least_lesions: int = 15
     shortcut: bool = True
+    sources: Collection[str] = SOURCES
 
     def __post_init__(self):
         unknown = [code for code in self.proportions if code not in CODES]
@@ -101,6 +102,8 @@ class Options:
             raise IsicError(f"size is {tuple(self.size)}: width and height must be 32 pixels or more.")
         if min(self.images, self.pairs, self.least_images, self.least_lesions) < 0:
             raise IsicError("images, pairs, least_images and least_lesions must not be negative.")
+        if any(share and not sum(shares_by_source(code, self.sources)) for code, share in self.proportions.items()):
+            raise IsicError(f"sources is {self.sources}: name some of {SOURCES} that have all classes asked for.")
 
 
 @dataclass(frozen=True)
@@ -113,11 +116,6 @@ class PlannedImage:
     size: tuple[int, int]
     marks: Marks
     care: str | None = None
-
-    @property
-    def pair_name(self) -> str:
-        """Its name as an image of ISIC 2018, which has no ``_downsampled``."""
-        return self.name.removesuffix("_downsampled")
 
 
 @dataclass(frozen=True)
@@ -139,10 +137,6 @@ class PlannedLesion:
     site: str | None
     lesion_id: str | None
     images: tuple[PlannedImage, ...]
-
-    @property
-    def clinic(self) -> Clinic:
-        return clinic_of(self.source)
 
 
 def clinic_of(source: str) -> Clinic:
@@ -168,7 +162,7 @@ def plan(options: Options, seed: int) -> list[PlannedLesion]:
     rng = np.random.default_rng([seed, 0])
     groups = []
     for code, count in class_counts(options).items():
-        groups += [(code, *lesion) for lesion in _sources_and_sizes(rng, code, count, options.least_lesions)]
+        groups += [(code, *lesion) for lesion in _sources_and_sizes(rng, code, count, options)]
     names = _image_names(rng, 9_000_000, sum(size for *_, size in groups))
     lesions = []
     for number, (code, source, size) in zip(rng.permutation(len(groups)), groups, strict=True):
@@ -222,9 +216,8 @@ def _with_near_duplicates(rng: np.random.Generator, lesions: list[PlannedLesion]
         if kept is None:
             continue
         first, second = lesions[kept], lesions[other]
-        images = second.images
-        if kind != "anew":
-            images = (replace(first.images[0], name=second.images[0].name),)
+        copied = (replace(first.images[0], name=second.images[0].name),)
+        images = second.images if kind == "anew" else copied
         lesions[other] = replace(first, lesion_id=second.lesion_id, label=second.label, images=images)
         free = [place for place in free if place not in (kept, other)]
     return lesions
@@ -243,15 +236,15 @@ def _one_of(rng: np.random.Generator, shares: dict[str, float]) -> str:
     return str(rng.choice(list(shares), p=list(shares.values())))
 
 
-def _sources_and_sizes(rng: np.random.Generator, code: str, count: int, least: int) -> list[tuple[str, int]]:
-    """Divide `count` images of a class among the sources, and within each among lesions, `least` lesions or more."""
+def _sources_and_sizes(rng: np.random.Generator, code: str, count: int, options: Options) -> list[tuple[str, int]]:
+    """Divide `count` images of a class among the sources, and within each among lesions, enough of them."""
     lesions = []
-    bounds = np.round(count * np.cumsum([0, *shares_by_source(code)])).astype(int)
+    bounds = np.round(count * np.cumsum([0, *shares_by_source(code, options.sources)])).astype(int)
     for source, images in zip(SOURCES, np.diff(bounds), strict=True):
         clinic = clinic_of(source)
         mean = 1 if source == "none" else clinic.images_per_lesion.get(code, clinic.other)
         lesions += [(source, size) for size in _lesion_sizes(rng, int(images), mean)]
-    while len(lesions) < min(least, count):
+    while len(lesions) < min(options.least_lesions, count):
         largest = int(np.argmax([size for _, size in lesions]))
         source, size = lesions[largest]
         lesions[largest] = (source, size - 1)
