@@ -4,6 +4,7 @@ The loop is the one that every PyTorch project writes. `accelerator` is Hugging 
 batches on the device, switched mixed precision on where the device has it, and given each process its share of a batch.
 """
 
+import math
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -38,7 +39,7 @@ def train_one_epoch(
 
     batches: yield (images, targets); loss_function: (logits, targets) -> a loss per image [n]; transform: changes a
     batch on its device (augmentation): (images, targets) -> (images, targets).
-    micro_batch_size: images in memory at a time; the gradients of the micro-batches add up to that of the batch (batch
+    micro_batch_size: images in memory at a time, at most; the gradients of the micro-batches add up to that of the batch (batch
     normalisation alone sees a micro-batch at a time).
     ema: moving average of the weights, updated after each step; after_step: called after each step (a progress bar).
     """
@@ -47,8 +48,8 @@ def train_one_epoch(
     for images, targets in batches:
         if transform is not None:
             images, targets = transform(images, targets)
-        size = micro_batch_size or len(images)
-        for some_images, some_targets in zip(images.split(size), targets.split(size), strict=True):
+        parts = math.ceil(len(images) / (micro_batch_size or len(images)))  # as equal as can be, so none is of one image
+        for some_images, some_targets in zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True):
             loss = loss_function(model(some_images), some_targets).sum()
             accelerator.backward(loss / len(images))
             total += loss.detach()
