@@ -100,7 +100,7 @@ def take(
 def _view(
     rng: np.random.Generator, lesion: Lesion, shape: tuple[int, int], zoom: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The layers and the mask of the lesion as the camera sees them: turned, nearer or farther, a little slanted."""
+    """The layers and the mask of the lesion as the camera sees them: rotated, nearer or farther, a little slanted."""
     height, width = shape
     zoom *= height / REFERENCE_HEIGHT * float(np.exp(rng.normal(0, 0.08)))
     turn, slant_direction = rng.normal(0, 0.5), rng.uniform(0, np.pi)
@@ -233,9 +233,9 @@ def _bubbles(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         radius = rng.uniform(1.5, 8)
         x, y = columns - rng.uniform(0, width), rows - rng.uniform(0, height)
         distance = np.hypot(x, y)
-        lit = 0.5 + 0.5 * np.cos(np.arctan2(y, x) - side)
+        bright = 0.5 + 0.5 * np.cos(np.arctan2(y, x) - side)
         image = image * (1 - 0.18 * np.exp(-(((distance - radius + 1.2) / 0.8) ** 2)))
-        image = _blend(image, 0.55 * lit * np.exp(-(((distance - radius) / 0.6) ** 2)), (1.0, 0.97, 1.0))
+        image = _blend(image, 0.55 * bright * np.exp(-(((distance - radius) / 0.6) ** 2)), (1.0, 0.97, 1.0))
     return image
 
 
@@ -254,8 +254,8 @@ def _ruler(rng: np.random.Generator, shape: tuple[int, int]) -> list[Stroke]:
         strokes.append((np.array([top, top + length * across]), 1.0, 1.0))
     if rng.random() < 0.4:
         strokes.append((np.array([start, start + (marks - 1) * step * along]), 1.0, 1.0))
-    turned = int(rng.integers(4))
-    return [(_turn(points, turned, width, height), *style) for points, *style in strokes]
+    quarters = int(rng.integers(4))
+    return [(_turn(points, quarters, width, height), *style) for points, *style in strokes]
 
 
 def _ink(rng: np.random.Generator, shape: tuple[int, int]) -> list[Stroke]:

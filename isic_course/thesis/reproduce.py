@@ -16,7 +16,7 @@ from isic_utils.settings import Settings
 from isic_utils.training import fit, get_accelerator, protocols
 from isic_utils.training.state import from_main
 
-CHEAP_FIRST = ["alexnet", "resnet101", "residual", "wide_resnet", "vgg16"]  # by multiplications for an image
+CHEAP_FIRST = ["alexnet", "residual", "resnet101", "wide_resnet", "vgg16"]  # by multiplications for an image
 BESIDES = [Step("standard", "efficientnet_lite0"), Step("segmentation", "unet_lite0")]  # shown, if a lesson made them
 
 

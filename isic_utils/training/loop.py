@@ -48,7 +48,9 @@ def train_one_epoch(
     for images, targets in batches:
         if transform is not None:
             images, targets = transform(images, targets)
-        parts = math.ceil(len(images) / (micro_batch_size or len(images)))  # as equal as can be, so none is of one image
+        parts = math.ceil(
+            len(images) / (micro_batch_size or len(images))
+        )  # as equal as can be, so none is of one image
         for some_images, some_targets in zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True):
             loss = loss_function(model(some_images), some_targets).sum()
             accelerator.backward(loss / len(images))

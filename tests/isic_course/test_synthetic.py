@@ -233,13 +233,13 @@ def test_images_with_masks_are_in_the_table_too_and_share_its_lesions(images):
     assert (sizes > 1).sum() >= 20, "lesions with several images, so that a split can be grouped"
 
 
-def test_overlap_borrows_looks_and_fades_structures():
-    def looks(overlap):
+def test_overlap_borrows_colours_and_fades_structures():
+    def drawn(overlap):
         lesions = planning.plan(replace(DEFAULT, overlap=overlap, pairs=0), seed=0)
         borrowed = np.mean([lesion.borrowed_share for lesion in lesions])
         return borrowed, np.mean([lesion.clearness for lesion in lesions])
 
-    (none, plain), (some, fainter), (much, faint) = looks(0.0), looks(0.5), looks(1.0)
+    (none, plain), (some, fainter), (much, faint) = drawn(0.0), drawn(0.5), drawn(1.0)
     assert none == 0 and plain == 1
     assert none < some < much and plain > fainter > faint
 

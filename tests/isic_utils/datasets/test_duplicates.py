@@ -17,7 +17,7 @@ def image(seed: int) -> Image.Image:
 
 @pytest.fixture
 def table(tmp_path) -> pd.DataFrame:
-    """Six images: b is a's file, c is a at half the size, d is a turned, e and f are others."""
+    """Six images: b is a's file, c is a at half the size, d is a rotated, e and f are others."""
     first = image(0)
     images = {
         "a": first,
@@ -45,8 +45,8 @@ def test_features_find_what_was_turned(table):
     features = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [3, 0.1, 0], [0, 1, 0], [0, 0, 1]], np.float32)
     pairs = near_duplicates(table, features, max_distance=0.01)
     assert set(pairs["image"] + pairs["other"]) == {"ab", "ac", "bc", "ad", "bd", "cd"}
-    turned = pairs[pairs["other"] == "d"]
-    assert (turned["bits"] > 10).all() and turned["distance"].between(1e-5, 0.01).all()
+    rotated = pairs[pairs["other"] == "d"]
+    assert (rotated["bits"] > 10).all() and rotated["distance"].between(1e-5, 0.01).all()
 
 
 def test_every_pair_is_compared_once_across_blocks(table, monkeypatch):
