@@ -67,9 +67,8 @@ def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progre
     memory = int(psutil.virtual_memory().available / MEMORY_OF_A_RUN)
     at_a_time = max(1, min(joblib.cpu_count() // torch.get_num_threads(), memory))
     waiting, running, errors = list(jobs), {}, {}
-    bar = tqdm(
-        total=sum(config.epochs for config, *_ in jobs.values()), unit="epoch", leave=False, disable=not progress
-    )
+    total = sum(config.epochs for config, *_ in jobs.values())
+    bar = tqdm(total=total, unit="epoch", leave=False, disable=not (progress and jobs))
     try:
         while waiting or running:
             while waiting and len(running) < at_a_time:

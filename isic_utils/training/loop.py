@@ -39,8 +39,8 @@ def train_one_epoch(
 
     batches: yield (images, targets); loss_function: (logits, targets) -> a loss per image [n]; transform: changes a
     batch on its device (augmentation): (images, targets) -> (images, targets).
-    micro_batch_size: images in memory at a time, at most; the gradients of the micro-batches add up to that of the batch (batch
-    normalisation alone sees a micro-batch at a time).
+    micro_batch_size: images in memory at a time, at most; the gradients of the micro-batches add up to that of the
+    batch (batch normalisation alone sees a micro-batch at a time).
     ema: moving average of the weights, updated after each step; after_step: called after each step (a progress bar).
     """
     model.train()

@@ -123,7 +123,7 @@ def test_accuracy_is_that_of_a_test_set_with_the_same_imbalance(pool, monkeypatc
         def predictions(self, split):
             return self.table[["image", "label"]].assign(predicted="NV")
 
-    monkeypatch.setattr(dial, "fit", Always)
+    monkeypatch.setattr(dial, "fit_all", lambda jobs, store: [Always(config, store, *job) for config, *job in jobs])
     monkeypatch.setattr(dial, "ImageStore", lambda *arguments: None)
     scores = dial.try_ratios([54], seeds=[3]).loc[54]
     assert scores["accuracy"] == pytest.approx(class_sizes(54)["NV"] / TRAINING)

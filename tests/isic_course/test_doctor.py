@@ -40,6 +40,7 @@ def problems(report: str) -> list[str]:
     return [line.removeprefix("- ") for line in verdict.splitlines()[2:]]
 
 
+@pytest.mark.slow
 def test_everything_works_here(capsys, monkeypatch, tmp_path):
     monkeypatch.undo()  # with PyTorch's own report
     monkeypatch.setenv("ISIC_DATA", str(draw_2018(draw_2019(tmp_path, 9), 3)))

@@ -16,6 +16,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from isic_course.exercises import order
 from isic_utils.settings import PROJECT
 
+pytestmark = pytest.mark.slow
+
 TOOL = PROJECT / "tools" / "again.py"
 
 

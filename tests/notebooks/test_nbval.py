@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 # The kernel's output thread sleeps for longer than nbval's 5 seconds, and the end of the cell does not wait

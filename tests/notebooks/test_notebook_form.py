@@ -275,12 +275,6 @@ def test_readme_and_teaching_say_its_title_and_needs_as_the_lesson_does(notebook
     assert lessons_named(needs) == needed(notebook), "docs/teaching.md has other needs"
 
 
-def test_readme_says_how_long_it_takes_as_the_lesson_does(notebook, path):
-    (row,) = [row for row in rows_of_the_readme() if row[0] == path.name[:2]]
-    (section,) = [cell.source for cell in notebook.cells if "## Needs\n" in cell.source]
-    assert re.findall(r"About (\d+) seconds on two processor cores", section) == [row[3].removesuffix(" s")]
-
-
 def test_every_section_that_teaching_names_is_in_a_lesson():
     named = re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", TEACHING)
     there = {title for path in PATHS for _, title in headings(nbformat.read(path, as_version=4))}

@@ -137,6 +137,7 @@ assert sys.excepthook is hook
 """
 
 
+@pytest.mark.slow
 def test_importing_a_module_changes_no_warning_filter_and_no_figure_style():
     libraries = set().union(*map(imports, MODULES)) - set(MODULES) - {"__future__"}
     own = [name for name in MODULES if not name.endswith("synthetic.__main__")]  # draws the sample

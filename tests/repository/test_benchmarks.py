@@ -7,6 +7,8 @@ import pytest
 from isic_course.thesis import reproduce as thesis
 from isic_utils.settings import PROFILES
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 

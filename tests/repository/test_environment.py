@@ -99,12 +99,6 @@ def test_make_knows_and_explains_each_target(target):
     assert re.search(rf"^make {target}\b", make().stdout, flags=re.MULTILINE)
 
 
-def test_continuous_integration_runs_make_test_and_nothing_else():
-    lines = (PROJECT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
-    assert lines == ["#!/usr/bin/env bash", "set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
-    assert os.access(PROJECT / ".ci" / "run", os.X_OK)
-
-
 @pytest.mark.parametrize("command", ["make notebooks", "make test", "conda env create", r".venv\Scripts"])
 def test_readme_gives_every_way_in(command):
     assert command in (PROJECT / "README.md").read_text(encoding="utf-8")

@@ -23,6 +23,8 @@ from isic_utils.errors import IsicError
 from isic_utils.models import TITLES
 from isic_utils.training import Run, TrainConfig, fit, protocols, run_of
 
+pytestmark = pytest.mark.slow
+
 MODELS = ["alexnet", "residual"]
 
 

@@ -104,6 +104,7 @@ def test_through_subset(dataset):
     assert labels.tolist() == [1, 2, 0, 2, 7] and torch.equal(images[1], dataset[2][0])
 
 
+@pytest.mark.slow
 def test_with_two_spawned_workers(tmp_path):
     """Each opens the memory map by itself."""
     classes = tables.read_isic2019(draw_2019(tmp_path / "archive"))

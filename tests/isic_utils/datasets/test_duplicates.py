@@ -62,6 +62,7 @@ def test_a_damaged_image_is_named(table, tmp_path):
     refusal(lambda: near_duplicates(table.assign(path=None)), "None")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "isic84").is_dir(), reason=f"the small images are not in {SHARED}")
 def test_the_real_archive_holds_36_images_under_two_names_two_of_them_with_two_labels():
     """As `md5sum` counts them; about 20 seconds."""

@@ -322,6 +322,7 @@ print(ImageStore(read_isic2019(sys.argv[1]), 8, Path(sys.argv[2]), progress=Fals
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_prepare_the_same_cache_at_once(archive, table, cache):
     processes = [
         subprocess.Popen(

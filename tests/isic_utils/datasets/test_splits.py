@@ -157,6 +157,7 @@ def test_a_class_of_few_lesions_is_said_and_no_warning_shown(capsys, recwarn):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 @needs_official_tables
 def test_official_standard_splits():
     table = tables.read_isic2019(OFFICIAL)

@@ -19,6 +19,8 @@ from isic_utils.errors import IsicError
 from isic_utils.settings import PROJECT
 from isic_utils.training import TrainConfig, fit_all
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = """
 import sys
 sys.path[:0] = [{project!r}, {project!r} + "/tests"]

@@ -14,6 +14,8 @@ from small_runs import CLASSIFIER, labelled
 from isic_utils.models import MODELS, ModelInfo
 from isic_utils.training import Run, TrainConfig, run_of, runs
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).resolve().parents[2]
 LAUNCH = "-m accelerate.commands.launch --num_machines 1 --mixed_precision no --dynamo_backend no"
 

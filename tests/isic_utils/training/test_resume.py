@@ -76,6 +76,7 @@ def test_what_is_resumed_twice_at_the_same_place_goes_on(classifier, images, tmp
     assert_same_result(classify(tmp_path, images), classifier)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork a process, which the test's killer does")
 def test_runs_that_are_killed_again_and_again_continue_to_the_same_result():
     """Kills (kill -9) at random moments; the script, called by hand, makes hundreds."""
