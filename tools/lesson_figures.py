@@ -11,14 +11,14 @@ EMBEDDED = re.compile(r'<img src="data:image/(png|jpeg);base64,([A-Za-z0-9+/=]+)
 
 # Which figure stands for a lesson: the beginning of its alternative text.
 CHOSEN = {
-    "01": "A grid with a row of dermoscopic pictures",
+    "01": "A grid with a row of dermoscopic images",
     "02": "Five maps of area against darkness",
     "03": "For each of four blocks the lesion",
     "04": "Accuracy against BMA for each network",
     "05": "ROC and precision-recall curves",
     "06": "Five rows of five blocks",
-    "07": "Eight test images with the true contour",
-    "08": "A plane of accuracy and BMA",
+    "07": "Eight test images with the true border",
+    "08": "Accuracy and BMA on the validation set",
     "09": "An image with its contour, a heat map",
     "10": "The thesis's five BMAs as dots",
     "11": "A tree of sentences",

@@ -70,7 +70,7 @@ def arrange(
     if fold not in FOLDS or (fold and protocol != "cross-validation"):
         raise IsicError(f"There is no fold {fold} of {protocol}: cross-validation has the folds 0 to 4.")
     if protocol == "segmentation":
-        split, group_by = splits.segmentation(table, seed=seed), "image"  # these images have no lesion_id
+        split, group_by = splits.segmentation(table, seed=seed), "image"  # as in the thesis
     elif protocol == "balanced":
         table = splits.balanced(table, group_by, seed)
         split = table["split"]

@@ -41,7 +41,7 @@ def test_copies_are_found_by_their_hash_and_told_from_what_was_made_smaller(tabl
     assert pairs["bits"].between(0, 10).all() and pairs["bits"][0] == 0
 
 
-def test_features_find_what_was_turned(table):
+def test_features_find_what_was_rotated(table):
     features = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [3, 0.1, 0], [0, 1, 0], [0, 0, 1]], np.float32)
     pairs = near_duplicates(table, features, max_distance=0.01)
     assert set(pairs["image"] + pairs["other"]) == {"ab", "ac", "bc", "ad", "bd", "cd"}

@@ -266,7 +266,7 @@ def test_no_more_images_are_in_memory_at_a_time_than_asked(pairs, tmp_path, monk
     monkeypatch.setattr(models.UNet, "forward", spy)
     monkeypatch.setattr(SummaryWriter, "add_images", lambda *_: None)
     segment(tmp_path, pairs, epochs=1, batch_size=7, micro_batch_size=3)
-    assert sizes[True] == [3, 3, 1] * 4 and max(sizes[False]) <= 4
+    assert sizes[True] == [3, 2, 2] * 4 and max(sizes[False]) <= 4
 
 
 def test_the_moving_average_is_that_of_the_steps_and_is_kept(images, tmp_path, monkeypatch):
