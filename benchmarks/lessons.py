@@ -25,12 +25,12 @@ from isic_utils.settings import PROJECT
 from isic_utils.training.loop import fastest_precision
 
 sys.path.insert(0, str(PROJECT / "tools"))
-from execute_notebooks import chosen_notebooks, clean, execute, write as write_notebook  # noqa: E402
+from execute_notebooks import chosen_notebooks, execute  # noqa: E402
 
 RESULTS = PROJECT / "benchmarks" / "results" / "lessons.csv"
 RUNS = PROJECT / "build" / "times-runs"
 ORDINARY = "AVX2, 32 bits"
-IN_LESSON = re.compile(r"About [^.,;]*? on two processor cores(?: with AVX2)?")
+IN_LESSON = re.compile(r"About [^.,;]*? on two processor cores")
 IN_README = re.compile(r"^(\| (\d\d) \|.*?\|.*?\| )[^|]*?( \|)", re.MULTILINE)
 
 
@@ -40,8 +40,8 @@ def processor() -> str:
     return f"{torch.backends.cpu.get_cpu_capability().replace('AVX512', 'AVX-512')}, {bits} bits"
 
 
-def measure(path: Path, in_place: bool) -> tuple[float, float]:
-    """Execute a notebook: seconds, and the largest memory of its processes in gigabytes. in_place: keep its outputs."""
+def measure(path: Path) -> tuple[float, float]:
+    """Execute a notebook: seconds, and the largest memory of its processes in gigabytes."""
     peak, done = 0.0, threading.Event()
 
     def watch() -> None:
@@ -58,28 +58,17 @@ def measure(path: Path, in_place: bool) -> tuple[float, float]:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     start = time.perf_counter()
-    notebook = nbformat.read(path, as_version=4)
-    failure = execute(notebook, path)
+    failure = execute(nbformat.read(path, as_version=4), path)
     seconds = time.perf_counter() - start
     done.set()
     watcher.join()
     if failure:
-        print(f"{path.name}\n{failure}", flush=True)
-        return float("nan"), peak
-    clean(notebook)
-    write_notebook(notebook, RUNS.with_name("times") / path.name)
-    if in_place:
-        current = nbformat.read(path, as_version=4)  # its text may have been edited meanwhile
-        for cell, executed in zip(current.cells, notebook.cells, strict=True):
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = executed.outputs, executed.execution_count
-        current.metadata = notebook.metadata
-        write_notebook(current, path)
+        sys.exit(f"{path.name}\n{failure}")
     return seconds, peak
 
 
 def told(seconds: float) -> str:
-    """A time in words, e.g. 45 seconds or 2 minutes."""
+    """A time to the next five seconds, e.g. 45 s."""
     return f"{max(5, round(seconds / 5) * 5)} s"
 
 
@@ -107,7 +96,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 04; none means all")
     parser.add_argument("--write", action="store_true", help="only write the measured times into README and lessons")
-    parser.add_argument("--in-place", action="store_true", help="also keep the outputs in the notebooks")
     chosen = parser.parse_args()
     table = pd.read_csv(RESULTS) if RESULTS.exists() else pd.DataFrame(columns=["lesson", "processor"])
     if chosen.write:
@@ -115,10 +103,9 @@ def main() -> None:
     if not chosen.names:
         shutil.rmtree(RUNS, ignore_errors=True)
     os.environ["ISIC_RUNS"] = str(RUNS)
-    RUNS.with_name("times").mkdir(parents=True, exist_ok=True)
     synthetic.ensure()
     for path in chosen_notebooks(PROJECT / "notebooks", chosen.names):
-        seconds, gigabytes = measure(path, chosen.in_place)
+        seconds, gigabytes = measure(path)
         row = {"lesson": path.stem, "processor": processor(), "cores": os.cpu_count(), "seconds": round(seconds, 1)}
         row["gigabytes"] = round(gigabytes, 2)
         same = (table["lesson"] == row["lesson"]) & (table["processor"] == row["processor"])

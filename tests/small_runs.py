@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pandas as pd
-from archives import in_memory, pairs_in_memory
+from archives import draw_pairs, in_memory, pairs_in_memory, tiny_settings
 
-from isic_utils.datasets import ImageStore, splits, tables
+from isic_utils.datasets import ImageStore, read_isic2018, splits, tables
 from isic_utils.training import Run, TrainConfig, fit
 
 Data = tuple[ImageStore, pd.DataFrame, pd.Series]  # as `fit` takes them
@@ -33,3 +33,18 @@ def classify(folder: Path, data: Data | None = None, **changes) -> Run:
 def segment(folder: Path, data: Data | None = None, **changes) -> Run:
     """Train a U-Net."""
     return fit(TrainConfig(**SEGMENTER | changes), *(data or masked()), folder, progress=False)
+
+
+def train(
+    folder: Path, model: str, store: ImageStore, table: pd.DataFrame, split: pd.Series, **changes
+) -> tuple[Run, pd.DataFrame, ImageStore]:
+    """A run of an epoch, at the sizes of `tiny_settings`, with the table and the store that it was trained on."""
+    config = TrainConfig.from_settings(tiny_settings(folder), model, **{"epochs": 1, **changes})
+    return fit(config, store, table, split, folder / "runs", progress=False), table, store
+
+
+def segmenter_of_files(folder: Path) -> tuple[Run, pd.DataFrame, ImageStore]:
+    """A U-Net, its table and its store, of image files of three sizes."""
+    table = read_isic2018(draw_pairs(folder / "data", [(30, 60), (45, 61), (60, 45)] * 12))
+    store = ImageStore(table, (16, 32), folder / "cache", progress=False)
+    return train(folder, "unet", store, table, splits.segmentation(table), epochs=6)

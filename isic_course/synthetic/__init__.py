@@ -12,8 +12,6 @@ import dataclasses
 import json
 import multiprocessing
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -36,8 +34,8 @@ from isic_utils.datasets.tables import (
     METADATA_2019,
 )
 from isic_utils.errors import IsicError
+from isic_utils.processes import START_METHOD, follow_the_caller
 from isic_utils.settings import MARKER, SAMPLE
-from isic_utils.training.fit_all import START_METHOD, end_with_the_caller
 
 from . import camera, masks, planning
 from .clinics import SOURCES
@@ -255,18 +253,12 @@ def _mapped(workers: int) -> Iterator[Callable]:
         return
     context = multiprocessing.get_context(START_METHOD)
     context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(workers, context, initializer=_follow) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=follow_the_caller) as pool:
         try:
             yield pool.map
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _follow() -> None:
-    """Prepare a process that draws: Ctrl-C is for the caller, and when the caller is gone, it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_the_caller, daemon=True).start()
 
 
 def _draw_lesions(folder: Path, seed: int, lesions: list[PlannedLesion]) -> dict[str, set[str]]:

@@ -31,7 +31,7 @@ def near_duplicates(
     are the same, byte for byte), bits (in which their hashes differ) and, with features, distance. Images of one
     lesion are among them: compare the lesion_ids of a pair. Raises IsicError if an image cannot be read.
     """
-    digests, hashes = zip(*(fingerprint(path) for path in table["path"]), strict=True)
+    digests, hashes = zip(*(digest_and_hash(path) for path in table["path"]), strict=True)
     digests, signs = np.array(digests), np.stack(hashes) * np.float32(2) - 1
     if features is not None:
         features = features / np.linalg.norm(features, axis=1, keepdims=True)
@@ -48,7 +48,7 @@ def near_duplicates(
     return pairs.drop(columns="distance") if features is None else pairs
 
 
-def fingerprint(path: Path | str) -> tuple[str, np.ndarray]:
+def digest_and_hash(path: Path | str) -> tuple[str, np.ndarray]:
     """A digest of an image file's bytes, and its difference hash, bool [256]."""
     try:
         content = Path(path).read_bytes()

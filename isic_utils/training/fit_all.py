@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import signal
-import threading
 import traceback
 from collections.abc import Sequence
 from multiprocessing import connection
@@ -17,6 +15,7 @@ from tqdm.auto import tqdm
 
 from isic_utils.datasets import ImageStore
 from isic_utils.errors import IsicError
+from isic_utils.processes import START_METHOD, follow_the_caller
 from isic_utils.settings import load_settings
 from isic_utils.training.config import TrainConfig
 from isic_utils.training.fit import fit
@@ -26,8 +25,6 @@ from isic_utils.training.state import is_finished
 
 Job = tuple[TrainConfig, pd.DataFrame, pd.Series]
 MEMORY_OF_A_RUN = 1.5e9  # bytes that must be free for each process
-# a server imports PyTorch once and is then forked; Windows cannot fork, so there each process imports it anew
-START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
 def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, progress: bool = True) -> list[Run]:
@@ -41,7 +38,7 @@ def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, pr
     Raises IsicError, after all others are trained, for those that failed.
     """
     runs = load_settings().runs if runs is None else Path(runs)
-    accelerator, found, waiting, errors = get_accelerator(), [], {}, {}
+    accelerator, found, waiting = get_accelerator(), [], {}
     for config, table, split in jobs:
         run = run_of(config, store, table, split, runs)
         found.append(run)
@@ -50,6 +47,7 @@ def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, pr
     if accelerator.device.type == "cpu" and accelerator.num_processes == 1:
         errors = fit_side_by_side(waiting, store, runs, progress)
     else:
+        errors = {}
         for name, (config, table, split) in waiting.items():
             try:
                 fit(config, store, table, split, runs, progress)
@@ -85,7 +83,7 @@ def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progre
                     del running[receiver]
                     process.join()
                     if process.exitcode:
-                        errors[name] = f"its process ended with {process.exitcode}. {REASONS[process.exitcode < 0]}"
+                        errors[name] = f"its process ended with {process.exitcode}. {advice(process.exitcode)}"
                     continue
                 bar.update(told == "epoch")
                 if told != "epoch":
@@ -98,16 +96,16 @@ def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progre
     return errors
 
 
-REASONS = {
-    True: "Most often memory ran out: close other programs, then start again.",
-    False: "In a script, call fit_all below `if __name__ == '__main__':`.",
-}
+def advice(status: int) -> str:
+    """What to do about a process that ended by itself: below 0 a signal stopped it, above it could not begin."""
+    if status < 0:
+        return "Most often memory ran out: close other programs, then start again."
+    return "In a script, call fit_all below `if __name__ == '__main__':`."
 
 
 def work(sender, threads: int, store: ImageStore, runs: Path, *job: TrainConfig | pd.DataFrame | pd.Series) -> None:
     """What a process does: train one run, and send ``epoch`` after each epoch, or what went wrong."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, which ends this process
-    threading.Thread(target=end_with_the_caller, daemon=True).start()
+    follow_the_caller()
     for stream in (1, 2):  # whatever it prints does not belong into the caller's cell
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     torch.set_num_threads(threads)
@@ -118,9 +116,3 @@ def work(sender, threads: int, store: ImageStore, runs: Path, *job: TrainConfig 
         sender.send(str(error))
     except Exception:
         sender.send(traceback.format_exc())
-
-
-def end_with_the_caller() -> None:
-    """End this process when the one that called `fit_all` is gone, however it ended."""
-    connection.wait([multiprocessing.parent_process().sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)

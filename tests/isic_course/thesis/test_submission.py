@@ -4,33 +4,22 @@ import errno
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from archives import draw_pairs, files_in, names, refusal, tiny_settings
+from archives import files_in, names, refusal
 from PIL import Image
+from small_runs import segmenter_of_files
 
 from isic_course.thesis import submission
 from isic_course.thesis.submission import export_masks
 from isic_utils import metrics
-from isic_utils.datasets import ImageStore, read_isic2018, splits
 from isic_utils.datasets.images import read_mask
 from isic_utils.inference.postprocess import enlarge, one_region
 from isic_utils.inference.predict import predict_masks
-from isic_utils.training import Run, TrainConfig, fit
-
-
-def train(folder: Path, model: str, store: ImageStore, table: pd.DataFrame, split: pd.Series, **changes) -> Run:
-    config = TrainConfig.from_settings(tiny_settings(folder), model, **{"epochs": 1, **changes})
-    return fit(config, store, table, split, folder / "runs", progress=False)
 
 
 @pytest.fixture(scope="module")
 def unet(tmp_path_factory):
-    """A run, its table and its store, of images of three sizes."""
-    folder = tmp_path_factory.mktemp("unet")
-    table = read_isic2018(draw_pairs(folder / "data", [(30, 60), (45, 61), (60, 45)] * 12))
-    store = ImageStore(table, (16, 32), folder / "cache", progress=False)
-    return train(folder, "unet", store, table, splits.segmentation(table), epochs=6), table, store
+    return segmenter_of_files(tmp_path_factory.mktemp("unet"))
 
 
 def test_unknown_score():

@@ -1,38 +1,28 @@
 """Predictions for images at hand: test-time augmentation, and masks."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from archives import draw_pairs, in_memory, names, pairs_in_memory, refusal, tiny_settings
+from archives import in_memory, names, pairs_in_memory, refusal
+from small_runs import segmenter_of_files, train
 
 from isic_utils import metrics
-from isic_utils.datasets import ImageStore, read_isic2018, splits, tables
+from isic_utils.datasets import ImageStore, splits, tables
 from isic_utils.inference import predict
 from isic_utils.inference.predict import orientations, predict_masks
-from isic_utils.training import Run, TrainConfig, fit, get_accelerator
-
-
-def train(folder: Path, model: str, store: ImageStore, table: pd.DataFrame, split: pd.Series, **changes) -> Run:
-    config = TrainConfig.from_settings(tiny_settings(folder), model, **{"epochs": 1, **changes})
-    return fit(config, store, table, split, folder / "runs", progress=False)
+from isic_utils.training import Run, get_accelerator
 
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     table, store = in_memory([tables.CODES[n % 8] for n in range(96)], size=16)
-    return train(tmp_path_factory.mktemp("classifier"), "residual", store, table, splits.standard(table)), table, store
+    return train(tmp_path_factory.mktemp("classifier"), "residual", store, table, splits.standard(table))
 
 
 @pytest.fixture(scope="module")
 def unet(tmp_path_factory):
-    """A run, its table and its store, of images of three sizes."""
-    folder = tmp_path_factory.mktemp("unet")
-    table = read_isic2018(draw_pairs(folder / "data", [(30, 60), (45, 61), (60, 45)] * 12))
-    store = ImageStore(table, (16, 32), folder / "cache", progress=False)
-    return train(folder, "unet", store, table, splits.segmentation(table), epochs=6), table, store
+    return segmenter_of_files(tmp_path_factory.mktemp("unet"))
 
 
 def batch_of(store: ImageStore, images: pd.Series) -> torch.Tensor:
