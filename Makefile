@@ -13,12 +13,15 @@ ON_SAMPLE := env -u ISIC_DATA -u ISIC_PROFILE
 # depend on the machine.
 ORDINARY := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 ACCELERATE_MIXED_PRECISION=no
 
+# Unit tests take one thread each, so two files at a time. Notebooks use all cores themselves, one after the other.
+TWO_AT_A_TIME := --numprocesses 2 --dist loadfile
+
 # The kernel is this environment's, even where the user has another one called python3.
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help notebooks thesis doctor test check browser lab tensorboard execute times handout book clean
+.PHONY: help notebooks thesis doctor test check gpu-check browser lab tensorboard execute times measured handout book clean
 
 help:
 	@echo "make notebooks    set up .venv, draw the synthetic sample, execute every notebook; results in build/"
@@ -26,11 +29,13 @@ help:
 	@echo "make doctor       look at this installation, and say in plain words what does not work"
 	@echo "make test         unit tests, every notebook through nbval, ruff: what CI runs"
 	@echo "make check        the quick part of it, some minutes: no notebooks, nothing marked slow"
+	@echo "make gpu-check    the tests that need a graphics card (they are skipped elsewhere)"
 	@echo "make browser      open the book and JupyterLab in a real browser (Chromium), and look at what they show"
 	@echo "make lab          open the notebooks in JupyterLab"
 	@echo "make tensorboard  watch the runs in TensorBoard"
 	@echo "make execute      re-execute the notebooks in place on the sample, for committing their outputs"
 	@echo "make times        measure each lesson twice (AVX2 in 32 bits, and this processor): README and lessons state it"
+	@echo "make measured     train on the real images of ISIC_DATA what the lessons show of them; an hour a lesson, resumable"
 	@echo "make handout      write the notebooks for a class, without solutions and outputs, and with both; in build/"
 	@echo "make book         the notebooks and documents as pages for a browser, in build/book"
 	@echo "make clean        remove build/ and the caches of the tools; data, runs and .venv stay"
@@ -50,7 +55,7 @@ $(INSTALLED): pyproject.toml
 	@echo "Setting up .venv: a few minutes, several gigabytes, only this once."
 	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
 	@rm -f $@
-	@$(IN_VENV) -m pip install --quiet uv && $(IN_VENV) -m uv pip install --editable '.[test]' || \
+	@$(IN_VENV) -m pip install --quiet uv && $(IN_VENV) -m uv pip install --compile-bytecode --editable '.[test]' || \
 	  $(IN_VENV) -m pip install --editable '.[test]'  # slower, where uv cannot be had
 	@$(IN_VENV) -c 'import matplotlib.font_manager'  # builds the font cache now, not with a warning in a lesson
 	@touch $@
@@ -70,16 +75,20 @@ test: $(INSTALLED)
 	@rm -rf build/test-runs
 	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
 	@status=0; \
-	$(ON_SAMPLE) ISIC_RUNS=build/test-runs $(IN_VENV) -m pytest --durations=15 --nbval-lax --nbval-current-env \
+	$(ON_SAMPLE) $(IN_VENV) -m pytest $(TWO_AT_A_TIME) --durations=15 tests || status=1; \
+	$(ON_SAMPLE) ISIC_RUNS=build/test-runs $(IN_VENV) -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 600 --nbval-kernel-startup-timeout 180 \
-	  tests notebooks || status=1; \
+	  notebooks || status=1; \
 	$(IN_VENV) -m ruff check . || status=1; \
 	exit $$status
 
 check: $(INSTALLED)
 	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
-	@$(ON_SAMPLE) $(IN_VENV) -m pytest -m "not slow" tests
+	@$(ON_SAMPLE) $(IN_VENV) -m pytest $(TWO_AT_A_TIME) -m "not slow" tests
 	@$(IN_VENV) -m ruff check .
+
+gpu-check: $(INSTALLED)
+	@$(ON_SAMPLE) $(IN_VENV) -m pytest -m gpu tests
 
 browser: $(INSTALLED)
 	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
@@ -100,6 +109,10 @@ times: $(INSTALLED)
 	@$(ON_SAMPLE) $(ORDINARY) $(IN_VENV) benchmarks/lessons.py
 	@$(ON_SAMPLE) $(IN_VENV) benchmarks/lessons.py
 	@$(IN_VENV) benchmarks/lessons.py --write
+
+# An hour of two cores for a lesson, at most; it may be stopped at any moment, and the same command goes on.
+measured: $(INSTALLED)
+	@$(IN_VENV) benchmarks/measured.py
 
 handout: $(INSTALLED)
 	@$(IN_VENV) tools/handout.py

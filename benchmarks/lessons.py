@@ -17,14 +17,14 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import psutil
-import torch
+from side_by_side import processor
 
 from isic_course import synthetic
 from isic_utils import files
 from isic_utils.settings import PROJECT
-from isic_utils.training.loop import fastest_precision
 
 sys.path.insert(0, str(PROJECT / "tools"))
+import execute_notebooks  # noqa: E402
 from execute_notebooks import chosen_notebooks, execute  # noqa: E402
 
 RESULTS = PROJECT / "benchmarks" / "results" / "lessons.csv"
@@ -34,13 +34,7 @@ IN_LESSON = re.compile(r"About [^.,;]*? on two processor cores")
 IN_README = re.compile(r"^(\| (\d\d) \|.*?\|.*?\| )[^|]*?( \|)", re.MULTILINE)
 
 
-def processor() -> str:
-    """The arithmetic that this process uses."""
-    bits = 32 if os.environ.get("ACCELERATE_MIXED_PRECISION", fastest_precision()) == "no" else 16
-    return f"{torch.backends.cpu.get_cpu_capability().replace('AVX512', 'AVX-512')}, {bits} bits"
-
-
-def measure(path: Path) -> tuple[float, float]:
+def measure(path: Path, in_place: bool) -> tuple[float, float]:
     """Execute a notebook: seconds, and the largest memory of its processes in gigabytes."""
     peak, done = 0.0, threading.Event()
 
@@ -57,13 +51,16 @@ def measure(path: Path) -> tuple[float, float]:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    start = time.perf_counter()
-    failure = execute(nbformat.read(path, as_version=4), path)
+    notebook, start = nbformat.read(path, as_version=4), time.perf_counter()
+    failure = execute(notebook, path)
     seconds = time.perf_counter() - start
     done.set()
     watcher.join()
     if failure:
         sys.exit(f"{path.name}\n{failure}")
+    if in_place:
+        execute_notebooks.clean(notebook)
+        execute_notebooks.write(notebook, path)
     return seconds, peak
 
 
@@ -96,6 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 04; none means all")
     parser.add_argument("--write", action="store_true", help="only write the measured times into README and lessons")
+    parser.add_argument("--in-place", action="store_true", help="also save the outputs, as make execute does")
     chosen = parser.parse_args()
     table = pd.read_csv(RESULTS) if RESULTS.exists() else pd.DataFrame(columns=["lesson", "processor"])
     if chosen.write:
@@ -105,7 +103,7 @@ def main() -> None:
     os.environ["ISIC_RUNS"] = str(RUNS)
     synthetic.ensure()
     for path in chosen_notebooks(PROJECT / "notebooks", chosen.names):
-        seconds, gigabytes = measure(path)
+        seconds, gigabytes = measure(path, chosen.in_place)
         row = {"lesson": path.stem, "processor": processor(), "cores": os.cpu_count(), "seconds": round(seconds, 1)}
         row["gigabytes"] = round(gigabytes, 2)
         same = (table["lesson"] == row["lesson"]) & (table["processor"] == row["processor"])

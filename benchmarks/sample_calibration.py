@@ -1,11 +1,14 @@
 """How hard is the synthetic archive? Measured with the course's own code, over several seeds.
 
-    python benchmarks/sample_calibration.py            # five seeds, about 20 minutes on two cores
+    python benchmarks/sample_calibration.py            # five seeds, about 10 minutes on two cores
     python benchmarks/sample_calibration.py 1 --overlap 0.8
 
 For each seed, an archive is drawn into a temporary folder, and three models are evaluated on its test set (standard
 split, grouped by image and by lesion): the majority-class baseline (always NV), a logistic regression on the mean
-colour of each image, and the residual net as lesson 04 trains it on a laptop. The table goes into data/README.md.
+colour of each image, and the residual net as lesson 04 trains it on a laptop. Then what later lessons show: the recall
+of the four smallest classes against that of NV (lesson 04), the effect of imbalance (the dial of lesson 05), the gain
+of a nearest neighbour from known lesions (lesson 06), and what a painted ruler, or a wavy line of the same ink, does to
+the odds of SCC (lesson 09). The table goes into data/README.md.
 """
 
 import argparse
@@ -14,16 +17,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from PIL import Image, ImageDraw
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from isic_course import synthetic
-from isic_utils.datasets import ImageStore, read_isic2019, splits
-from isic_utils.metrics import bma
+from isic_course import dial, synthetic
+from isic_utils.datasets import ImageStore, read_isic2019, splits, tables
+from isic_utils.metrics import bma, recall_per_class
 from isic_utils.settings import PROFILES, Settings
-from isic_utils.training import TrainConfig, fit
+from isic_utils.training import TrainConfig, fit_all
 
 TARGETS = {  # measure: the least and the most that the mean over the seeds should be
     "NV accuracy": (0.48, 0.52),
@@ -33,7 +39,14 @@ TARGETS = {  # measure: the least and the most that the mean over the seeds shou
     "residual BMA": (0.40, 0.65),
     "BMA by image - by lesion": (0.0, 1.0),
     "accuracy by image - by lesion": (0.0, 1.0),
+    "neighbour BMA by image - by lesion": (0.03, 1.0),
+    "recall of NV - of the four smallest": (0.2, 1.0),
+    "dial, accuracy at 54:1 - at 1:1": (0.0, 1.0),
+    "dial, BMA at 54:1 - at 1:1": (-1.0, 0.0),
+    "ruler, log-odds of SCC": (0.3, 9.0),
 }
+INK = (40, 35, 40)
+ALIKE = ["BCC", "AK", "BKL", "SCC"]
 
 
 def main() -> None:
@@ -64,7 +77,8 @@ def measure(folder: Path, seed: int, overlap: float) -> dict[str, float]:
     table = read_isic2019(data)
     store = ImageStore(table, settings.image_size, settings.cache, progress=False)
     labels, nevus = table["label"].astype(str), pd.Series("NV", table.index)
-    result = {}
+    torch.set_num_threads(settings.threads)
+    result, jobs, found = {}, [], {}
     for group_by in ("image", "lesion"):
         split = splits.standard(table, group_by, seed)
         test = split == "test"
@@ -72,15 +86,70 @@ def measure(folder: Path, seed: int, overlap: float) -> dict[str, float]:
             result["NV accuracy"] = accuracy_score(labels[test], nevus[test])
             result["NV BMA"] = bma(labels[test], nevus[test])
             result["colour BMA"] = colour_bma(store, table, labels, split)
-        config = TrainConfig.from_settings(settings, "residual", group_by=group_by, seed=seed)
-        scores = fit(config, store, table, split, settings.runs, progress=False).scores().loc["bma"]
-        ending = "" if group_by == "image" else " by lesion"
-        result[f"residual accuracy{ending}"] = scores["accuracy"]
-        result[f"residual BMA{ending}"] = scores["BMA"]
-    for measure_name in ("accuracy", "BMA"):
-        difference = result[f"residual {measure_name}"] - result[f"residual {measure_name} by lesion"]
-        result[f"{measure_name} by image - by lesion"] = difference
-    return result
+        jobs.append((TrainConfig.from_settings(settings, "residual", group_by=group_by, seed=seed), table, split))
+        found[group_by] = {"neighbour BMA": neighbour_bma(store, table, labels, split)}
+    for group_by, run in zip(found, fit_all(jobs, store, settings.runs, progress=False), strict=True):
+        found[group_by] |= run.scores().loc["bma"][["accuracy", "BMA"]].add_prefix("residual ")
+    result |= found["image"] | {f"{name} by lesion": value for name, value in found["lesion"].items()}
+    for name in found["image"]:
+        measure_name = name.removeprefix("residual ")
+        result[f"{measure_name} by image - by lesion"] = found["image"][name] - found["lesion"][name]
+    predictions = run.predictions()
+    recall = recall_per_class(predictions["label"], predictions["predicted"], tables.CODES)
+    smallest = table["label"].value_counts().index[-4:]
+    result["recall of NV - of the four smallest"] = recall["NV"] - recall[smallest].mean()
+    at = dial.try_ratios((1, 54), seeds=(seed,)).groupby(level=0).mean()
+    for name in ("accuracy", "BMA"):
+        result[f"dial, {name} at 54:1 - at 1:1"] = at.loc[54, name] - at.loc[1, name]
+    return result | ruler_effect(settings, table, store, seed)
+
+
+def neighbour_bma(store: ImageStore, table: pd.DataFrame, labels: pd.Series, split: pd.Series) -> float:
+    """BMA on the test set of the nearest neighbour among images of 8×8 pixels: a memory."""
+    pixels = store.take(store.rows(table["image"]))
+    tiny = pixels.reshape(len(pixels), 8, store.size[0] // 8, 8, store.size[1] // 8, 3).mean(axis=(2, 4))
+    tiny, train, test = tiny.reshape(len(tiny), -1), (split == "train").to_numpy(), (split == "test").to_numpy()
+    model = KNeighborsClassifier(n_neighbors=1).fit(tiny[train], labels[train])
+    return bma(labels[test], model.predict(tiny[test]))
+
+
+def ruler_effect(settings: Settings, table: pd.DataFrame, store: ImageStore, seed: int) -> dict[str, float]:
+    """Mean change of the log-odds of SCC by painted marks, in images that the network of lesson 09 has not seen."""
+    few = table[table["label"].isin(ALIKE)].sample(frac=1, random_state=seed)
+    few = few.groupby("label", observed=True).head(60).sort_index()
+    few["label"] = few["label"].cat.set_categories(ALIKE)
+    split = splits.standard(few, "lesion", seed)
+    config = TrainConfig.from_settings(settings, "efficientnet_lite0", protocol="four alike", epochs=12, seed=seed)
+    (run,) = fit_all([(config, few, split)], store, settings.runs, progress=False)
+    known = few.loc[split != "test", "lesion_id"]
+    unseen = table[table["label"].isin(ALIKE) & ~table["lesion_id"].isin(known) & table["lesion_id"].notna()].head(400)
+    pixels, model, odds = store.take(store.rows(unseen["image"])), run.load_model(), {}
+    for name, paint in {"as it is": np.asarray, "ruler": with_ruler, "wavy line": with_line}.items():
+        painted = torch.from_numpy(np.stack([paint(image) for image in pixels])).permute(0, 3, 1, 2) / 255
+        with torch.no_grad():
+            probability = model(painted).double().softmax(dim=1)[:, ALIKE.index("SCC")].numpy()
+        odds[name] = np.log(probability / (1 - probability)).mean()
+    return {f"{name}, log-odds of SCC": odds[name] - odds["as it is"] for name in ("ruler", "wavy line")}
+
+
+def with_ruler(image: np.ndarray) -> np.ndarray:
+    """Marks along the upper side, as lesson 09 paints them: uint8 [height, width, 3]."""
+    painted = Image.fromarray(image)
+    pen, (width, height) = ImageDraw.Draw(painted), painted.size
+    for mark in range(20):
+        x, length = width * (0.1 + mark / 28), height * (0.1 if mark % 5 == 0 else 0.06)
+        pen.line([(x, 0.04 * height), (x, 0.04 * height + length)], fill=INK)
+    return np.asarray(painted)
+
+
+def with_line(image: np.ndarray) -> np.ndarray:
+    """A wavy line of the same ink in the same place."""
+    painted = Image.fromarray(image)
+    pen, (width, height) = ImageDraw.Draw(painted), painted.size
+    x = np.linspace(0.1, 0.8, 60)
+    y = 0.08 + 0.03 * np.sin(2 * np.pi * x * 8)
+    pen.line([(width * a, height * b) for a, b in zip(x, y, strict=True)], fill=INK)
+    return np.asarray(painted)
 
 
 def colour_bma(store: ImageStore, table: pd.DataFrame, labels: pd.Series, split: pd.Series) -> float:

@@ -13,9 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
+import torch
 from PIL import Image
 
 from isic_course import synthetic
+from isic_utils.training.loop import fastest_precision
 
 RESULTS = Path(__file__).resolve().parent / "results"
 COURSE = "course"  # the contender that the others are compared with
@@ -56,7 +58,17 @@ def report(script: str, table: list[dict], packages: list[str], save: bool) -> N
     print(frame.to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep=""))
     if save:
         RESULTS.mkdir(exist_ok=True)
-        frame.assign(machine=where).to_csv(RESULTS / f"{script}.csv", index=False, float_format="%.5g")
+        file = RESULTS / f"{script}.csv"
+        if file.exists():  # what was measured on another kind of processor stays
+            earlier = pd.read_csv(file)
+            frame = pd.concat([earlier[~earlier["comparison"].isin(frame["comparison"])], frame.assign(machine=where)])
+        frame.fillna({"machine": where}).to_csv(file, index=False, float_format="%.5g")
+
+
+def processor() -> str:
+    """The arithmetic that this process uses, e.g. AVX2, 32 bits."""
+    bits = 32 if (os.environ.get("ACCELERATE_MIXED_PRECISION") or fastest_precision()) == "no" else 16
+    return f"{torch.backends.cpu.get_cpu_capability().replace('AVX512', 'AVX-512')}, {bits} bits"
 
 
 def machine(packages: list[str]) -> str:

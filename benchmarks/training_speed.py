@@ -3,20 +3,23 @@
     python benchmarks/training_speed.py                  the residual net at 64×64 and 128×128
     python benchmarks/training_speed.py --quick          few images, one round, nothing saved
     python benchmarks/training_speed.py --choices        the effect of each setting of the loop, for all six networks
+    python benchmarks/training_speed.py --together       two runs of each network, one after the other and side by side
 
 All train an epoch of the narrow residual net, turn by turn in one process, on the same batches of 32, which are ready
 in memory, with fused AdamW and cross-entropy. The *bare* loop is forward, backward, step. The course's is
 `training.train_one_epoch`, with model, optimizer and scheduler prepared as `fit` does it. It multiplies in 16 bits
 where the processor is faster with them, and so does the bare loop; fastai and Lightning run as they come, in 32 bits,
-and once more in 16 bits, so that the loops alone are compared. Progress bars, logging, checkpoints and validation are
-off in all of them, and only the epoch itself is timed, not what Learner and Trainer set up before.
+and there once more in 16 bits, so that the loops alone are compared. Progress bars, logging, checkpoints and
+validation are off in all of them, and only the epoch itself is timed, not what Learner and Trainer set up before.
 """
 
 import argparse
 import logging
 import os
+import tempfile
 import time
 import warnings
+from pathlib import Path
 
 import side_by_side
 import torch
@@ -26,8 +29,8 @@ from torch.utils.data import DataLoader
 
 from isic_utils.datasets.transforms import augment
 from isic_utils.models import CLASSIFIERS, MODELS, TITLES, create_model
-from isic_utils.settings import PROFILES
-from isic_utils.training import TrainConfig, get_accelerator, train_one_epoch
+from isic_utils.settings import PROFILES, load_settings
+from isic_utils.training import TrainConfig, fit, fit_all, get_accelerator, protocols, train_one_epoch
 from isic_utils.training.loop import prepare_model
 from isic_utils.training.losses import class_cross_entropy
 from isic_utils.training.state import keep_memory
@@ -43,13 +46,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="few images, one round, nothing saved")
     parser.add_argument("--choices", action="store_true", help="other settings of the loop instead, nothing saved")
+    parser.add_argument("--together", action="store_true", help="two runs of each network, side by side, instead")
     arguments = parser.parse_args()
     counts, rounds = ([64], 1) if arguments.quick else (arguments.images, arguments.rounds)
     os.environ["ACCELERATE_USE_CPU"] = "true"
     keep_memory()
     packages = ["torch", "fastai", "lightning"]
     table = []
-    if arguments.choices:
+    if arguments.together:
+        packages = ["torch"]
+        table = rows_together(1 if arguments.quick else 2)
+    elif arguments.choices:
         packages = ["torch"]
         for name in CLASSIFIERS:
             table += rows_of_choices(name, PROFILES["laptop"]["image_size"], max(counts), rounds)
@@ -58,6 +65,25 @@ def main() -> None:
             for count in counts:
                 table += rows_beside_rivals(side, count, rounds)
     side_by_side.report("training_speed", table, packages, save=not (arguments.quick or arguments.choices))
+
+
+def rows_together(epochs: int) -> list[dict]:
+    """Two runs of each network on the sample: one after the other with a thread per core, and by `fit_all` with one
+    thread each. Only the epochs are timed, not the start of a process."""
+    settings, table = load_settings(), []
+    images, store = protocols.load_data("standard", settings)
+    for name in CLASSIFIERS:
+        jobs = [protocols.arrange("standard", name, images, settings, seed=seed, epochs=epochs) for seed in (0, 1)]
+        with tempfile.TemporaryDirectory() as folder:
+            torch.set_num_threads(os.cpu_count())
+            alone = [fit(config, store, *data, Path(folder, "alone"), progress=False) for config, *data in jobs]
+            torch.set_num_threads(1)
+            together = fit_all(jobs, store, Path(folder, "together"), progress=False)
+            seconds = {side_by_side.COURSE: [max(run.seconds for run in together)]}
+            seconds["one after the other"] = [sum(run.seconds for run in alone)]
+        count = len(jobs) * epochs * int((jobs[0][2] == "train").sum())
+        table += side_by_side.rows(f"two runs, {TITLES[name]}, {side_by_side.processor()}", count, seconds, {})
+    return table
 
 
 class Mixed(nn.Module):
@@ -103,12 +129,14 @@ def rows_beside_rivals(side: int, count: int, rounds: int) -> list[dict]:
         side_by_side.COURSE: course_loop(ready, new_model()),
         "bare loop": bare_loop(ready, Mixed(new_model(), mixed)),
         "fastai": fastai_loop(ready, new_model()),
-        "fastai, 16 bits": fastai_loop(ready, Mixed(new_model(), mixed)),
         "Lightning": lightning_loop(ready, new_model()),
-        "Lightning, 16 bits": lightning_loop(ready, Mixed(new_model(), mixed)),
     }
+    if mixed:
+        contenders["fastai, 16 bits"] = fastai_loop(ready, Mixed(new_model(), mixed))
+        contenders["Lightning, 16 bits"] = lightning_loop(ready, Mixed(new_model(), mixed))
     required = dict.fromkeys(contenders, 1.0) | {side_by_side.COURSE: None, "bare loop": 0.95}
-    return side_by_side.rows(f"training, {side}×{side}", count, side_by_side.measure(contenders, rounds), required)
+    what = f"training, {side}×{side}, {side_by_side.processor()}"
+    return side_by_side.rows(what, count, side_by_side.measure(contenders, rounds), required)
 
 
 def rows_of_choices(name: str, side: int, count: int, rounds: int) -> list[dict]:

@@ -32,13 +32,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def reproduce_thesis(train: bool) -> int:
     """Train everything of the thesis, and write the report. Returns the exit status."""
+    import torch
+
     from isic_course.thesis.reproduce import reproduce
     from isic_utils.errors import IsicError
     from isic_utils.settings import load_settings
     from isic_utils.training import get_accelerator
 
     try:
-        _, failed = reproduce(load_settings(), train)
+        settings = load_settings()
+        torch.set_num_threads(settings.threads)
+        _, failed = reproduce(settings, train)
         get_accelerator().end_training()
         if failed:
             first = next(iter(failed))

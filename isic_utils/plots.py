@@ -147,7 +147,10 @@ def confusions(matrices: dict[str, np.ndarray], classes: Sequence[str]) -> Figur
 
 def recall_dots(recalls: pd.DataFrame, counts: pd.Series | None = None) -> Figure:
     """Recall per class, a marker per model. recalls: classes as rows, models as columns; counts: training images of
-    each class. The markers of a class stand side by side, centred on its tick."""
+    each class, of which the largest then comes first. The markers of a class stand side by side, centred on its tick.
+    """
+    if counts is not None:
+        recalls = recalls.loc[counts[recalls.index].sort_values(ascending=False, kind="stable").index]
     figure, axis = plt.subplots(figsize=(9, 3.4))
     places = np.arange(len(recalls))
     for i, column in enumerate(recalls.columns):

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from archives import interrupt_at
 from pytest import MonkeyPatch
-from small_runs import classify, labelled, segment
+from small_runs import CLASSIFIER, classify, labelled, segment
 from torch import nn
 
 from isic_utils import files
 from isic_utils.errors import IsicError
 from isic_utils.models import MODELS, ModelInfo
-from isic_utils.training import get_accelerator
+from isic_utils.training import TrainConfig, fit_all, get_accelerator
 
 # A network whose outputs for an image do not depend on the other images, nor on chance.
 PLAIN = dict(model="plain", width=1.0, augmentation="none", batch_size=6, epochs=3)
@@ -63,7 +63,10 @@ def main(folder: Path) -> None:
     files.whole = noted
     in_64_bits(folder)
     usual = folder / "usual"
-    classify(usual, batch_size=12, ema_decay=0.9)
+    store, table, split = labelled()
+    fields = CLASSIFIER | dict(batch_size=12, ema_decay=0.9)
+    jobs = [(TrainConfig(**fields | dict(seed=seed)), table, split) for seed in (0, 1)]
+    fit_all(jobs, store, usual, progress=False)  # one after the other where several processes share each
     segment(usual, batch_size=6, micro_batch_size=1)
     try:
         segment(folder / "refused", batch_size=8, micro_batch_size=2)

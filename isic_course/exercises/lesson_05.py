@@ -84,4 +84,14 @@ EXERCISES = {
         ),
         praise="compare an accuracy with this number, and a BMA with 1/8.",
     ),
+    "05.6": Exercise(
+        right=1 / 31,
+        tolerance=0.0005,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            Mistake(lambda answer, right: close(answer, 1 / 30, 0.0005), "an alarm costs 1 - p, not 1."),
+        ),
+        praise="three images in a hundred with that probability are melanomas, and all hundred are examined.",
+    ),
 }

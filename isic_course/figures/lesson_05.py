@@ -4,13 +4,14 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from isic_course.dial import ORDER
+from isic_course.dial import ORDER, class_sizes
 from isic_utils import plots
+from isic_utils.datasets.tables import CODES
 
 
 def curves(results: pd.DataFrame) -> Figure:
-    """Accuracy and BMA against the ratio, with a dot for each training and a line through the means; beside them the
-    mean recall of each class, with thicker lines for the smaller half of the classes.
+    """Accuracy and BMA against the ratio, with a dot for each training and a line through the means, and the accuracy
+    of always predicting NV; beside them the mean recall of each class, with thicker lines for the smaller half.
 
     results: a row per training, indexed by ratio, with the columns that `dial.try_ratios` returns.
     """
@@ -20,13 +21,17 @@ def curves(results: pd.DataFrame) -> Figure:
     plots.lines(mean[list(legend)].rename(columns=legend), "largest : smallest class", "score", axis=axes[0])
     for i, name in enumerate(legend):
         axes[0].plot(results.index, results[name], plots.MARKERS[i], color=plots.COLOURS[i], alpha=0.35)
-    plots.lines(mean[ORDER], "largest : smallest class", "recall", axis=axes[1])
+    always_nv = [class_sizes(ratio).max() / class_sizes(ratio).sum() for ratio in mean.index]
+    axes[0].plot(mean.index, always_nv, ":", color="0.3", label="accuracy of always NV")
+    axes[0].legend(fontsize=8)
+    plots.lines(mean[CODES], "largest : smallest class", "recall", axis=axes[1])
     axes[0].axhline(1 / len(ORDER), color="0.6", linewidth=1, zorder=0)
-    axes[0].annotate("BMA of guessing, 1/8", (mean.index[0], 1 / len(ORDER) + 0.015), color="0.4", fontsize=8)
+    text = {"color": "0.4", "fontsize": 8, "ha": "right"}
+    axes[0].annotate("BMA of guessing, 1/8", (mean.index[-1], 1 / len(ORDER) + 0.015), **text)
     axes[1].get_legend().remove()
-    for line in axes[1].lines[len(ORDER) // 2 :]:
-        line.set_linewidth(2.8)
-    last = mean[ORDER].iloc[-1]
+    for code in ORDER[len(ORDER) // 2 :]:
+        axes[1].lines[CODES.index(code)].set_linewidth(2.8)
+    last = mean[CODES].iloc[-1]
     for (name, height), line in zip(heights_apart(last).items(), axes[1].lines, strict=True):
         axes[1].annotate(
             name, (mean.index[-1], last[name]), (1.06, height), textcoords=axes[1].get_yaxis_transform(),

@@ -49,11 +49,12 @@ class Step:
 class Found:
     """What there is of the thesis, for one data folder and profile.
 
-    runs: finished ones; data: table and images by `Step.data`, as far as they are there; missing: `Step.data` or a
-    protocol -> why its images cannot be used.
+    group_by: how their images are split; runs: finished ones; data: table and images by `Step.data`, as far as they are
+    there; missing: `Step.data` or a protocol -> why its images cannot be used.
     """
 
     settings: Settings
+    group_by: str
     runs: dict[Step, Run]
     data: dict[str, tuple[pd.DataFrame, ImageStore]]
     missing: dict[str, str]
@@ -78,8 +79,10 @@ class Found:
         return {fold: self.runs[step] for fold, step in steps.items() if step in self.runs}
 
 
-def find(settings: Settings, steps: Iterable[Step]) -> Found:
+def find(settings: Settings, steps: Iterable[Step], group_by: str = "image") -> Found:
     """Look for the runs of these steps; nothing is trained, but images that are not decoded yet are decoded.
+
+    group_by: ``"image"``, as the thesis splits, or ``"lesion"``, as the lessons do.
 
     Where the images of a protocol are not there or cannot be used, its runs count as missing, and `Found.missing` says
     why.
@@ -95,20 +98,20 @@ def find(settings: Settings, steps: Iterable[Step]) -> Found:
             continue
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # of small classes, which training tells again
-                run = run_of(*arrange(step, settings, *data[step.data]), settings.runs)
+                run = run_of(*arrange(step, settings, *data[step.data], group_by), settings.runs)
         except IsicError as error:
             missing[step.protocol] = str(error)
             continue
         if run.finished:
             runs[step] = run
-    return Found(settings, runs, data, missing)
+    return Found(settings, group_by, runs, data, missing)
 
 
 def arrange(
-    step: Step, settings: Settings, table: pd.DataFrame, store: ImageStore
+    step: Step, settings: Settings, table: pd.DataFrame, store: ImageStore, group_by: str = "image"
 ) -> tuple[TrainConfig, ImageStore, pd.DataFrame, pd.Series]:
     """The arguments of `fit` for a step. The thesis splits by image."""
-    config, table, split = protocols.arrange(step.protocol, step.model, table, settings, "image", fold=step.fold)
+    config, table, split = protocols.arrange(step.protocol, step.model, table, settings, group_by, fold=step.fold)
     return config, store, table, split
 
 
@@ -127,7 +130,7 @@ def balanced(found: Found) -> pd.DataFrame:
     """Table 6.2: the balanced protocol's loss, accuracy and BMA on five classes, and the BMA on eight, by 5/8 · M_b
     (§5.3) and exactly, from the original labels (`exact_bma`). The thesis multiplied its accuracy by 5/8 too."""
     finished = {name: found.runs[step] for name in CLASSIFIERS if (step := Step("balanced", name)) in found.runs}
-    drawn = splits.balanced(found.table, "image") if finished else None
+    drawn = splits.balanced(found.table, found.group_by) if finished else None
     rows = {}
     for name, run in finished.items():
         row = scores(run).rename({"accuracy": "accuracy, 5 classes", "BMA": "M_b"})

@@ -45,11 +45,11 @@ class IsicDataset(Dataset):
 
     def __getitems__(self, indices: list[int]) -> list[tuple[torch.Tensor, int | torch.Tensor]]:
         """The items with these indices, read in one step."""
-        pixels = torch.from_numpy(self.store.take(self.rows[indices])).permute(0, 3, 1, 2)
-        images = pixels[:, :3].contiguous().to(torch.get_default_dtype()).div_(255)
+        pixels = torch.from_numpy(self.store.take(self.rows[indices]))
+        images = pixels[..., :3].to(torch.get_default_dtype()).div_(255).permute(0, 3, 1, 2)
         if self.labels is not None:
             return list(zip(images, self.labels[indices].tolist(), strict=True))
-        masks = (pixels[:, 3:] > 127).to(images.dtype)
+        masks = (pixels[..., 3] > 127).to(images.dtype)[:, None]
         return list(zip(images, masks, strict=True))
 
 

@@ -23,6 +23,7 @@ TARGETS = (
     "lab",
     "tensorboard",
     "execute",
+    "measured",
     "handout",
     "book",
     "clean",

@@ -70,7 +70,7 @@ def done(settings):
 
 def nothing(folder) -> results.Found:
     """Nothing is trained yet."""
-    return results.Found(tiny_settings(folder), {}, {}, {})
+    return results.Found(tiny_settings(folder), "image", {}, {}, {})
 
 
 def read(file) -> "Page":
