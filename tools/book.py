@@ -26,6 +26,7 @@ LINKED = ["docs/*.png", "docs/*.svg", "benchmarks/*.png", "LICENSE", *CODE]
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 SOLUTION = {"tags": ["solution", "hide-cell"], "mystnb": {"code_prompt_show": "Show the solution",
                                                           "code_prompt_hide": "Hide the solution"}}  # fmt: skip
+FOLDED = {"tags": ["hide-input"]}  # a cell that only draws: its figure is shown, its code is not
 
 
 def main() -> int:
@@ -85,14 +86,16 @@ def document(text: str) -> str:
 
 
 def lesson(notebook: NotebookNode) -> None:
-    """Make a notebook a page: solutions are closed until one opens them, and widgets are gone,
-    which need a kernel (and would have scripts fetched from the network)."""
+    """Make a notebook a page: solutions, and the code of cells that only draw, are closed until one opens them, and
+    widgets are gone, which need a kernel (and would have scripts fetched from the network)."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = document(cell.source)
         elif "solution" in cell.metadata.get("tags", []):
             cell.metadata = NotebookNode(SOLUTION)
+        elif cell.metadata.get("jupyter", {}).get("source_hidden"):
+            cell.metadata = NotebookNode(FOLDED)
         if cell.cell_type == "code":
             kept = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
             if len(kept) < len(cell.outputs):

@@ -21,6 +21,24 @@ def balanced_accuracy_of_sites(table: pd.DataFrame) -> float:
     return (predicted == table["label"]).groupby(table["label"], observed=True).mean().mean()
 
 
+def highest_balanced_accuracy_of_sites(table: pd.DataFrame) -> float:
+    """Exercise 01.6: the highest BMA of a rule that predicts one class for each body site."""
+    counts = pd.crosstab(table["label"], table["anatom_site_general"].fillna("unknown"))
+    return counts.div(counts.sum(axis=1), axis=0).max().sum() / len(counts)
+
+
+def known_test_images(handed_over: tuple[pd.DataFrame, pd.DataFrame]) -> int:
+    """Exercise 01.7: the test images, grouped by lesion, seed 0, with a near-duplicate in the training set.
+
+    handed_over: the table, and the pairs that `near_duplicates` finds in it.
+    """
+    table, pairs = handed_over
+    split = splits.standard(table, seed=0).set_axis(table["image"])
+    both = pd.concat([pairs, pairs.rename(columns={"image": "other", "other": "image"})])
+    leaks = (both["image"].map(split) == "test") & (both["other"].map(split) == "train")
+    return both.loc[leaks, "image"].nunique()
+
+
 EXERCISES = {
     "01.1": Exercise(
         right=lambda table: table["label"].isin(MALIGNANT).mean(),
@@ -28,10 +46,7 @@ EXERCISES = {
             PERCENT,
             COMPLEMENT,
             Mistake(lambda answer, right: answer > 100, "that is a number of images; divide it by the total."),
-            Mistake(
-                lambda answer, right: 0 < answer < right,
-                "that is too few. The course counts four classes as malignant: MEL, BCC, SCC and the precursor AK.",
-            ),
+            Mistake(lambda answer, right: 0 < answer < right, "that is too few. Malignant are MEL, BCC, SCC and AK."),
         ),
         praise="in the general population the share is far smaller: doctors chose the lesions of this table.",
     ),
@@ -40,15 +55,9 @@ EXERCISES = {
         tolerance=0.0005,
         mistakes=(
             PERCENT,
-            Mistake(
-                lambda answer, right: close(answer, 0.5, 0.005),
-                "that is the mean of three recalls; there are eight, and six of them are 0.1.",
-            ),
+            Mistake(lambda answer, right: close(answer, 0.5, 0.005), "that is the mean of three recalls, not eight."),
             Mistake(lambda answer, right: close(answer, 2, 0.005), "that is the sum of the recalls; divide it by 8."),
-            Mistake(
-                lambda answer, right: 0.55 < answer < 0.7,
-                "that is the accuracy, in which a large class weighs more. In BMA each class has a weight of 1/8.",
-            ),
+            Mistake(lambda answer, right: 0.55 < answer < 0.7, "that is the accuracy; in BMA each class weighs 1/8."),
         ),
         praise="BMA shows that six classes are hardly recognised; the accuracy on ISIC 2019 would be above one half.",
     ),
@@ -57,10 +66,7 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            Mistake(
-                lambda answer, right: answer == 0 and right > 0,
-                'that is what group_by="lesion" gives; the question is about group_by="image".',
-            ),
+            Mistake(lambda answer, right: answer == 0 < right, 'that is what group_by="lesion" gives, not "image".'),
             Mistake(lambda answer, right: answer > 1, "that is a number of images; divide it by the test set's size."),
             Mistake(
                 lambda answer, right: 0 < answer < right,
@@ -74,14 +80,8 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            Mistake(
-                lambda answer, right: answer == 0,
-                "that is the index of an empty prediction. Here the intersection is the whole lesion.",
-            ),
-            Mistake(
-                lambda answer, right: answer == 1,
-                "the whole lesion is found, but the union is the whole image, so the index is below 1.",
-            ),
+            Mistake(lambda answer, right: answer == 0, "that is an empty prediction's index; here all is marked."),
+            Mistake(lambda answer, right: answer == 1, "all of the lesion is found, but the union is the image."),
             UPSIDE_DOWN,
         ),
         praise="this is a baseline that every segmentation model has to beat.",
@@ -104,5 +104,26 @@ EXERCISES = {
             ),
         ),
         praise="compare it with 1/8: the difference comes from the body site alone, without any image.",
+    ),
+    "01.6": Exercise(
+        right=highest_balanced_accuracy_of_sites,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: answer < right,
+                "a higher one is possible. For each site, take the class of whose images it has the largest share.",
+            ),
+        ),
+        praise="it is above the BMA of 01.5, and its accuracy is lower: the rule was made for this metric.",
+    ),
+    "01.7": Exercise(
+        right=known_test_images,
+        mistakes=(
+            Mistake(lambda answer, right: answer < right, "that is too few. The test image may be in either column."),
+            Mistake(
+                lambda answer, right: answer > right, "that is too many. Count an image of the test set only once."
+            ),
+        ),
+        praise="the split is grouped by lesion and leaks all the same. Lesson 11 asks what such images are worth.",
     ),
 }

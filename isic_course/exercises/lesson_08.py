@@ -2,25 +2,27 @@
 
 from functools import partial
 
+import pandas as pd
+
 from isic_course import linear_probe
-from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close
-from isic_utils.training import losses
-from isic_utils.training.imbalance import Method
+from isic_course.exercises.answers import PERCENT, UPSIDE_DOWN, Exercise, Mistake, close
+from isic_utils.metrics import scores
+from isic_utils.training.imbalance import Method, weighted_sampler
 
 
-def square_root(comparison: tuple) -> float:
-    """Exercise 08.4: the mean validation BMA of linear probes weighted by the square root of 1 / n_c. comparison:
-    the table, the features and the seeds."""
-    square_root = {"square root": Method(loss=partial(losses.class_weighted, power=0.5))}
-    return float(linear_probe.scores(linear_probe.compare(*comparison, square_root), "validation")["BMA"].mean())
+def half_balanced(comparison: tuple) -> float:
+    """Exercise 08.6: the validation BMA of linear probes for which images are drawn with the square root of 1 / n_c.
+    comparison: the table, the features and the splits."""
+    method = {"half": Method(sampler=partial(weighted_sampler, power=0.5))}
+    found = linear_probe.compare(*comparison, method)
+    return scores(found[found["split"] == "validation"])["bma"]
 
 
-def is_pair(answer: object, *values: float) -> bool:
-    """Whether an answer is these numbers, to half an image."""
-    return len(answer) == len(values) and all(close(one, value, 0.5) for one, value in zip(answer, values, strict=True))
+def overrated(predictions: pd.DataFrame) -> float:
+    """Exercise 08.5: the mean probability of DF over its share, for the weighted sampler on the validation sets."""
+    some = predictions[(predictions["method"] == "weighted sampler") & (predictions["split"] == "validation")]
+    return float(some["DF"].mean() / (some["label"] == "DF").mean())
 
-
-EFFECTIVE = ((1 - 0.999**5000) / (1 - 0.999), 1 / (1 - 0.999))
 
 EXERCISES = {
     "08.1": Exercise(
@@ -57,27 +59,45 @@ EXERCISES = {
         praise="a probability of 0.20 is high for a class with a prior of 0.02: the image speaks for it.",
     ),
     "08.3": Exercise(
-        right=EFFECTIVE,
+        right=(1 - 0.999**5000) / (1 - 0.999),
         tolerance=0.5,
         mistakes=(
-            Mistake(lambda answer, right: is_pair(answer, *right[::-1]), "the other way round."),
-            Mistake(
-                lambda answer, right: len(answer) == 2 and close(list(answer)[0], 1 - 0.999**5000, 0.001),
-                "the first number has still to be divided by 1 - β.",
-            ),
+            Mistake(lambda answer, right: close(answer, 1 - 0.999**5000, 0.001), "divide by 1 - β, too."),
+            Mistake(lambda answer, right: close(answer, 1000, 0.5), "that is the limit for ever more images."),
         ),
-        praise="with this β, five thousand images say no more than a thousand different images.",
+        praise="with this β, five thousand images count hardly more than a thousand, and none counts above that.",
     ),
     "08.4": Exercise(
-        right=square_root,
+        right=0.60 * 0.02 / (0.60 * 0.02 + 0.40 * 0.98),
+        tolerance=0.001,
+        mistakes=(
+            PERCENT,
+            Mistake(
+                lambda answer, right: close(answer, 0.012, 0.0005), "now let both probabilities add up to 1 again."
+            ),
+            Mistake(lambda answer, right: close(answer, 1 - right, 0.005), "that is NV's probability."),
+            Mistake(
+                lambda answer, right: close(answer, 0.987, 0.002), "multiply by the priors; dividing undoes nothing."
+            ),
+        ),
+        praise="three in a hundred, where the network says sixty.",
+    ),
+    "08.5": Exercise(
+        right=overrated,
+        tolerance=0.01,
+        mistakes=(UPSIDE_DOWN,),
+        praise="a user who reads these probabilities as risks is misled by this factor, whatever the ECE says.",
+    ),
+    "08.6": Exercise(
+        right=half_balanced,
         tolerance=0.002,
         mistakes=(
             PERCENT,
             Mistake(
                 lambda answer, right: 0 <= answer <= 1,
-                "that is another value. Is it `power=0.5`, and the mean BMA over the seeds on the validation set?",
+                "that is another value. Is it `power=0.5`, and the BMA of all validation predictions together?",
             ),
         ),
-        praise="any loss that you can write joins the comparison with one line.",
+        praise="any method that you can write joins the comparison with one line.",
     ),
 }

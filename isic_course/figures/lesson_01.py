@@ -47,15 +47,15 @@ def class_counts(counts: pd.DataFrame, ylabel: str = "images", xlabel: str = "")
 def share_maps(shares: dict[str, pd.DataFrame]) -> Figure:
     """Tables of shares side by side, written in per cent. shares: title -> classes as rows, values from 0 to 1."""
     widths = [table.shape[1] for table in shares.values()]
-    figure, axes = plt.subplots(
-        1, len(shares), figsize=(1.5 + 0.72 * sum(widths), 3.6), width_ratios=widths, squeeze=False
-    )
+    size = (2.5 + 0.72 * sum(widths), 3.6)
+    figure, axes = plt.subplots(1, len(shares), figsize=size, width_ratios=widths, squeeze=False)
     for axis, (title, table) in zip(axes.flat, shares.items(), strict=True):
         sns.heatmap(100 * table, annot=True, fmt=".0f", cmap="cividis", vmin=0, vmax=100, cbar=False, ax=axis)
         axis.set(title=title, xlabel="", ylabel="")
         axis.set_xticks(axis.get_xticks(), [str(name).replace(" ", "\n", 1) for name in table.columns], rotation=0)
         axis.tick_params(axis="y", rotation=0)
         axis.tick_params(axis="x", labelsize=8)
+    figure.colorbar(axes.flat[-1].collections[0], ax=axes, label="per cent", pad=0.01)
     return figure
 
 
@@ -88,14 +88,12 @@ def sketch_growth() -> Figure:
     """A sketch, not to scale: a mole, a melanoma that is still in the epidermis, one that has grown to the vessels."""
     rng = np.random.default_rng(0)
     figure, axes = plt.subplots(1, 3, figsize=(10, 2.4))
+    nests = np.repeat([3.2, 4.4, 5.6, 6.8], 12) + rng.normal(0, 0.15, 48)
     places = {
-        "mole: orderly nests": (
-            np.repeat([3.2, 4.4, 5.6, 6.8], 12) + rng.normal(0, 0.15, 48),
-            rng.normal(-1.7, 0.15, 48),
-        ),
+        "mole: orderly nests": (nests, rng.normal(-1.7, 0.15, 48)),
         "early melanoma: within the epidermis": (rng.uniform(2, 8, 80), rng.uniform(-1.3, -0.5, 80)),
         "late melanoma: down to the vessels": (rng.normal(5, 1.2, 260), rng.uniform(-4.4, -0.5, 260)),
-    }  # fmt: skip
+    }
     for axis, (title, (x, y)) in zip(axes, places.items(), strict=True):
         cross_section(axis)
         axis.plot(x, y, "o", markersize=4, color="#4A2C1A", markeredgecolor="white", markeredgewidth=0.3)
@@ -126,11 +124,8 @@ def sketch_dermatoscope() -> Figure:
     axes[1].text(8.7, 0.35, "glass", fontsize=9)
     axes[1].text(0.1, 0.05, "fluid", fontsize=9)
     depths = {
-        "black": (-0.2, "#1B1B1B"),
-        "brown": (-1.0, "#7B4A24"),
-        "grey": (-2.3, "#77777F"),
-        "blue": (-3.4, "#50688F"),
-    }
+        "black": (-0.2, "#1B1B1B"), "brown": (-1.0, "#7B4A24"), "grey": (-2.3, "#77777F"), "blue": (-3.4, "#50688F"),
+    }  # fmt: skip
     for name, (depth, colour) in depths.items():
         axes[2].plot([3, 3.7, 4.4], [depth] * 3, "o", markersize=11, color=colour)
         axes[2].text(5.4, depth, name, va="center", fontsize=9)

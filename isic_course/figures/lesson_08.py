@@ -3,27 +3,18 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
-from isic_course.figures.common import grouped_bars
 from isic_utils import plots
-from isic_utils.training import losses
+from isic_utils.datasets.tables import CODES
 
 
 def plane(scores: pd.DataFrame) -> Figure:
-    """Accuracy to the right, BMA upwards: a marker per method, the mean of its seeds, with bars of one standard
-    deviation each way. scores: the columns accuracy and BMA, a row per method and seed (`linear_probe.scores`)."""
+    """Accuracy to the right, BMA upwards: a marker for each method, which is a row of `scores` with these columns."""
     figure, axis = plt.subplots(figsize=(9, 4.6))
-    groups = scores.groupby(level="method", sort=False)[["accuracy", "BMA"]]
-    for i, (name, some) in enumerate(groups):
-        mean, spread = some.mean(), some.std()
+    for i, (name, row) in enumerate(scores.iterrows()):
         marker, colour = plots.MARKERS[i % 8], plots.COLOURS[(i + i // 8) % 8]
-        axis.errorbar(
-            mean["accuracy"], mean["BMA"], xerr=spread["accuracy"], yerr=spread["BMA"], marker=marker, color=colour,
-            markersize=9, elinewidth=1, linestyle="none", label=name, markeredgecolor="black", markeredgewidth=0.5,
-        )  # fmt: skip
+        axis.plot(row["accuracy"], row["BMA"], marker, color=colour, markersize=9, markeredgecolor="black", label=name)
     axis.set(xlabel="accuracy", ylabel="BMA")
     axis.grid(alpha=0.3)
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -36,35 +27,13 @@ def principal_components(features: np.ndarray, labels: pd.Series, shown: list[st
     _, _, directions = np.linalg.svd(centred[:: max(1, len(features) // 1000)], full_matrices=False)
     across, down = (centred @ directions[:2].T).T
     figure, axis = plt.subplots(figsize=(7, 4.2))
-    for i, code in enumerate(shown):
-        rows = (labels == code).to_numpy()
-        axis.scatter(across[rows], down[rows], s=14, marker=plots.MARKERS[i], color=plots.COLOURS[i], alpha=0.6,
-                     linewidths=0, label=f"{code}, {rows.sum():,}")  # fmt: skip
+    for marker, code in zip(plots.MARKERS, shown, strict=False):
+        rows, colour = (labels == code).to_numpy(), plots.COLOURS[CODES.index(code)]
+        axis.scatter(across[rows], down[rows], s=14, marker=marker, color=colour, alpha=0.6, linewidths=0,
+                     label=f"{code}, {rows.sum():,}")  # fmt: skip
     axis.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second principal component")
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), title="class, images")
     return figure
-
-
-def weights(table: pd.DataFrame) -> Figure:
-    """Weights by class, a bar for each column of the table. table: classes as rows, values above 0."""
-    figure, axis = plt.subplots(figsize=(9, 3.2))
-    grouped_bars(axis, table)
-    axis.axhline(1, color="0.4", linewidth=1)
-    axis.set(yscale="log", ylabel="weight of an image")
-    axis.yaxis.set_major_locator(LogLocator(base=2))
-    axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_locator(NullLocator())
-    axis.legend()
-    return figure
-
-
-def focal_curves(gammas: tuple[float, ...] = (0, 1, 2, 5)) -> Figure:
-    """The focal loss of an image against the probability of its true class, a line for each γ."""
-    p = np.linspace(0.02, 0.999, 200)
-    logits = torch.from_numpy(np.column_stack([np.log(p / (1 - p)), np.zeros_like(p)]))
-    true = torch.zeros(len(p), dtype=torch.long)
-    curves = {f"γ = {gamma}": losses.focal(logits, true, None, gamma).numpy() for gamma in gammas}
-    return plots.lines(pd.DataFrame(curves, index=p), "probability of the true class", "loss")
 
 
 def two_classes(prior: float = 0.95) -> Figure:

@@ -1,11 +1,13 @@
-"""Scores of a predicted mask against the true one, as ISIC 2018 Task 1 is scored (arXiv:1902.03368).
+"""Scores of a predicted mask against the true one: of its area, as ISIC 2018 Task 1 is scored (arXiv:1902.03368), and
+of its border.
 
-Masks are boolean arrays [n, height, width]; each score is a float array [n], a value from 0 to 1 per image.
+Masks are boolean arrays [n, height, width]; each score is a float array [n], a value per image.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
+from scipy import ndimage
 
 
 def overlap(true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
@@ -61,3 +63,27 @@ def jaccard(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 def thresholded_jaccard(true: np.ndarray, predicted: np.ndarray, threshold: float = 0.65) -> np.ndarray:
     """As `jaccard`, but a value below the threshold counts 0: the score that ISIC 2018 Task 1 ranks by."""
     return mask_scores(overlap(true, predicted), threshold)["thresholded_jaccard"]
+
+
+def boundary_scores(true: np.ndarray, predicted: np.ndarray, tolerance: float = 1.0) -> dict[str, np.ndarray]:
+    """How far apart the borders of each pair of masks are; the unit of a distance is a pixel of these masks.
+
+    The border of a mask consists of its pixels that touch the outside, or the edge of the image, at a side. Returns
+    float arrays [n] by name: hd95, the Hausdorff distance at the 95th percentile, which is the larger one of the two
+    95th percentiles of the distances from one border to the other, from 0 to the image's diagonal; surface_dice, the
+    normalised surface Dice, which is the share of both borders' pixels that lie within `tolerance` of the other border,
+    from 0 to 1 (Nikolov et al. 2021, arXiv:1809.04430; both are recommended by Metrics Reloaded, Maier-Hein et al.
+    2024, doi:10.1038/s41592-023-02151-z). Two empty masks have 0 and 1; the border of one empty mask counts as a
+    diagonal away. Raises ValueError as `overlap` does.
+    """
+    overlap(true, predicted)  # checks the masks
+    scores = np.empty((len(true), 2))
+    for row, pair in enumerate(zip(true, predicted, strict=True)):
+        borders = [mask & ~ndimage.binary_erosion(mask) for mask in pair]
+        diagonal = np.full(borders[0].shape, np.hypot(*borders[0].shape))
+        away = [ndimage.distance_transform_edt(~border) if border.any() else diagonal for border in borders]
+        found = [away[1][borders[0]], away[0][borders[1]]]
+        within = np.concatenate(found) <= tolerance
+        hd95 = max(np.percentile(distances, 95) if len(distances) else 0 for distances in found)
+        scores[row] = hd95, within.mean() if len(within) else 1
+    return {"hd95": scores[:, 0], "surface_dice": scores[:, 1]}

@@ -61,8 +61,9 @@ def arrange(
     """What `fit` needs to train a model by a protocol: the config, the table (drawn anew for the balanced protocol) and
     the split.
 
-    table: of `load_data`; fold: of the cross-validation, whose fold 0 is the run of the standard protocol; changes:
-    fields of `TrainConfig`. Raises IsicError for an unknown protocol, a model of the other task and an unknown fold.
+    table: of `load_data`; group_by: ``"lesion"`` or ``"image"`` (masks always by image if the table has no lesion_id);
+    fold: of the cross-validation, whose fold 0 is the run of the standard protocol; changes: fields of `TrainConfig`.
+    Raises IsicError for an unknown protocol, a model of the other task and an unknown fold.
     """
     check(protocol)
     if models.model_info(model).task != ("segmentation" if protocol == "segmentation" else "classification"):
@@ -70,7 +71,8 @@ def arrange(
     if fold not in FOLDS or (fold and protocol != "cross-validation"):
         raise IsicError(f"There is no fold {fold} of {protocol}: cross-validation has the folds 0 to 4.")
     if protocol == "segmentation":
-        split, group_by = splits.segmentation(table, seed=seed), "image"  # as in the thesis
+        group_by = group_by if "lesion_id" in table else "image"  # ISIC 2018 alone knows no lesions
+        split = splits.segmentation(table, group_by, seed)
     elif protocol == "balanced":
         table = splits.balanced(table, group_by, seed)
         split = table["split"]

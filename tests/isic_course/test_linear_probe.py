@@ -33,16 +33,18 @@ def labels_of(table: pd.DataFrame) -> np.ndarray:
 
 @pytest.fixture(scope="module", autouse=True)
 def large_steps():
-    """Six features need larger steps than 1 280 do."""
+    """Six features and few batches need larger steps than 1 280 features do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linear_probe, "LEARNING_RATE", 0.05)
+        patch.setattr(linear_probe, "BIAS_RATE", 0.2)
         patch.setattr(linear_probe, "WEIGHT_DECAY", 0.01)
         yield
 
 
 @pytest.fixture(scope="module")
 def predictions(large_steps) -> pd.DataFrame:
-    return linear_probe.compare(*imbalanced_data(), seeds=[0, 1])
+    table, x = imbalanced_data()
+    return linear_probe.compare(table, x, linear_probe.splits_of_seeds(table, [0, 1]))
 
 
 def test_there_is_a_row_for_every_method_seed_and_image(predictions):
@@ -51,13 +53,37 @@ def test_there_is_a_row_for_every_method_seed_and_image(predictions):
     assert predictions[CODES].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-4)
     assert (predictions["predicted"] == predictions[CODES].idxmax(axis=1)).all()
     for seed, some in predictions.groupby("seed"):
-        split = splits.standard(table, group_by="lesion", seed=seed).tolist()
+        split = linear_probe.splits_of_seeds(table, [seed])[seed].tolist()
         assert all(one["split"].tolist() == split for _, one in some.groupby("method"))
 
 
+def test_every_seed_has_the_same_test_set_and_eight_in_a_row_have_validation_sets_of_their_own():
+    table, _ = imbalanced_data()
+    table["lesion_id"] = [f"lesion {row // 2}" for row in range(len(table))]
+    drawn = linear_probe.splits_of_seeds(table, range(9))
+    assert (drawn[0] == splits.standard(table, group_by="lesion", seed=0)).all()
+    test = drawn[0] == "test"
+    assert all(((split == "test") == test).all() for _, split in drawn.items())
+    assert (drawn.loc[~test, list(range(8))] == "validation").sum(axis=1).eq(1).all()
+    assert drawn[8].equals(drawn[0].rename(8))
+    assert (drawn.groupby(table["lesion_id"]).nunique() == 1).all(axis=None)
+    shuffled = linear_probe.splits_of_seeds(table.sample(frac=1, random_state=0), range(9))
+    assert shuffled.reindex(table.index).equals(drawn)
+
+
+def test_the_mean_probability_of_a_plain_head_is_the_share_of_the_class(predictions):
+    plain = predictions[(predictions["method"] == "cross-entropy") & (predictions["split"] == "train")]
+    share = plain["label"].value_counts(normalize=True)[CODES]
+    assert plain[CODES].mean().to_numpy() == pytest.approx(share.to_numpy(), rel=0.1)
+    adjusted = predictions[(predictions["method"] == "logit adjustment") & (predictions["split"] == "train")]
+    assert adjusted[CODES].mean()["MEL"] < 0.8 * share["MEL"]  # by far the largest class
+
+
 def test_it_repeats_itself_bit_for_bit(predictions):
+    table, x = imbalanced_data()
+    drawn = linear_probe.splits_of_seeds(table, [1])
     for name in ("focal", "mixup", "weighted sampler"):
-        again = linear_probe.compare(*imbalanced_data(), seeds=[1], methods={name: METHODS[name]})
+        again = linear_probe.compare(table, x, drawn, methods={name: METHODS[name]})
         before = predictions[(predictions["method"] == name) & (predictions["seed"] == 1)]
         assert np.array_equal(again[CODES].to_numpy(), before[CODES].to_numpy()), name
 

@@ -35,6 +35,7 @@ def project(tmp_path) -> Path:
         new_markdown_cell("# 01 · A & B\n\nA [word](../docs/words.md#mask), [start](../README.md)."),
         new_code_cell("table", outputs=[shown("AAAAAAAA", "another"), shown("AAAA", f"{CHOSEN} &amp; more")]),
         new_code_cell("answer = 1", outputs=[shown("A" * 40, "the answer")], metadata={"tags": ["solution"]}),
+        new_code_cell("draw()", metadata={"jupyter": {"source_hidden": True}}),
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "01_ab.ipynb")
     (tmp_path / "docs" / "words.md").write_text('# Words\n\n<a id="mask"></a>**Mask**, see [there](../README.md).')
@@ -44,7 +45,7 @@ def project(tmp_path) -> Path:
     return tmp_path
 
 
-def test_the_source_has_every_lesson_with_its_solutions_closed(project, tmp_path):
+def test_the_source_has_every_lesson_with_its_solutions_and_drawing_cells_closed(project, tmp_path):
     source = tmp_path / "source"
     book.write_source(project, source)
     before = nbformat.read(project / "notebooks" / "01_ab.ipynb", as_version=4)
@@ -53,6 +54,7 @@ def test_the_source_has_every_lesson_with_its_solutions_closed(project, tmp_path
     assert "[start](../index.md)" in cells[0].source
     assert cells[1].source == "table" and "hide-cell" not in cells[1].metadata.get("tags", [])
     assert cells[2].metadata.tags == ["solution", "hide-cell"]
+    assert cells[3].metadata.tags == ["hide-input"]
     assert (source / "docs" / "words.md").read_text() == "# Words\n\n[]{#mask}**Mask**, see [there](../index.md)."
 
 

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.spatial.distance import cdist
+from skimage.metrics import hausdorff_distance
 from sklearn import metrics as sklearn_metrics
 
 from isic_utils import metrics
@@ -81,6 +83,55 @@ def test_the_threshold_is_65_hundredths_and_counts_itself():
     assert metrics.mask_scores(just_below)["thresholded_jaccard"].tolist() == [0]
 
 
+def border_pixels(mask: np.ndarray) -> np.ndarray:
+    """Row and column of each pixel of a mask that has a neighbour outside, pixel by pixel: integers [n, 2]."""
+    padded = np.pad(mask, 1)
+    return np.array(
+        [
+            (row, column)
+            for row, column in np.argwhere(mask)
+            if not all(padded[row + 1 + i, column + 1 + j] for i, j in ((0, 1), (1, 0), (0, -1), (-1, 0)))
+        ]
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(mask_pairs, st.sampled_from([0.0, 1.0, 1.5, 3.0]))
+def test_boundary_scores_are_those_of_all_pairs_of_border_pixels(pair, tolerance):
+    scores = metrics.boundary_scores(*pair, tolerance)
+    for number, (a, b) in enumerate(zip(*pair, strict=True)):
+        first, second = border_pixels(a), border_pixels(b)
+        if not len(first) or not len(second):
+            diagonal = np.hypot(*a.shape)
+            expected = [0, 1] if len(first) == len(second) else [diagonal, float(diagonal <= tolerance)]
+            assert [scores["hd95"][number], scores["surface_dice"][number]] == pytest.approx(expected)
+            continue
+        distances = cdist(first, second)
+        to_second, to_first = distances.min(axis=1), distances.min(axis=0)
+        assert scores["hd95"][number] == pytest.approx(max(np.percentile(to_second, 95), np.percentile(to_first, 95)))
+        within = (to_second <= tolerance).sum() + (to_first <= tolerance).sum()
+        assert scores["surface_dice"][number] == pytest.approx(within / (len(first) + len(second)))
+        borders = [np.zeros(a.shape, bool), np.zeros(a.shape, bool)]
+        for border, pixels in zip(borders, (first, second), strict=True):
+            border[tuple(pixels.T)] = True
+        assert scores["hd95"][number] <= hausdorff_distance(*borders) + 1e-9  # scikit-image's is the largest distance
+
+
+def test_boundary_scores_of_squares_worked_by_hand():
+    """A square with a side of 11 pixels has a border of 40, one with a side of 15 a border of 56. Of these, 44 lie
+    straight opposite the small one, 2 away; the 4 corners are √8 away, the 8 pixels beside the corners √5."""
+    inner, outer, with_dot = np.zeros((3, 1, 31, 31), bool)
+    inner[:, 10:21, 10:21] = outer[:, 8:23, 8:23] = with_dot[:, 10:21, 10:21] = True
+    with_dot[:, 15, 30] = True  # a pixel 10 away from the square: 1 of 41, which the 95th percentile leaves out
+    for tolerance, surface_dice in {1: 0, 2: (40 + 44) / 96, 2.5: (40 + 52) / 96, 3: 1}.items():
+        scores = metrics.boundary_scores(inner, outer, tolerance)
+        assert scores["hd95"] == pytest.approx([np.sqrt(8)]) and scores["surface_dice"] == pytest.approx([surface_dice])
+    scores = metrics.boundary_scores(inner, with_dot)
+    assert scores["hd95"].tolist() == [0] and scores["surface_dice"] == pytest.approx([80 / 81])
+    scores = metrics.boundary_scores(np.concatenate([inner, inner, ~inner & inner]), np.concatenate([inner] * 3))
+    assert scores["hd95"] == pytest.approx([0, 0, 31 * np.sqrt(2)]) and scores["surface_dice"].tolist() == [1, 1, 0]
+
+
 @pytest.mark.parametrize(
     "true, predicted",
     [
@@ -92,6 +143,6 @@ def test_the_threshold_is_65_hundredths_and_counts_itself():
     ],
 )
 def test_what_are_no_masks(true, predicted):
-    for call in (metrics.overlap, metrics.jaccard, metrics.thresholded_jaccard):
+    for call in (metrics.overlap, metrics.jaccard, metrics.thresholded_jaccard, metrics.boundary_scores):
         with pytest.raises(ValueError, match="must be boolean arrays"):
             call(true, predicted)

@@ -51,12 +51,18 @@ def test_the_balanced_protocol_draws_its_table(settings, loaded):
     assert run.config["classes"] == list(drawn["label"].cat.categories)
 
 
-def test_masks_are_split_by_image(settings, loaded):
+def test_masks_are_split_by_lesion_where_the_lesions_are_known(settings, loaded):
     table, _ = loaded["segmentation"]
+    table = table.assign(lesion_id=[f"lesion {number // 2}" for number in range(len(table))])  # two images of each
     config, same, split = arrange("segmentation", "unet", table, settings, mask_loss="soft Dice", seed=2)
-    assert same is table and split.equals(splits.segmentation(table, seed=2))
-    assert (config.task, config.group_by, config.mask_loss) == ("segmentation", "image", "soft Dice")
+    assert same is table and split.equals(splits.segmentation(table, "lesion", seed=2))
+    assert (split.groupby(table["lesion_id"]).nunique() == 1).all()
+    assert (config.task, config.group_by, config.mask_loss) == ("segmentation", "lesion", "soft Dice")
     assert config.epochs == settings.segmentation_epochs
+    by_image = splits.segmentation(table, "image", seed=2)
+    for known, asked in ((table, "image"), (table.drop(columns="lesion_id"), "lesion")):
+        config, _, split = arrange("segmentation", "unet", known, settings, asked, seed=2)
+        assert split.equals(by_image) and config.group_by == "image"
 
 
 def test_changes_reach_the_config(settings, loaded):
