@@ -9,9 +9,7 @@ EXERCISES = {
         right=128,
         tolerance=0,
         mistakes=(
-            Mistake(
-                lambda answer, right: close(answer, 128.5, 0.005), "windows are counted: round 127.5 down, then add 1."
-            ),
+            Mistake(lambda answer, right: close(answer, 128.5, 0.005), "windows are counted: round 127.5 down, add 1."),
             Mistake(lambda answer, right: answer in (127, 127.5), "the window's first place counts too: add 1."),
             Mistake(lambda answer, right: answer in (125, 126, 126.5), "the padding is on both ends: 2 · 3."),
             Mistake(lambda answer, right: answer in (255, 256), "that is with stride 1."),
@@ -22,17 +20,12 @@ EXERCISES = {
         right=64 * (32 * 5 * 5 + 1),
         tolerance=0,
         mistakes=(
-            Mistake(
-                lambda answer, right: answer == right - 64, "those are the weights; add one bias for every filter."
-            ),
+            Mistake(lambda answer, right: answer == right - 64, "add one bias for every filter."),
             Mistake(
                 lambda answer, right: answer in (64 * 25, 64 * 26),
-                "each filter has a table of 5 × 5 weights for each of its 32 channels.",
+                "a filter has 5 × 5 weights for each of its 32 channels.",
             ),
-            Mistake(
-                lambda answer, right: answer == right - 64 + 32,
-                "there is a bias for every filter, and not for every channel.",
-            ),
+            Mistake(lambda answer, right: answer == right - 32, "a bias for every filter, not every channel."),
         ),
         praise="whatever the size of the image.",
     ),
@@ -40,8 +33,7 @@ EXERCISES = {
         right=[[-1, -1, 0], [-1, 0, 1], [0, 1, 1]],
         mistakes=(
             Mistake(
-                lambda answer, right: equal(answer, np.negative(right), 0.005),
-                "that one is positive where it gets darker towards the lower right.",
+                lambda answer, right: equal(answer, np.negative(right), 0.005), "it is positive where it gets darker."
             ),
             Mistake(
                 lambda answer, right: equal(answer, np.flipud(right), 0.005) or equal(answer, np.fliplr(right), 0.005),
@@ -58,16 +50,9 @@ EXERCISES = {
         right=18,
         tolerance=0,
         mistakes=(
-            Mistake(
-                lambda answer, right: answer == 7,
-                "that is without the pooling, which doubles the distance between neighbours.",
-            ),
-            Mistake(
-                lambda answer, right: answer == 15, "a pooling window has a size too: it reaches one neighbour further."
-            ),
-            Mistake(
-                lambda answer, right: answer == 9, "the distance doubles for the layers after a pooling: d is 1, 2, 4."
-            ),
+            Mistake(lambda answer, right: answer == 7, "that is without the pooling, which doubles the distance."),
+            Mistake(lambda answer, right: answer == 15, "a pooling window reaches one neighbour further, too."),
+            Mistake(lambda answer, right: answer == 9, "after each pooling the distance doubles: d is 1, 2, 4."),
             Mistake(lambda answer, right: answer == 22, "only the first two convolutions are followed by a pooling."),
         ),
         praise="without the pooling it would be 7.",
@@ -77,14 +62,9 @@ EXERCISES = {
         tolerance=0,
         mistakes=(
             Mistake(lambda answer, right: answer == 64 * 27, "those are the weights; each is used at every place."),
-            Mistake(
-                lambda answer, right: answer == right / 3, "a filter has 3 × 3 weights for each of three channels."
-            ),
+            Mistake(lambda answer, right: answer == right / 3, "a filter has 3 × 3 weights for each of 3 channels."),
             Mistake(lambda answer, right: answer == 2 * right, "those are the FLOPs; a multiply-add is two of them."),
-            Mistake(
-                lambda answer, right: answer == 254 * 254 * 64 * 27,
-                "with padding 1 the output is as large as the image.",
-            ),
+            Mistake(lambda answer, right: answer == 254 * 254 * 64 * 27, "with padding 1, the output keeps the size."),
         ),
         praise="a hundred million, from fewer than two thousand weights.",
     ),
@@ -102,15 +82,38 @@ EXERCISES = {
         right=64 * 768 * 1024 * 4 / 1e6,
         tolerance=0.5,
         mistakes=(
-            Mistake(
-                lambda answer, right: close(answer, 192, 0.5), "those are mebibytes, 2^20 bytes; a megabyte is 10^6."
-            ),
-            Mistake(
-                lambda answer, right: close(answer, right / 4, 0.5),
-                "those are millions of numbers, each of which takes 4 bytes.",
-            ),
+            Mistake(lambda answer, right: close(answer, 192, 0.5), "those are mebibytes, 2^20 bytes, not 10^6."),
+            Mistake(lambda answer, right: close(answer, right / 4, 0.5), "that is millions of numbers, 4 bytes each."),
             Mistake(lambda answer, right: close(answer, right * 1e6, 1e6), "those are bytes."),
         ),
         praise="for one image, in one layer. It explains why segmentation takes small batches.",
+    ),
+    "03.8": Exercise(
+        right=0.9**12,
+        mistakes=(
+            PERCENT,
+            COMPLEMENT,
+            Mistake(lambda answer, right: answer in (0, -0.2), "each step takes a tenth of what is left of it."),
+        ),
+        praise="more than a quarter. That is why a short training ends with statistics of the start.",
+    ),
+    "03.9": Exercise(
+        right="C",
+        mistakes=(
+            Mistake(lambda answer, right: answer.strip().upper() == "A", "the deeper ones are compared with A."),
+            Mistake(lambda answer, right: answer.strip().upper() == "B", "B learns the training images best."),
+            Mistake(lambda answer, right: answer.strip().upper() == "D", "no gradient arrives in D: it has vanished."),
+        ),
+        praise="its gradient arrives, and yet it learns the training images worse than a network of 20 layers.",
+    ),
+    "03.10": Exercise(
+        right=24 * 144 + 9 * 144 + 144 * 24,
+        tolerance=0,
+        mistakes=(
+            Mistake(lambda answer, right: answer == 193536, "a depthwise filter has one table of 3 × 3, not 144."),
+            Mistake(lambda answer, right: answer == 6912, "that is without the depthwise convolution."),
+            Mistake(lambda answer, right: answer == 9 * 24 * 24, "that is an ordinary 3 × 3 convolution, 24 to 24."),
+        ),
+        praise="the two 1 × 1 convolutions have most of them; an ordinary 3 × 3 in the middle would have 186,624.",
     ),
 }

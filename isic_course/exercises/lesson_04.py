@@ -2,18 +2,12 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 
-from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, is_number
+from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, equal
+from isic_utils.datasets import IsicDataset
 from isic_utils.training.runs import Run
-
-
-def top_two_balanced_accuracy(run: Run) -> float:
-    """Exercise 04.2: the top-2 BMA: a prediction is correct if one of the two most likely classes is the true one."""
-    predictions = run.predictions()
-    second_best = predictions[run.config["classes"]].apply(lambda row: row.nlargest(2).iloc[-1], axis=1)
-    of_true_class = [row[row["label"]] for _, row in predictions.iterrows()]
-    return (of_true_class >= second_best).groupby(predictions["label"]).mean().mean()
 
 
 def lesions_on_both_sides(table: pd.DataFrame) -> int:
@@ -22,69 +16,90 @@ def lesions_on_both_sides(table: pd.DataFrame) -> int:
     return int(of_lesion.agg(lambda split: {"train", "test"} <= set(split)).sum())
 
 
+def top_two_balanced_accuracy(run: Run) -> float:
+    """Exercise 04.5: the top-2 BMA: a prediction is correct if one of the two most likely classes is the true one."""
+    predictions = run.predictions()
+    second_best = predictions[run.config["classes"]].apply(lambda row: row.nlargest(2).iloc[-1], axis=1)
+    of_true_class = [row[row["label"]] for _, row in predictions.iterrows()]
+    return (of_true_class >= second_best).groupby(predictions["label"]).mean().mean()
+
+
+def mean_of_each_channel(dataset: IsicDataset) -> np.ndarray:
+    """Exercise 04.7: the mean of red, green and blue over all images of a dataset, from 0 to 1."""
+    return np.mean([dataset.store.pixels[row].mean(axis=(0, 1)) for row in dataset.rows], axis=0) / 255
+
+
+def near(wrong: float, hint: str, tolerance: float = 0.005) -> Mistake:
+    """The mistake whose answer is a certain number."""
+    return Mistake(lambda answer, right: close(answer, wrong, tolerance), hint)
+
+
 EXERCISES = {
     "04.1": Exercise(
         right=0.55,
         mistakes=(
-            Mistake(
-                lambda answer, right: close(answer, 92 / 110, 0.005),
-                "that is the accuracy, 92 of 110. BMA is the mean of the two recalls.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 1.1 / 8, 0.005),
-                "that divides by eight, but this test set has only two classes.",
-            ),
+            near(92 / 110, "that is the accuracy, 92 of 110. BMA is the mean of the two recalls."),
+            near(1.1 / 8, "that divides by eight, but this test set has only two classes."),
             PERCENT,
         ),
         praise="the recalls 0.9 and 0.2 count once each, although there are ten times as many images of NV.",
     ),
     "04.2": Exercise(
-        right=top_two_balanced_accuracy,
+        right=155,
+        tolerance=0,
         mistakes=(
-            PERCENT,
-            Mistake(
-                lambda answer, right: is_number(answer) and right < answer <= 1,
-                "that is too high. Did you take the mean over all images? BMA takes it within each class first.",
-            ),
-            Mistake(
-                lambda answer, right: is_number(answer) and 0 <= answer < right,
-                "that is too low. Does the most likely class still count as correct, too?",
-            ),
+            near(160, "that counts the last, incomplete batch of each epoch; `drop_last=True` leaves it out."),
+            near(156, "that divides the images of all epochs at once; an incomplete batch is dropped in each epoch."),
+            near(31, "that is one epoch."),
+            near(5, "this scheduler is called after each step, and not once per epoch."),
         ),
-        praise="this is called the top-2 BMA. Its distance from the BMA shows how often the true class came second.",
+        praise="31 full batches in each of five epochs; the schedule has to be made for exactly this number of steps.",
     ),
     "04.3": Exercise(
-        right=0.1 * math.log(2),
-        tolerance=0.0006,
+        right=4 / 7,
         mistakes=(
-            Mistake(
-                lambda answer, right: close(answer, 0.9 * math.log(2), 0.005),
-                "that is the bound for an accuracy of 0.1. Multiply ln 2 by the proportion of wrong predictions.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 0.1 * math.log10(2), 0.001),
-                "that uses the logarithm to base 10; cross-entropy uses the natural logarithm.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 0.1, 0.002) or close(answer, 0.05, 0.002),
-                "each wrong prediction has a loss of at least ln 2, and one prediction in ten is wrong.",
-            ),
+            near(7 / 12, "that is the arithmetic mean of precision and recall; F1 is the harmonic mean."),
+            near(1 / 2, "that is the recall."),
+            near(2 / 3, "that is the precision."),
+            PERCENT,
         ),
-        praise="so a loss of 0.05 and an accuracy of 0.9 cannot both describe the same predictions.",
+        praise="precision 2/3, recall 1/2; the harmonic mean lies nearer to the smaller of the two.",
     ),
     "04.4": Exercise(
         right=lesions_on_both_sides,
         tolerance=0,
         mistakes=(
-            Mistake(
-                lambda answer, right: answer == 0,
-                "0 is what group_by='lesion' gives. The split of this notebook has group_by='image'.",
-            ),
-            Mistake(
-                lambda answer, right: answer > right,
-                "that is more than there are. Count a lesion once, and only if it has images in both sets.",
-            ),
+            near(0, "0 is what group_by='lesion' gives, the split of this notebook. Take the split by image."),
+            Mistake(lambda answer, right: answer > right, "that is more. A lesion with images in both counts once."),
         ),
         praise="a network can recognise these lesions instead of their diseases. Lesson 06 measures the effect.",
+    ),
+    "04.5": Exercise(
+        right=top_two_balanced_accuracy,
+        mistakes=(
+            PERCENT,
+            Mistake(lambda answer, right: right < answer <= 1, "that is too high. First the mean within each class."),
+            Mistake(lambda answer, right: 0 <= answer < right, "that is too low. The most likely class counts, too."),
+        ),
+        praise="this is called the top-2 BMA. Its distance from the BMA shows how often the true class came second.",
+    ),
+    "04.6": Exercise(
+        right=0.1 * math.log(2),
+        tolerance=0.0006,
+        mistakes=(
+            near(0.9 * math.log(2), "that is the bound for an accuracy of 0.1. Take the proportion of *wrong* ones."),
+            near(0.1 * math.log10(2), "that is the logarithm to base 10; cross-entropy has the natural one.", 0.001),
+            near(0.1, "each wrong prediction, one in ten, has a loss of at least ln 2.", 0.002),
+            near(0.05, "that is what the paper says. One prediction in ten is wrong, at ln 2 or more.", 0.002),
+        ),
+        praise="so a loss of 0.05 and an accuracy of 0.9 cannot both describe the same predictions.",
+    ),
+    "04.7": Exercise(
+        right=mean_of_each_channel,
+        tolerance=0.002,
+        mistakes=(
+            Mistake(lambda answer, right: equal(answer, 255 * right, 1), "those are bytes; a batch goes from 0 to 1."),
+        ),
+        praise="normalising the input subtracts these means; pretrained networks keep those of ImageNet.",
     ),
 }

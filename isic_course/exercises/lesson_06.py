@@ -21,10 +21,6 @@ EXERCISES = {
             Mistake(lambda answer, right: close(answer, 0.9, 0.0005), "an eighth of those nine folds validates."),
             Mistake(lambda answer, right: close(answer, 0.7, 0.0005), "that is with five folds, as in the thesis."),
             Mistake(lambda answer, right: close(answer, 0.1125, 0.001), "that is the validation set's proportion."),
-            Mistake(
-                lambda answer, right: close(answer, 0.775, 0.0005),
-                "an eighth of the nine folds that are left, not of all images.",
-            ),
         ),
         praise="more training images than with five folds, at the cost of twice as many trainings.",
     ),
@@ -37,19 +33,12 @@ EXERCISES = {
                 "that is for ± 0.005, an interval with a total width of 0.01; ± 0.01 is 0.02 wide.",
             ),
             Mistake(
-                lambda answer, right: close(answer, right / 4, 5),
-                "that is for ± 0.02; ± 0.01 means that each half is 0.01 wide.",
-            ),
-            Mistake(
                 lambda answer, right: close(answer, right / 1.96**2, 5),
                 "that is for one standard deviation; a 95 % interval takes 1.96 of them, and n contains 1.96 squared.",
             ),
             Mistake(
                 lambda answer, right: close(answer, 1.96**2 / 4 / 0.01**2, 5),
                 "that is for an accuracy of a half, the worst case; here it is 0.733.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, right / 1.96, 5), "1.96 has to be squared when you solve for n."
             ),
         ),
         praise="and they must be independent: eight images of one lesion are not.",
@@ -64,10 +53,6 @@ EXERCISES = {
             Mistake(
                 lambda answer, right: close(answer, 3 / 20, 0.002),
                 "that is the rule of three, 3/n, a good guess; Wilson's upper end is a little higher.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 0.1684, 0.002),
-                "that is the exact interval by Clopper and Pearson; the question is about Wilson's.",
             ),
         ),
         praise="a model that misses none of 20 might still miss one melanoma in six.",
@@ -84,10 +69,6 @@ EXERCISES = {
             Mistake(
                 lambda answer, right: close(answer, 0.0253, 0.0005),
                 "that is the chi-square approximation without correction; the exact test uses stats.binom.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 0.0369, 0.0005),
-                "that is the chi-square approximation, which is close; the exact test uses stats.binom.",
             ),
         ),
         praise="the 955 images on which they agree play no part.",
@@ -107,5 +88,28 @@ EXERCISES = {
             ),
         ),
         praise="a hint of the leak but no measure of it, because the two groups show different lesions.",
+    ),
+    "06.6": Exercise(
+        right=2,
+        tolerance=0,
+        mistakes=(
+            Mistake(lambda answer, right: answer == 4, "that is without a correction."),
+            Mistake(
+                lambda answer, right: answer == 1, "that is Bonferroni's correction, which takes all p-values × 5."
+            ),
+            Mistake(lambda answer, right: answer == 3, "the third, 0.030, is multiplied by 3."),
+        ),
+        praise="0.005 × 5 and 0.010 × 4 stay below 0.05; with 0.030 × 3 it is over.",
+    ),
+    "06.7": Exercise(
+        right=0.02 / (0.03 * 0.35**0.5),
+        mistakes=(
+            Mistake(
+                lambda answer, right: close(answer, 2.108, 0.005), "that is the plain t-test, without the correction."
+            ),
+            Mistake(lambda answer, right: close(answer, 1.217, 0.005), "20 of 80, not 20 of 100."),
+            Mistake(lambda answer, right: close(answer, 1.333, 0.005), "1/10 belongs there, too."),
+        ),
+        praise="the plain t-test would have said 2.11, nearly twice as much.",
     ),
 }

@@ -20,19 +20,12 @@ def dense_network(layers: dict[str, Sequence[str]], weights: Sequence[np.ndarray
     weights all lines are thin.
     """
     figure, axis = plt.subplots(figsize=(2.6 * len(layers) + 0.8, 0.7 * max(map(len, layers.values())) + 0.7))
-    places = [
-        [(2.6 * k, (len(circles) - 1) / 2 - i) for i in range(len(circles))]
-        for k, circles in enumerate(layers.values())
-    ]
+    places = [[(2.6 * k, (len(c) - 1) / 2 - i) for i in range(len(c))] for k, c in enumerate(layers.values())]
     for k, (left, right) in enumerate(zip(places, places[1:], strict=False)):
         for i, j in np.ndindex(len(left), len(right)):
             weight = weights[k][i][j] if len(weights) else 0.5
-            line = {
-                "linewidth": 2 * abs(weight),
-                "linestyle": "--" if weight < 0 else "-",
-                "color": RED if weight < 0 else BLUE,
-            }
-            axis.plot(*zip(left[i], right[j], strict=True), zorder=1, **line)
+            style = {"linestyle": "--", "color": RED} if weight < 0 else {"color": BLUE}
+            axis.plot(*zip(left[i], right[j], strict=True), zorder=1, linewidth=2 * abs(weight), **style)
     for column, (name, circles) in zip(places, layers.items(), strict=True):
         axis.text(column[0][0], max(map(len, layers.values())) / 2 + 0.25, name, ha="center", va="bottom")
         for place, text in zip(column, circles, strict=True):
@@ -73,9 +66,8 @@ def decision_boundaries(
     points: float [n, 2]; is_first: boolean [n], True for the first of the two names; probabilities: title -> function
     that takes points [m, 2] and returns the probability of the first class [m].
     """
-    figure, axes = plt.subplots(
-        1, len(probabilities), figsize=(2.5 * len(probabilities), 2.9), sharey=True, squeeze=False
-    )
+    columns = len(probabilities)
+    figure, axes = plt.subplots(1, columns, figsize=(2.5 * columns, 2.9), sharey=True, squeeze=False)
     low, high = points.min(axis=0) - 0.3, points.max(axis=0) + 0.3
     across, up = np.meshgrid(np.linspace(low[0], high[0], 120), np.linspace(low[1], high[1], 120))
     for axis, (title, probability) in zip(axes[0], probabilities.items(), strict=True):

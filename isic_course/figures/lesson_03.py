@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from isic_utils.plots import BLUE, COLOURS, ORANGE, SKY
+from isic_utils.plots import ORANGE, SKY
 
 Shape = tuple[int, int, int]  # channels, height, width
 
@@ -123,35 +123,53 @@ def residual_net(shapes: Sequence[Shape], dense: Sequence[int]) -> Figure:
     return figure
 
 
+UNET_KEY = """pool: max pooling 2 × 2, then 2 × conv 3×3
+up: transposed convolution 2 × 2, stride 2
+touching boxes: concatenated channels
+arrow to their right: 2 × conv 3×3
+above a box: channels; below: height × width"""
+
+
 def u_net(encoder: Sequence[Shape], decoder: Sequence[Shape], mask: Shape) -> Figure:
-    """U-Net: the encoder down on the left, the decoder up on the right, skip connections across.
+    """U-Net: the encoder down on the left, the decoder up on the right, skip connections across. A box is as high as
+    its feature maps, and the wider the more channels it has.
 
     encoder: channels, height and width of each level's output, from the top down; decoder: the same, from below up.
     """
-    figure, axis = plt.subplots(figsize=(9.5, 5.2))
+    figure, axis = plt.subplots(figsize=(11, 4.6))
+    bottom = len(encoder) - 1
+    tall = [max(1.7 / 2**level, 0.12) for level in range(bottom + 1)]
+    middle = [-sum(tall[:level]) - tall[level] / 2 - 0.62 * level for level in range(bottom + 1)]
+
+    def maps(x: float, level: int, shape: Shape, colour: str, side: str = "") -> float:
+        wide, low = 0.065 * np.log2(shape[0]) + 0.08, middle[level] - tall[level] / 2
+        axis.add_patch(Rectangle((x, low), wide, tall[level], facecolor=colour, edgecolor="black"))
+        axis.text(x + wide / 2, low + tall[level] + 0.03, shape[0], ha="center", va="bottom", fontsize=8)
+        if side:
+            place = (x + wide * (side == "right"), low - 0.05)
+            axis.text(*place, f"{shape[1]} × {shape[2]}", ha=side, va="top", fontsize=8)
+        return x + wide
+
+    right, place, ends = maps(-2.2, 0, (3, *encoder[0][1:]), "white", "right"), (0, 0), []
+    arrow(axis, (right, middle[0]), (-0.02, middle[0]), "2 × conv 3×3")
     for level, shape in enumerate(encoder):
-        place = (1.1 * level, -level)
-        box(axis, *place, text(shape), color=SKY)
         if level:
-            arrow(axis, (place[0] - 1.1, -level + 0.72), (place[0] - 0.2, -level + 0.25), "pool")
-    bottom, far = len(encoder) - 1, 2.2 * (len(encoder) - 1) + 1
+            arrow(axis, place, (1.4 * level - 0.03, middle[level]), "pool")
+        ends.append(maps(1.4 * level, level, shape, SKY, "right"))
+        place = (ends[-1] + 0.03, middle[level] - 0.3 * tall[level])
     for step, shape in enumerate(decoder, start=1):
-        level = bottom - step
-        place = (far - 1.1 * level, -level)
-        box(axis, *place, text(shape), color=ORANGE)
-        below = (1.1 * bottom, -bottom) if step == 1 else (place[0] - 1.1, -level - 1)
-        arrow(axis, (below[0] + 0.3, below[1] + 0.25), (place[0] - 0.1, place[1] - 0.28), "up")
-        arrow(axis, (1.1 * level + 0.75, -level), (place[0] - 0.75, -level), "skip connection", linestyle="--")
-    box(axis, far + 1.8, 0, "mask\n" + text(mask))
-    arrow(axis, (far + 0.7, 0), (far + 1.2, 0))
-    axis.set(xlim=(-0.9, far + 2.6), ylim=(-bottom - 0.5, 0.4))
+        level, x = bottom - step, 1.4 * bottom + 1.6 + 1.9 * (step - 1)
+        joined = maps(maps(x, level, shape, SKY), level, shape, ORANGE)
+        arrow(axis, place, (joined - 0.15, middle[level] - tall[level] / 2 - 0.03), "up")
+        arrow(axis, (ends[level], middle[level]), (x, middle[level]), "skip connection", linestyle="--")
+        arrow(axis, (joined, middle[level]), (joined + 0.55, middle[level]))
+        place = (maps(joined + 0.57, level, shape, ORANGE, "left") + 0.03, middle[level])
+    arrow(axis, place, (place[0] + 1.3, middle[0]), "conv 1×1")
+    right = maps(place[0] + 1.32, 0, mask, "white", "left")
+    axis.text(-3.2, middle[bottom] - 0.3, UNET_KEY, va="bottom", fontsize=8.5, linespacing=1.4)
+    axis.set(xlim=(-3.3, right + 1.2), ylim=(middle[bottom] - 0.5, 0.25))
     axis.axis("off")
     return figure
-
-
-def text(shape: Shape) -> str:
-    """A shape in two lines: the number of channels, and height × width."""
-    return f"{shape[0]:,} channels\n{shape[1]} × {shape[2]}" if shape[0] > 1 else f"{shape[1]} × {shape[2]}"
 
 
 def box(axis: plt.Axes, x: float, y: float, words: str, color: str = "white", rotation: int = 0) -> None:
@@ -167,15 +185,3 @@ def arrow(axis: plt.Axes, start: tuple, end: tuple, words: str = "", linestyle: 
         aside = 0.2 if start[1] != end[1] else 0  # right of a slanted arrow, above a level one
         middle = ((start[0] + end[0]) / 2 + aside, (start[1] + end[1]) / 2 + 0.07 - aside / 2)
         axis.text(*middle, words, ha="left" if aside else "center", fontsize=8.5)
-
-
-def stacked_bars(values: Mapping[str, tuple[float, float]], names: tuple[str, str], xlabel: str) -> Figure:
-    """A bar per model of two values, the second hatched. values: model -> its two values."""
-    figure, axis = plt.subplots(figsize=(8, 0.4 * len(values) + 1))
-    first, second = np.array(list(values.values())).T
-    axis.barh(list(values), first, color=BLUE, edgecolor="black", label=names[0])
-    axis.barh(list(values), second, left=first, color=COLOURS[1], edgecolor="black", hatch="///", label=names[1])
-    axis.set(xlabel=xlabel)
-    axis.invert_yaxis()
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure

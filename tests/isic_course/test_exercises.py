@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from archives import names
+from sklearn.metrics import balanced_accuracy_score
 
 from isic_course import exercises, linear_probe
 from isic_course.exercises import answers
 from isic_utils.datasets import splits, tables
-from isic_utils.training import losses
-from isic_utils.training.imbalance import Method
+from isic_utils.training.imbalance import Method, weighted_sampler
 
 FIXED = [
     number
@@ -26,6 +26,9 @@ TYPICAL_MISTAKES = [
     ("01.2", 0.5, "mean of three recalls"),
     ("01.2", 2.0, "sum of the recalls"),
     ("01.2", 0.62, "accuracy"),
+    ("01.4", 0, "empty prediction"),
+    ("01.4", 1, "union"),
+    ("01.6", 0.125, "largest share"),
     ("02.1", -1.1, "weighted sum"),
     ("02.1", -1.4, "without the bias"),
     ("02.2", 256 * 256 * 3 * 64 + 64 * 8, "one bias for every neuron"),
@@ -34,6 +37,20 @@ TYPICAL_MISTAKES = [
     ("02.4", 7.5, "factor 2"),
     ("02.4", -15, "signs"),
     ("02.5", 1 / 6, "lands in the minimum"),
+    ("02.6", [-0.8858, 0.8438, 0.0420], "belongs to the cross-entropy"),
+    ("02.7", 0.01, "that is the variance"),
+    ("02.7", 0.0894, "Xavier"),
+    ("02.7", 0.0408, "nn.Linear"),
+    ("02.8", 0, "at best 1 and seven times 0"),
+    ("02.8", 2.079, "equal probabilities"),
+    ("02.9", [-0.00001, 0.5], "plain gradient descent"),
+    ("02.9", [0.01, -0.01], "against the gradient"),
+    ("02.9", [-0.0316, 0.0316], "bias correction"),
+    ("02.10", 0, "learning rate times weight decay"),
+    ("02.10", -1, "of what is left"),
+    ("02.10", 1, "of the penalty"),
+    ("02.11", 264, "plain list"),
+    ("02.11", 112_896, "one bias for every neuron"),
     ("03.1", 127, "first place"),
     ("03.1", 256, "stride 1"),
     ("03.2", 64 * 32 * 25, "one bias for every filter"),
@@ -48,13 +65,31 @@ TYPICAL_MISTAKES = [
     ("03.6", 9 / 49, "one of the three"),
     ("03.7", 192, "mebibytes"),
     ("03.7", 64 * 768 * 1024 / 1e6, "millions of numbers"),
+    ("03.8", 0.7176, "share of the others"),
+    ("03.8", -0.2, "a tenth of what is left"),
+    ("03.9", "b", "learns the training images best"),
+    ("03.9", "D", "vanished"),
+    ("03.10", 24 * 144 + 9 * 144 * 144 + 144 * 24, "depthwise filter"),
+    ("03.10", 2 * 24 * 144, "without the depthwise"),
     ("04.1", 92 / 110, "accuracy"),
     ("04.1", 1.1 / 8, "divides by eight"),
     ("04.1", 55, "per cent"),
-    ("04.2", 0.8, "too high"),
-    ("04.2", 0.1, "too low"),
+    ("04.2", 160, "incomplete batch"),
+    ("04.2", 156, "all epochs at once"),
+    ("04.2", 31, "one epoch"),
+    ("04.2", 5, "once per epoch"),
+    ("04.3", 7 / 12, "harmonic mean"),
+    ("04.3", 0.5, "the recall"),
+    ("04.3", 0.667, "the precision"),
     ("04.4", 0, "group_by='lesion'"),
     ("04.4", 20, "that is more"),
+    ("04.5", 0.8, "too high"),
+    ("04.5", 0.1, "too low"),
+    ("04.6", 0.9 * np.log(2), "accuracy of 0.1"),
+    ("04.6", 0.0301, "base 10"),
+    ("04.6", 0.1, "at least ln 2"),
+    ("04.6", 0.05, "what the paper says"),
+    ("04.7", [51, 102, 204], "those are bytes"),
     ("05.1", 3.5 / 8, "takes the merged class's recall"),
     ("05.1", 3.5 / 5, "over five classes"),
     ("05.1", 3.3 / 5, "divide by eight"),
@@ -77,6 +112,12 @@ TYPICAL_MISTAKES = [
     ("06.4", 0.0253, "without correction"),
     ("06.5", -0.25, "other way round"),
     ("06.5", 1 / 3, "accuracy"),
+    ("06.6", 4, "without a correction"),
+    ("06.6", 1, "Bonferroni"),
+    ("06.6", 3, "multiplied by 3"),
+    ("06.7", 2.108, "plain t-test"),
+    ("06.7", 1.2172, "20 of 80"),
+    ("06.7", 1.3333, "1/10"),
     ("07.1", (0.8, 2 / 3), "other way round"),
     ("07.1", [0.4, 0.8], "counted twice in the union"),
     ("07.1", np.array([2 / 3, 0.4]), "in both twice"),
@@ -87,6 +128,14 @@ TYPICAL_MISTAKES = [
     ("07.4", 0.5, "image by image"),
     ("07.5", "Test", "test no longer"),
     ("07.5", "train", "these very masks"),
+    ("07.6", 84.85, "per cent"),
+    ("07.6", 280 / 370, "120 pixels of skin"),
+    ("07.6", 2 / 3, "the Jaccard index"),
+    ("07.6", 0.8, "the Dice coefficient"),
+    ("07.7", (30, 72), "other way round"),
+    ("07.7", [108, 45], "how bright the lesion is"),
+    ("07.8", 4.0, "not the maximum"),
+    ("07.8", 2.0, "border pixels to border pixels"),
     ("08.1", 20, "share the total weight"),
     ("08.1", 0.02, "has to be scaled"),
     ("08.1", 2.149, "mean over the classes"),
@@ -95,8 +144,12 @@ TYPICAL_MISTAKES = [
     ("08.2", 10, "add up to 1"),
     ("08.2", 0.0755, "NV's"),
     ("08.2", 0.0051, "multiplying favours"),
-    ("08.3", (1000, 993.3), "other way round"),
-    ("08.3", [0.9933, 1000], "divided by 1 - β"),
+    ("08.3", 0.9933, "divide by 1 - β"),
+    ("08.3", 1000, "ever more images"),
+    ("08.4", 2.97, "per cent"),
+    ("08.4", 0.012, "add up to 1"),
+    ("08.4", 0.9703, "NV's"),
+    ("08.4", 0.9866, "multiply by the priors"),
     ("09.1", 0.8808, "without temperature"),
     ("09.1", 0.982, "divides them"),
     ("09.1", 0.4404, "not the probability"),
@@ -159,12 +212,32 @@ def make_run() -> SimpleNamespace:
     return SimpleNamespace(config={"classes": ["MEL", "NV", "BCC"]}, predictions=lambda: predictions)
 
 
+def make_dataset() -> SimpleNamespace:
+    """Two images of four, whose channels have the means 0.2, 0.4 and 0.8."""
+    pixels = np.full((4, 2, 2, 3), [51, 102, 204], np.uint8)
+    pixels[0] = 255
+    return SimpleNamespace(store=SimpleNamespace(pixels=pixels), rows=np.array([1, 3]))
+
+
 def make_race() -> tuple:
-    """96 images of eight classes with five features each, and one seed."""
+    """96 images of eight classes with five features each, and the split of one seed."""
     table = make_table().iloc[:0].reindex(range(96)).assign(image=names(96), lesion_id=names(96))
     table["label"] = pd.Categorical(tables.CODES * 12, tables.CODES, ordered=True)
     features = np.random.default_rng(0).normal(size=(96, 5)) + table["label"].cat.codes.to_numpy()[:, np.newaxis]
-    return table, features.astype(np.float32), [0]
+    return table, features.astype(np.float32), linear_probe.splits_of_seeds(table, [0])
+
+
+def make_predictions() -> pd.DataFrame:
+    """Five validation images and one test image, for which a method predicts a probability of DF."""
+    rows = {"method": "weighted sampler", "split": ["validation"] * 5 + ["test"], "DF": [0.5, 0.4, 0.3, 0.2, 0.1, 0.9]}
+    return pd.DataFrame(rows | {"label": ["DF", "NV", "NV", "NV", "MEL", "DF"]})
+
+
+def make_squares() -> tuple[np.ndarray, np.ndarray]:
+    """A mask that is a square, and one that is 2 pixels larger on each side."""
+    inner, outer = np.zeros((2, 31, 31), bool)
+    inner[10:21, 10:21] = outer[8:23, 8:23] = True
+    return inner, outer
 
 
 def make_ensemble() -> tuple[list[np.ndarray], np.ndarray]:
@@ -177,12 +250,16 @@ def make_ensemble() -> tuple[list[np.ndarray], np.ndarray]:
 TABLE = make_table()
 HANDED_OVER = {
     "01.4": pd.DataFrame({"share": [0.1, 0.2, 0.6]}),
+    "01.7": (TABLE, pd.DataFrame({"image": names(40)[:-2], "other": names(40)[2:]})),
     "02.6": np.array([-0.2, 0.1, 0.1]),
-    "04.2": make_run(),
+    "04.5": make_run(),
+    "04.7": make_dataset(),
     "05.3": pd.DataFrame({"label": pd.Categorical(tables.CODES * 2 + ["NV"] * 24, tables.CODES)}),
     "05.5": pd.Series({"NV": 263, "MEL": 200, "DF": 137}),
     "07.4": (np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool), np.array([[[0.9, 0.4, 0.2, 0]], [[0.4, 0.4, 0.2, 0]]])),
-    "08.4": make_race(),
+    "07.8": make_squares(),
+    "08.5": make_predictions(),
+    "08.6": make_race(),
     "09.4": (np.arange(1, 11) / 10, np.arange(10) >= 5, np.array([0.6, 0.7, 0.71, 0.1, 0.9])),
     "10.3": make_ensemble(),
     "10.4": make_ensemble(),
@@ -225,15 +302,23 @@ def test_an_answer_that_the_notebook_hands_over_passes(capsys):
     assert "right!" not in output_of(capsys, "02.6", right[::-1], right)
 
 
+def test_the_means_of_the_channels(capsys):
+    assert "right!" in output_of(capsys, "04.7", [0.2, 0.4, 0.8], *handed_over("04.7"))
+    assert "not yet" in output_of(capsys, "04.7", [0.8, 0.4, 0.2], *handed_over("04.7"))
+
+
 RIGHT_BY_HAND = {
     "01.1": 16 / 40,  # MEL, AK and SCC
     "01.4": 0.3,
     "01.5": 1 / 4,  # NV is the most frequent class on both places
-    "04.2": 2 / 3,  # 1 for MEL, 1 for NV, 0 for BCC
+    "01.6": 1 / 4,  # three quarters of each class are on the one place, a quarter of each on the other
     "04.4": 10,  # every other lesion
+    "04.5": 2 / 3,  # 1 for MEL, 1 for NV, 0 for BCC
     "05.3": 1 - 8 * 2 / 40,  # the smallest class has 2
     "05.5": 263 / 600,
     "07.4": (1 + 1 / 2) / 2,  # two pixels of two; two of which one is right
+    "07.8": np.sqrt(8),  # from corner to corner, 4 of the larger border's 56 pixels
+    "08.5": 1.5,  # a mean of 0.3, and one image of five
     "09.4": 3 / 5,  # four of the five malignant ones are at 0.7 or above, as are three of five test images
     "11.4": 1 / 2,  # NV 1, MEL 0; the accuracy is 3/4
     "06.5": 1 / 2 - 1 / 4,  # seen: NV 1, MEL 0; not seen: NV a half, MEL 0
@@ -251,12 +336,13 @@ def test_an_answer_that_is_worked_out_from_the_data(number, right, capsys):
 
 
 def test_a_method_of_ones_own(capsys):
-    race = HANDED_OVER["08.4"]
-    root = {"mine": Method(loss=lambda z, y, n: losses.weighted(z, y, n, n.rsqrt()))}
-    right = linear_probe.scores(linear_probe.compare(*race, root), "validation")["BMA"].mean()
-    assert "right!" in output_of(capsys, "08.4", right, race)
-    assert "that is another value" in output_of(capsys, "08.4", right - 0.01, race)
-    assert "per cent" in output_of(capsys, "08.4", 100 * right, race)
+    race = HANDED_OVER["08.6"]
+    mine = {"mine": Method(sampler=lambda labels, seed: weighted_sampler(labels, seed, power=0.5))}
+    found = linear_probe.compare(*race, mine).query("split == 'validation'")
+    right = balanced_accuracy_score(found["label"], found["predicted"])
+    assert "right!" in output_of(capsys, "08.6", right, race)
+    assert "that is another value" in output_of(capsys, "08.6", right - 0.01, race)
+    assert "per cent" in output_of(capsys, "08.6", 100 * right, race)
 
 
 def test_the_share_seen_in_training(capsys):
@@ -266,6 +352,16 @@ def test_the_share_seen_in_training(capsys):
     assert right > 0 and "right!" in output_of(capsys, "01.3", right, TABLE)
     assert 'group_by="lesion"' in output_of(capsys, "01.3", 0.0, TABLE)
     assert "number of images" in output_of(capsys, "01.3", 5, TABLE)
+
+
+def test_the_test_images_with_a_near_duplicate_in_training(capsys):
+    table, pairs = HANDED_OVER["01.7"]
+    split = dict(zip(table["image"], splits.standard(table, seed=0), strict=True))
+    orders = [*zip(pairs["image"], pairs["other"], strict=True), *zip(pairs["other"], pairs["image"], strict=True)]
+    right = len({one for one, other in orders if split[one] == "test" and split[other] == "train"})
+    assert right > 0 and "right!" in output_of(capsys, "01.7", right, HANDED_OVER["01.7"])
+    assert "either column" in output_of(capsys, "01.7", right - 1, HANDED_OVER["01.7"])
+    assert "only once" in output_of(capsys, "01.7", right + 1, HANDED_OVER["01.7"])
 
 
 @pytest.mark.parametrize("number, answer, hint", TYPICAL_MISTAKES)

@@ -4,14 +4,25 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from isic_course.figures import lesson_03, lesson_08, lesson_09
+from isic_course.figures import lesson_02, lesson_03, lesson_08, lesson_09
 from isic_utils import plots
 
 
 def words(figure: plt.Figure) -> list[str]:
     return [text.get_text() for axis in figure.axes for text in axis.texts]
+
+
+def test_a_dense_network_has_a_line_for_each_weight_dashed_where_it_is_negative():
+    figure = lesson_02.dense_network({"inputs": ["1", "2"], "sums": ["3"]}, [np.array([[1.0], [-2.0]])])
+    lines = figure.axes[0].lines
+    assert [line.get_linestyle() for line in lines] == ["-", "--"] and [line.get_linewidth() for line in lines] == [
+        2,
+        4,
+    ]
+    assert words(figure) == ["inputs", "1", "2", "sums", "3"]
 
 
 def test_a_step_of_a_convolution_frames_the_window_and_its_output():
@@ -60,26 +71,20 @@ def test_the_residual_net_has_as_many_blocks_and_dense_layers_as_it_is_given():
 
 def test_u_net_has_a_skip_connection_and_a_step_up_for_each_step_down():
     encoder = [(8, 32, 48), (16, 16, 24), (32, 8, 12)]
-    found = words(lesson_03.u_net(encoder, [(16, 16, 24), (8, 32, 48)], mask=(1, 32, 48)))
+    figure = lesson_03.u_net(encoder, [(16, 16, 24), (8, 32, 48)], mask=(1, 32, 48))
+    found = words(figure)
     assert found.count("skip connection") == found.count("up") == found.count("pool") == 2
-    assert found.count("8 channels\n32 × 48") == found.count("16 channels\n16 × 24") == 2
-    assert found.count("32 channels\n8 × 12") == 1 and "mask\n32 × 48" in found
-
-
-def test_stacked_bars_add_up():
-    axis = lesson_03.stacked_bars({"A": (1, 2), "B": (3, 0.5)}, ("first", "second"), "parameters").axes[0]
-    first, second = axis.containers
-    assert [bar.get_x() + bar.get_width() for bar in second] == [3, 3.5]
-    assert [bar.get_hatch() for bar in first] == [None, None] and all(bar.get_hatch() for bar in second)
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["A", "B"]
+    assert found.count("8") == found.count("16") == 4  # encoder, two that are concatenated, decoder
+    assert found.count("32") == found.count("3") == found.count("1") == 1  # bottom, image, mask
+    assert found.count("32 × 48") == 4 and found.count("16 × 24") == 2 and found.count("8 × 12") == 1
+    boxes = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    assert boxes[1].get_height() == 2 * boxes[2].get_height() and boxes[1].get_width() < boxes[2].get_width()
 
 
 def test_the_plane_has_a_marker_and_a_name_for_each_method():
-    index = pd.MultiIndex.from_product([["plain", "weighted"], [0, 1]], names=["method", "seed"])
-    scores = pd.DataFrame({"accuracy": [0.7, 0.8, 0.5, 0.6], "BMA": [0.3, 0.4, 0.5, 0.6]}, index)
+    scores = pd.DataFrame({"accuracy": [0.75, 0.55], "BMA": [0.35, 0.5]}, ["plain", "weighted"])
     [axis] = lesson_08.plane(scores).axes
-    points = [tuple(float(data[0]) for data in container.lines[0].get_data()) for container in axis.containers]
-    assert points == [pytest.approx((0.75, 0.35)), pytest.approx((0.55, 0.55))]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axis.lines] == [(0.75, 0.35), (0.55, 0.5)]
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["plain", "weighted"]
 
 
@@ -93,6 +98,8 @@ def test_principal_components_show_each_class_with_its_number():
     [axis] = lesson_08.principal_components(features, labels, ["NV", "MEL"]).axes
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["NV, 20", "MEL, 10"]
     assert [len(points.get_offsets()) for points in axis.collections] == [20, 10]
+    colours = [to_hex(points.get_facecolors()[0], keep_alpha=False).upper() for points in axis.collections]
+    assert colours == [plots.COLOURS[1], plots.COLOURS[0]]  # of NV and MEL in the whole course
 
 
 def test_a_reliability_diagram_has_dots_as_large_as_their_number_of_images():
