@@ -15,7 +15,7 @@ CHOSEN = {
     "02": "Five maps of area against darkness",
     "03": "For each of four blocks the lesion",
     "04": "Accuracy against BMA for each network",
-    "05": "ROC and precision-recall curves",
+    "05": "Left: accuracy and BMA against the ratio",
     "06": "Five rows of five blocks",
     "07": "Eight test images with the true border",
     "08": "Accuracy and BMA on the validation set",
