@@ -1,11 +1,20 @@
 """The benchmarks: the plan of the whole thesis holds what is computed, and the results' tables are made right."""
 
+import dataclasses
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
+import torch
+from archives import draw_2019, interrupt_at, tiny_settings
 
 from isic_course.thesis import reproduce as thesis
-from isic_utils.settings import PROFILES
+from isic_utils import models
+from isic_utils.datasets.tables import CODES
+from isic_utils.settings import PROFILES, Settings
+from isic_utils.training import TrainConfig
 
 pytestmark = pytest.mark.slow
 
@@ -77,3 +86,126 @@ def test_contenders_take_turns_and_are_compared_round_by_round():
     assert seconds == {"course": [1.0, 2.0, 4.0], "rival": [3.0, 8.0, 4.0]}  # the first turn does not count
     _, rival = side_by_side.rows("what", 100, seconds, {"rival": 2.5})
     assert rival["ratio"] == 3.0 and rival["required"] == 2.5 and rival["per second"] == 25.0
+
+
+# what the lessons show of real images
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch) -> Settings:
+    """A small archive, on which lesson 04 shows two trainings of a second, of three epochs each."""
+    import measured
+
+    def two(settings: Settings) -> list[TrainConfig]:
+        return [TrainConfig.from_settings(settings, "residual", width=1 / 16, seed=seed) for seed in (0, 1)]
+
+    monkeypatch.setitem(measured.LESSONS, "04", two)
+    draw_2019(tmp_path / "data", 160, [CODES[number // 2 % 8] for number in range(160)])
+    return tiny_settings(tmp_path)
+
+
+@pytest.fixture
+def steps(monkeypatch) -> list:
+    """Grows with each step of an optimizer."""
+    real, taken = torch.optim.AdamW.step, []
+
+    def step(optimizer, *arguments, **options):
+        taken.append(None)
+        return real(optimizer, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    return taken
+
+
+def test_an_interrupted_measurement_goes_on(archive, steps, tmp_path):
+    import measured
+
+    assert measured.measure("04", archive, tmp_path / "expected.csv") == {}
+    expected, of_an_epoch = pd.read_csv(tmp_path / "expected.csv"), len(steps) // 6
+    elsewhere = dataclasses.replace(archive, runs=tmp_path / "other-runs")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_at(patch, torch.optim.AdamW, "step", 4 * of_an_epoch + 1, KeyboardInterrupt())
+        measured.measure("04", elsewhere, tmp_path / "table.csv")
+    assert len(pd.read_csv(tmp_path / "table.csv")) == 1  # written when it was done
+    steps.clear()
+    assert measured.measure("04", elsewhere, tmp_path / "table.csv") == {}
+    assert len(steps) == 2 * of_an_epoch  # the rest of the second
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert table.drop(columns="seconds").equals(expected.drop(columns="seconds"))
+    assert (table["test_images"] == 32).all() and (table["test_lesions"] == 16).all()
+    for score in ("accuracy", "BMA"):
+        assert table[score].between(table[f"{score}_low"], table[f"{score}_high"]).all()
+
+
+def test_a_row_that_is_there_is_not_measured_again(archive, steps, tmp_path):
+    import measured
+
+    file = tmp_path / "table.csv"
+    measured.measure("04", archive, file)
+    of_an_epoch = len(steps) // 6
+    table = pd.read_csv(file)
+    kept, of_other_data = table.iloc[[0]].assign(accuracy=0.125), table.iloc[[1]].assign(data="other")
+    pd.concat([kept, of_other_data]).to_csv(file, index=False)
+    shutil.rmtree(archive.runs)
+    steps.clear()
+    measured.measure("04", archive, file)
+    assert len(steps) == 3 * of_an_epoch
+    assert pd.read_csv(file)["accuracy"].tolist() == [0.125, table["accuracy"][1]]  # and the other data's is gone
+    steps.clear()
+    measured.measure("04", archive, file)
+    assert not steps
+
+
+def test_missing_rows_are_named_with_the_reason(archive, tmp_path, monkeypatch, capsys):
+    import measured
+
+    def without_weights(name, *arguments, **options):
+        return SimpleNamespace(pretrained=models.NOT_DOWNLOADED)
+
+    first, second = measured.LESSONS["04"](archive)
+    large = TrainConfig.from_settings(archive, "resnet101", width=1.0)
+    monkeypatch.setitem(measured.LESSONS, "04", lambda settings: [large])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "create_model", without_weights)
+        missing = measured.measure("04", archive, tmp_path / "table.csv")
+    assert not (tmp_path / "table.csv").exists()
+    assert missing == {
+        "ResNet101, width 1, ImageNet weights, 3 epochs, seed 0": "its ImageNet weights cannot be had here."
+    }
+    assert "Missing: ResNet101, width 1" in capsys.readouterr().out
+
+    clock = iter([0, 0, 0, *[3500] * 9])  # in seconds: the second epoch ends when hardly any time is left
+    monkeypatch.setattr(measured, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(measured.Run, "seconds", 400)
+    monkeypatch.setitem(measured.LESSONS, "04", lambda settings: [first, second])
+    measured.measure("04", archive, tmp_path / "table.csv")
+    said = capsys.readouterr().out
+    assert "0 of 2 rows" in said and not (tmp_path / "table.csv").exists()
+    assert "width 0.0625, random weights, 3 epochs, seed 0: no time was left after 2 of 3 epochs" in said
+
+
+def test_only_real_images_are_measured(monkeypatch):
+    import measured
+
+    monkeypatch.setattr("sys.argv", ["measured.py"])
+    with pytest.raises(SystemExit, match="ISIC_DATA"):
+        measured.main()
+
+
+def test_the_lessons_tables_hold_what_they_promise():
+    import measured
+
+    settings = Settings("laptop", **PROFILES["laptop"], data=Path("a"), cache=Path("b"), runs=Path("c"))
+    six = measured.lesson_04(settings)[:6]
+    assert {config.model for config in six} == set(models.CLASSIFIERS)
+    assert all(config == TrainConfig.from_settings(settings, config.model) for config in six)
+    pretrained, random = measured.lesson_03(settings)[::2][:2]
+    assert pretrained.pretrained and random == dataclasses.replace(pretrained, pretrained=False)
+    for lesson, plan in measured.LESSONS.items():
+        planned = {
+            (models.TITLES[one.model], one.width, one.pretrained, one.epochs, one.seed) for one in plan(settings)
+        }
+        columns = ["network", "width", "pretrained", "epochs", "seed"]
+        file = measured.RESULTS / f"measured_{lesson}.csv"
+        found = pd.read_csv(file)[columns].itertuples(index=False, name=None)
+        assert set(found) <= planned, f"{file.name} holds rows of other trainings: make measured"

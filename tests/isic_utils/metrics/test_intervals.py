@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.datasets import make_moons
 from sklearn.metrics import accuracy_score
+from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
+from sklearn.svm import SVC
 
 from isic_utils.metrics import bma, intervals
 
@@ -100,17 +103,60 @@ def test_over_single_images_it_agrees_with_the_normal_interval():
     assert intervals.percentile_interval(draws) == pytest.approx(expected, abs=0.004)
 
 
-def test_coverage_over_lesions_is_about_what_it_says():
-    """A hundred test sets of lesions with 0.8 and 0.6 to be right, so accuracy 0.733 and BMA 0.7 in truth."""
-    over_lesions, over_images = [], []
-    for seed in range(100):
-        true, predicted, lesions = predictions(seed=seed)
-        for units, holds in ((lesions, over_lesions), (np.arange(len(true)), over_images)):
-            draws = intervals.bootstrap(true, predicted, units, draws=300)
-            low, high = intervals.percentile_interval(draws["bma"])
-            holds.append(low <= 0.7 <= high)
-    assert np.mean(over_lesions) > 0.88
-    assert np.mean(over_images) < 0.8, "which takes the images of a lesion for independent"
+def simulated(lesions: np.ndarray, seed: int, models: int = 1) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """A test set with as many lesions of each class as `lesions` says, and the predictions of some models.
+
+    A lesion has one to four images, and is easy or hard for each model: the recalls are 0.4 to 0.8, so accuracy is not
+    the same in all classes, and BMA is 0.6.
+    """
+    chance = np.random.default_rng(seed)
+    label = np.repeat(np.arange(len(lesions)), lesions)
+    images = chance.integers(1, 5, size=len(label))
+    recall = np.linspace(0.4, 0.8, len(lesions))[label]
+    true, lesion = np.repeat(label, images), np.repeat(np.arange(len(label)), images)
+    predicted = []
+    for _ in range(models):
+        easy = np.repeat(chance.beta(2 * recall, 2 * (1 - recall)), images)
+        predicted.append(np.where(chance.random(len(true)) < easy, true, (true + 1) % len(lesions)))
+    return true, predicted, lesion
+
+
+FEW_OF_ALL, MORE_OF_SOME = np.full(8, 20), np.array([60, 120, 40, 20, 40, 20, 20, 30])
+
+
+@pytest.mark.parametrize("lesions", [FEW_OF_ALL, MORE_OF_SOME], ids=["20 each", "20 or more"])
+def test_coverage_where_each_class_has_twenty_lesions_or_more(lesions):
+    """The 95 % intervals over lesions of one model, and of the difference of two, hold the truth in 92 to 98 %."""
+    accuracy = np.average(np.linspace(0.4, 0.8, 8), weights=lesions)
+    holds = {"bma": [], "accuracy": [], "difference in bma": [], "difference in accuracy": [], "images": []}
+    for seed in range(300):
+        true, (first, second), lesion = simulated(lesions, seed, models=2)
+        one = intervals.bootstrap(true, first, lesion, draws=300)
+        both = intervals.paired_bootstrap(true, first, second, lesion, draws=300)
+        over_images = intervals.bootstrap(true, first, np.arange(len(true)), draws=100)["bma"]
+        cases = [(one["bma"], 0.6), (one["accuracy"], accuracy), (both["bma"], 0), (both["accuracy"], 0)]
+        for name, (drawn, truth) in zip(holds, [*cases, (over_images, 0.6)], strict=True):
+            low, high = intervals.percentile_interval(drawn)
+            holds[name].append(low <= truth <= high)
+    coverage = {name: np.mean(held) for name, held in holds.items()}
+    assert coverage.pop("images") < 0.91, "which takes the images of a lesion for independent"
+    assert all(0.92 <= value <= 0.98 for value in coverage.values()), coverage
+
+
+def test_four_lesions_are_too_few_for_an_interval():
+    """The recall of one class: with 4 lesions its interval holds the truth far too seldom, with 40 nearly so."""
+    coverage = {}
+    for count in (4, 40):
+        held = []
+        for seed in range(500):
+            chance = np.random.default_rng(seed)
+            lesion = np.repeat(np.arange(count), chance.integers(1, 5, size=count))
+            right = chance.random(len(lesion)) < chance.beta(1.2, 0.8, size=count)[lesion]
+            drawn = intervals.bootstrap(np.ones(len(right)), right, lesion, draws=400)["accuracy"]
+            low, high = intervals.percentile_interval(drawn)
+            held.append(low <= 0.6 <= high)
+        coverage[count] = np.mean(held)
+    assert 0.7 < coverage[4] < 0.88 and 0.92 <= coverage[40] <= 0.98, coverage
 
 
 def test_the_seed_decides():
@@ -197,3 +243,130 @@ def test_mcnemars_type_1_error():
     models = (chance.random((600, 2, 200)) < 0.3).astype(int)
     below = np.mean([intervals.mcnemar(true, first, second)["p"] < 0.05 for first, second in models])
     assert 0.01 < below <= 0.05
+
+
+# Two models, with several images of a lesion
+
+# N. Obuchowski 1998, doi:10.1002/(SICI)1097-0258(19980715)17:13<1495::AID-SIM863>3.0.CO;2-I: glands of 21 patients,
+# judged by PET and SPECT; of each patient, the glands that both judge rightly, PET alone, SPECT alone, and neither.
+GLANDS = np.array(
+    [
+        [0, 2, 3, 1, 2, 4, 3, 2, 1, 1, 2, 2, 3, 2, 0, 2, 2, 2, 2, 1, 2],
+        [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        [2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 1, 0, 0, 0],
+        [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0],
+    ]
+)
+
+
+def glands() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A row per gland: the truth (always 1), PET, SPECT, the patient."""
+    kind, patient = (np.repeat(index.ravel(), GLANDS.ravel()) for index in np.indices(GLANDS.shape))
+    return np.ones_like(kind), np.isin(kind, [0, 1]).astype(int), np.isin(kind, [0, 2]).astype(int), patient
+
+
+def test_sign_flips_of_a_published_example():
+    """Six patients differ, by 1, 1, 1, 1, 2 and 2 glands, -6 in all: of the 64 sums, 10 are as large. Obuchowski's
+    chi-square is 2.857."""
+    true, pet, spect, patient = glands()
+    difference = np.bincount(patient, (pet - spect).astype(float))
+    assert difference.sum() ** 2 / (difference**2).sum() * 20 / 21 == pytest.approx(2.857, abs=0.0005)
+    assert intervals.sign_flip_test(true, pet, spect, patient, draws=40_000)["accuracy"] == pytest.approx(
+        10 / 64, abs=0.008
+    )
+    assert intervals.mcnemar(true, pet, spect)["p"] == pytest.approx(2 * (1 + 8) / 2**8)
+
+
+def test_sign_flips_with_one_image_per_lesion_are_mcnemars_test():
+    true = np.zeros(60, dtype=int)
+    first, second = np.ones(60, dtype=int), np.ones(60, dtype=int)
+    first[:18], second[18:25] = 0, 0
+    p = intervals.sign_flip_test(true, first, second, np.arange(60), draws=40_000)
+    exact = intervals.mcnemar(true, first, second)["p"]
+    assert p["accuracy"] == pytest.approx(exact, abs=0.005) and p["bma"] == p["accuracy"]
+    assert intervals.sign_flip_test(true, first, first, np.arange(60)) == {"accuracy": 1, "bma": 1}
+    assert intervals.sign_flip_test(true, second, first, np.arange(60), draws=40_000) == p
+
+
+def test_sign_flips_of_bma_weigh_classes_alike():
+    """The first model is right on 30 images of a large class, the second on all 12 of a small one."""
+    true = np.repeat([0, 1], [300, 12])
+    second = true.copy()
+    second[:30] = 1
+    first = np.where(true == 1, 0, true)
+    p = intervals.sign_flip_test(true, first, second, np.arange(312))
+    assert intervals.paired_bootstrap(true, first, second, np.arange(312))["bma"].mean() < -0.4
+    assert p["bma"] < 0.005 < p["accuracy"] < 0.05
+    with pytest.raises(ValueError, match="has no lesion"):
+        intervals.sign_flip_test(true, first, second, [None] * 312)
+
+
+def test_type_1_error_of_both_tests_with_clustered_lesions():
+    """Two models equally good: sign flips over lesions keep the 5 %, McNemar's test over images does not."""
+    p = {"accuracy": [], "bma": [], "mcnemar": []}
+    for seed in range(500):
+        true, (first, second), lesion = simulated(FEW_OF_ALL, seed, models=2)
+        of_seed = intervals.sign_flip_test(true, first, second, lesion, draws=400, seed=seed)
+        of_seed |= {"mcnemar": intervals.mcnemar(true, first, second)["p"]}
+        for name, value in of_seed.items():
+            p[name].append(value)
+    below = {name: np.mean(np.array(values) < 0.05) for name, values in p.items()}
+    assert 0.02 <= below["accuracy"] <= 0.08 and 0.02 <= below["bma"] <= 0.08, below
+    assert below["mcnemar"] > 0.1, below
+
+
+# Two methods over several splits
+
+
+def test_the_corrected_t_test_of_a_published_example():
+    """scikit-learn's example "Statistical comparison of models using grid search": two SVMs, 10 × 10 folds of 100
+    points; uncorrected t 2.611 and one-sided p 0.005, corrected 0.750 and 0.227."""
+    moons, label = make_moons(noise=0.352, random_state=1, n_samples=100)
+    folds = RepeatedStratifiedKFold(n_splits=10, n_repeats=10, random_state=0)
+    radial, linear = (
+        cross_val_score(SVC(kernel=kernel, random_state=0), moons, label, cv=folds, scoring="roc_auc")
+        for kernel in ("rbf", "linear")
+    )
+    plain, corrected = (intervals.corrected_t_test(radial - linear, ratio) for ratio in (0, 10 / 90))
+    assert plain == {"t": pytest.approx(2.611, abs=0.0006), "p": pytest.approx(2 * 0.005, abs=0.001)}
+    assert corrected == {"t": pytest.approx(0.750, abs=0.0006), "p": pytest.approx(2 * 0.227, abs=0.001)}
+    assert intervals.corrected_t_test(linear - radial, 10 / 90)["t"] == -corrected["t"]
+
+
+def test_without_the_correction_it_is_the_plain_t_test():
+    values = np.random.default_rng(0).normal(0.3, 1, size=12)
+    expected = stats.ttest_1samp(values, 0)
+    found = intervals.corrected_t_test(values, 0)
+    assert (found["t"], found["p"]) == pytest.approx((expected.statistic, expected.pvalue))
+
+
+def test_type_1_error_of_the_t_tests_over_folds():
+    """Two methods equally good, each with features of its own: only the corrected test keeps the 5 %."""
+    chance = np.random.default_rng(0)
+    label = np.arange(200) % 2
+    p = {0: [], 0.25: []}
+    for _ in range(250):
+        inputs = chance.normal(size=(2, 200, 5)) + 0.3 * label[:, None]
+        differences = []
+        for fold in (chance.permutation(200) % 5 for _ in range(4)):
+            for test in (fold == number for number in range(5)):
+                zero, one = (inputs[:, ~test & (label == c)].mean(axis=1, keepdims=True) for c in (0, 1))
+                score = ((inputs[:, test] - (zero + one) / 2) * (one - zero)).sum(axis=2)
+                differences.append(np.subtract(*((score > 0) == label[test]).mean(axis=1)))
+        for ratio, values in p.items():
+            values.append(intervals.corrected_t_test(differences, ratio)["p"])
+    below = {ratio: np.mean(np.array(values) < 0.05) for ratio, values in p.items()}
+    assert below[0] > 0.2 and 0.005 <= below[0.25] <= 0.07, below
+
+
+def test_holms_correction_of_a_published_example():
+    """The documentation of R's p.adjust corrects like this; the order of the tests does not matter."""
+    assert intervals.holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    assert intervals.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert intervals.holm([0.9, 0.6]) == pytest.approx([1, 1]) and intervals.holm([0.2]) == pytest.approx([0.2])
+
+
+def test_holm_finds_what_is_not_there_in_one_case_of_twenty():
+    p = np.random.default_rng(0).random((1500, 5))
+    assert np.mean((p < 0.05).any(axis=1)) > 0.2
+    assert 0.03 < np.mean([(intervals.holm(row) < 0.05).any() for row in p]) < 0.07
