@@ -272,25 +272,24 @@ def of_lab() -> pd.DataFrame:
         ("03", "the residual net", classifier("residual")),
         (
             "04",
-            "six networks, and the residual net for four epochs",
-            sum(map(classifier, models.CLASSIFIERS)) + 0.2 * classifier("residual"),
+            "six networks, and AlexNet twice for two epochs",
+            sum(map(classifier, models.CLASSIFIERS)) + 0.2 * classifier("alexnet"),
         ),
         (
             "05",
-            "eight small networks for the dial, five on balanced classes, four residual nets for as many steps",
-            8 * for_dial + sum(classifier(name, LAB_BALANCED) for name in five) + 4 * classifier("residual"),
+            "eight small networks for the dial, five on balanced classes, six residual nets for as many steps",
+            8 * for_dial + sum(classifier(name, LAB_BALANCED) for name in five) + 6 * classifier("residual"),
         ),
         (
             "06",
-            "VGG16 and AlexNet in five folds, AlexNet in five more grouped by lesion",
-            5 * classifier("vgg16") + 10 * classifier("alexnet"),
+            "VGG16 and AlexNet in five folds, AlexNet in five more split by image, and twice with another seed",
+            5 * classifier("vgg16") + 12 * classifier("alexnet"),
         ),
         (
             "07",
             "three U-Nets with different losses, one with an ImageNet encoder",
             3 * segmentation("unet", T4, sizes) + segmentation("unet_lite0", T4, sizes),
         ),
-        ("09", "EfficientNet-Lite0 grouped by lesion", classifier("efficientnet_lite0")),
     ]
     rows = [
         {"lesson": lesson, "trains": what, "training, minutes": f"{value / 60:.0f}"}
