@@ -3,6 +3,7 @@
     ISIC_DATA=<folder> make measured                          all lessons
     ISIC_DATA=<folder> python benchmarks/measured.py 04       one lesson
     … --minutes 20                                            less time for each lesson than the usual hour
+    python benchmarks/measured.py --write                     puts the tables into benchmarks/README.md
 
 A row is a training with the sizes of the profile laptop, and its scores on the test set; it is written
 to `results/measured_<lesson>.csv` when it is done. Rows that are there are kept, and an interrupted training (in
@@ -22,8 +23,10 @@ import sys
 import time
 from pathlib import Path
 
+import marks
 import pandas as pd
 import torch
+from cost import markdown
 from side_by_side import RESULTS, processor
 
 from isic_utils import models
@@ -37,6 +40,7 @@ from isic_utils.training.config import LEARNING_RATE_PRETRAINED
 from isic_utils.training.runs import write_csv
 
 MINUTES = 60  # for a lesson
+START, END = "<!-- measured: written by benchmarks/measured.py -->", "<!-- end of measured -->"
 CHEAP_FIRST = ["alexnet", "residual", "vgg16", "wide_resnet", "resnet101", "efficientnet_lite0"]
 # what a row is found by; the scores follow
 KEY = ["data", "images", "lesions", "pixels", "network", "width", "pretrained", "epochs", "seed"]
@@ -88,10 +92,8 @@ def measure(lesson: str, settings: Settings, file: Path, minutes: float = MINUTE
         rows[key] = {"lesson": lesson} | dict(zip(KEY, key, strict=True)) | results_of(run, table)
         write_csv(file, pd.DataFrame([rows[key] for key in plan if key in rows]))
         row = rows[key]
-        print(
-            f"{name_of(config)}: accuracy {row['accuracy']:.3f}, BMA {row['BMA']:.3f}, {row['seconds']:.0f} s",
-            flush=True,
-        )
+        found = f"accuracy {row['accuracy']:.3f}, BMA {row['BMA']:.3f}, {row['seconds']:.0f} s"
+        print(f"{name_of(config)}: {found}", flush=True)
     print(f"Lesson {lesson}: {len(rows)} of {len(plan)} rows are in {file.name}.", flush=True)
     for name, reason in missing.items():
         print(f"  Missing: {name}: {reason}", flush=True)
@@ -157,11 +159,33 @@ def results_of(run: Run, table: pd.DataFrame) -> dict:
     return row | {"seconds": round(run.seconds, 1), "processor": processor()}
 
 
+def written(page: str) -> str:
+    """The README with the tables that there are."""
+    text = []
+    for file in filter(Path.exists, (RESULTS / f"measured_{lesson}.csv" for lesson in LESSONS)):
+        table = pd.read_csv(file, dtype={"lesson": str})
+        row, shown = table.iloc[0], table[KEY[4:]].copy()
+        for score in ("accuracy", "BMA"):
+            columns = zip(table[score], table[f"{score}_low"], table[f"{score}_high"], strict=True)
+            shown[score] = [f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in columns]
+        of = f"{row['images']:,} images of {row['lesions']:,} lesions, {row['pixels']}×{row['pixels']} pixels"
+        tested = f"test set: {row['test_images']:,} images of {row['test_lesions']:,} lesions"
+        on = ", ".join(table["processor"].unique())
+        text.append(f"Lesson {row['lesson']}, {row['data']} ({of}; {tested}; {on}):")
+        text.append(markdown(shown.assign(**{"melanoma recall": table["melanoma recall"].map("{:.3f}".format)})))
+    return marks.replaced(page, START, END, "\n\n".join(text))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lessons", nargs="*", metavar="lesson", help=f"of {', '.join(LESSONS)}; none means all")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="how long one lesson may take")
+    parser.add_argument("--write", action="store_true", help="only put the tables into benchmarks/README.md")
     chosen = parser.parse_args()
+    if chosen.write:
+        page = RESULTS.parent / "README.md"
+        page.write_text(written(page.read_text(encoding="utf-8")), encoding="utf-8")
+        return
     if unknown := set(chosen.lessons) - set(LESSONS):
         parser.error(f"no table for lesson {', '.join(sorted(unknown))}: choose {', '.join(LESSONS)}")
     settings = dataclasses.replace(load_settings(), profile="laptop", **PROFILES["laptop"])

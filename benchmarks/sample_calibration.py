@@ -37,8 +37,6 @@ TARGETS = {  # measure: the least and the most that the mean over the seeds shou
     "colour BMA": (0.0, 0.35),
     "residual accuracy": (0.65, 0.80),
     "residual BMA": (0.40, 0.65),
-    "BMA by image - by lesion": (0.0, 1.0),
-    "accuracy by image - by lesion": (0.0, 1.0),
     "neighbour BMA by image - by lesion": (0.03, 1.0),
     "recall of NV - of the four smallest": (0.2, 1.0),
     "dial, accuracy at 54:1 - at 1:1": (0.0, 1.0),
