@@ -93,12 +93,18 @@ def find(settings: Settings, steps: Iterable[Step], group_by: str = "image") -> 
             data[kind] = protocols.load_data(kind, settings)
         except IsicError as error:
             missing[kind] = str(error)
+    drawn = {}  # the tables and splits, which are the same for all models
     for step in steps:
         if step.data not in data or step.protocol in missing:
             continue
+        (table, store), kind = data[step.data], (step.protocol, step.fold)
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # of small classes, which training tells again
-                run = run_of(*arrange(step, settings, *data[step.data], group_by), settings.runs)
+            if kind not in drawn:
+                with contextlib.redirect_stdout(io.StringIO()):  # of small classes, which training tells again
+                    drawn[kind] = protocols.draw(step.protocol, table, group_by, fold=step.fold)
+            grouped = group_by if "lesion_id" in table else "image"
+            config = protocols.config_of(step.protocol, step.model, settings, grouped, fold=step.fold)
+            run = run_of(config, store, *drawn[kind], settings.runs)
         except IsicError as error:
             missing[step.protocol] = str(error)
             continue

@@ -3,8 +3,6 @@
 ``python -m isic_utils train`` trains overnight what a notebook then finds finished.
 """
 
-import dataclasses
-
 import pandas as pd
 
 from isic_utils import models
@@ -66,23 +64,33 @@ def arrange(
     Raises IsicError for an unknown protocol, a model of the other task and an unknown fold.
     """
     check(protocol)
+    config = config_of(protocol, model, settings, group_by if "lesion_id" in table else "image", seed, fold, **changes)
+    return config, *draw(protocol, table, group_by, seed, fold)
+
+
+def config_of(
+    protocol: str, model: str, settings: Settings, group_by: str, seed: int = 0, fold: int = 0, **changes
+) -> TrainConfig:
+    """The config of `arrange`."""
     if models.model_info(model).task != ("segmentation" if protocol == "segmentation" else "classification"):
         raise IsicError(f"{protocol} does not train {model!r}: choose one of {', '.join(models_of(protocol))}.")
     if fold not in FOLDS or (fold and protocol != "cross-validation"):
         raise IsicError(f"There is no fold {fold} of {protocol}: cross-validation has the folds 0 to 4.")
+    if protocol == "balanced" and settings.profile == "laptop":
+        changes = {"epochs": 4} | changes  # enough for what lesson 05 shows
+    name = "standard" if protocol == "cross-validation" and fold == 0 else protocol
+    return TrainConfig.from_settings(settings, model, protocol=name, group_by=group_by, seed=seed, fold=fold, **changes)
+
+
+def draw(
+    protocol: str, table: pd.DataFrame, group_by: str = "lesion", seed: int = 0, fold: int = 0
+) -> tuple[pd.DataFrame, pd.Series]:
+    """The table and the split of `arrange`, which are the same for all models."""
     if protocol == "segmentation":
-        group_by = group_by if "lesion_id" in table else "image"  # ISIC 2018 alone knows no lesions
-        split = splits.segmentation(table, group_by, seed)
-    elif protocol == "balanced":
+        return table, splits.segmentation(table, group_by if "lesion_id" in table else "image", seed)
+    if protocol == "balanced":
         table = splits.balanced(table, group_by, seed)
-        split = table["split"]
-    elif fold == 0:
-        split, protocol = splits.standard(table, group_by, seed), "standard"
-    else:
-        split = splits.cross_validation(table, group_by, seed)[fold]
-    config = TrainConfig.from_settings(
-        settings, model, protocol=protocol, group_by=group_by, seed=seed, fold=fold, **changes
-    )
-    if protocol == "balanced" and settings.profile == "laptop" and "epochs" not in changes:
-        config = dataclasses.replace(config, epochs=4)  # enough for what lesson 05 shows
-    return config, table, split
+        return table, table["split"]
+    if fold == 0:
+        return table, splits.standard(table, group_by, seed)
+    return table, splits.cross_validation(table, group_by, seed)[fold]

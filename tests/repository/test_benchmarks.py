@@ -209,3 +209,5 @@ def test_the_lessons_tables_hold_what_they_promise():
         file = measured.RESULTS / f"measured_{lesson}.csv"
         found = pd.read_csv(file)[columns].itertuples(index=False, name=None)
         assert set(found) <= planned, f"{file.name} holds rows of other trainings: make measured"
+    page = (PROJECT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    assert measured.written(page) == page, "run python benchmarks/measured.py --write"
