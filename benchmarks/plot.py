@@ -46,8 +46,9 @@ def draw(speed: pd.DataFrame, memory: pd.DataFrame) -> Figure:
     figure = plt.figure(figsize=(13, 8.5))
     left, right = figure.subfigures(1, 2, width_ratios=[1.15, 1])
     draw_ratios(left.subplots(), largest(speed))
-    panels = right.subplots(3, 2)
-    compared = list(dict.fromkeys(speed["comparison"]))
+    panels = right.subplots(2, 2)
+    sizes = speed.groupby("comparison", sort=False)["images"].nunique()
+    compared = list(sizes.index[sizes > 1])
     shown = [name for name in compared if "metrics" not in name or "Jaccard" in name]
     shown = [name for name in shown if not (name.startswith("preparing") and "one core" not in name)]
     for axis, name in zip(panels.flat, shown, strict=False):
