@@ -26,7 +26,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from isic_course import dial, synthetic
+from isic_utils import plots
 from isic_utils.datasets import ImageStore, read_isic2019, splits, tables
+from isic_utils.datasets.images import resize
 from isic_utils.metrics import bma, recall_per_class
 from isic_utils.settings import PROFILES, Settings
 from isic_utils.training import TrainConfig, fit_all
@@ -121,9 +123,10 @@ def ruler_effect(settings: Settings, table: pd.DataFrame, store: ImageStore, see
     (run,) = fit_all([(config, few, split)], store, settings.runs, progress=False)
     known = few.loc[split != "test", "lesion_id"]
     unseen = table[table["label"].isin(ALIKE) & ~table["lesion_id"].isin(known) & table["lesion_id"].notna()].head(400)
-    pixels, model, odds = store.take(store.rows(unseen["image"])), run.load_model(), {}
+    images, model, odds = [plots.thumbnail(path) for path in unseen["path"]], run.load_model(), {}
     for name, paint in {"as it is": np.asarray, "ruler": with_ruler, "wavy line": with_line}.items():
-        painted = torch.from_numpy(np.stack([paint(image) for image in pixels])).permute(0, 3, 1, 2) / 255
+        pixels = np.stack([resize(Image.fromarray(paint(image)), store.size) for image in images])
+        painted = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
         with torch.no_grad():
             probability = model(painted).double().softmax(dim=1)[:, ALIKE.index("SCC")].numpy()
         odds[name] = np.log(probability / (1 - probability)).mean()
@@ -136,7 +139,7 @@ def with_ruler(image: np.ndarray) -> np.ndarray:
     pen, (width, height) = ImageDraw.Draw(painted), painted.size
     for mark in range(20):
         x, length = width * (0.1 + mark / 28), height * (0.1 if mark % 5 == 0 else 0.06)
-        pen.line([(x, 0.04 * height), (x, 0.04 * height + length)], fill=INK)
+        pen.line([(x, 0.04 * height), (x, 0.04 * height + length)], fill=INK, width=max(1, width // 160))
     return np.asarray(painted)
 
 
@@ -146,7 +149,7 @@ def with_line(image: np.ndarray) -> np.ndarray:
     pen, (width, height) = ImageDraw.Draw(painted), painted.size
     x = np.linspace(0.1, 0.8, 60)
     y = 0.08 + 0.03 * np.sin(2 * np.pi * x * 8)
-    pen.line([(width * a, height * b) for a, b in zip(x, y, strict=True)], fill=INK)
+    pen.line([(width * a, height * b) for a, b in zip(x, y, strict=True)], fill=INK, width=max(1, width // 160))
     return np.asarray(painted)
 
 

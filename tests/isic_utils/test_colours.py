@@ -26,6 +26,7 @@ VISIONS = {
     ),
 }
 COLOUR_MAPS = {"gray", "cividis"}
+SIGNED = "PuOr_r"  # the weights of a kernel: white is 0
 
 
 def seen(colours: np.ndarray, vision: str) -> np.ndarray:
@@ -62,6 +63,13 @@ def test_colour_maps_get_lighter_step_by_step(name, vision):
     assert (np.diff(lightness) > -0.2).all() and lightness[-1] - lightness[0] > 60
 
 
+@pytest.mark.parametrize("vision", VISIONS)
+def test_the_map_of_signed_values_gets_darker_to_both_sides(vision):
+    lightness = seen(matplotlib.colormaps[SIGNED](np.linspace(0, 1, 64))[:, :3], vision)[:, 0]
+    assert (np.diff(lightness[:32]) > -0.2).all() and (np.diff(lightness[32:]) < 0.2).all()
+    assert min(lightness[31] - lightness[0], lightness[32] - lightness[-1]) > 50
+
+
 def sources() -> dict[str, str]:
     """The code of every lesson and of every module that draws."""
     found = {}
@@ -78,5 +86,5 @@ def test_figures_use_these_colours_and_maps_alone(name):
     text = sources()[name]
     named = re.findall(r"""(?:colou?rs?|facecolor|edgecolor|c)=["']([a-z]+)["']""", text)
     assert set(named) <= {"black", "white", "none"}, "take plots.BLUE, ORANGE, …"
-    assert set(re.findall(r"""cmap=["'](\w+)["']""", text)) <= COLOUR_MAPS
+    assert set(re.findall(r"""cmap=["'](\w+)["']""", text)) <= COLOUR_MAPS | {SIGNED}
     assert not re.findall(r"""["']C\d["']|tab:\w+""", text)

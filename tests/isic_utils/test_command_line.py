@@ -110,7 +110,7 @@ def test_prepare_train_list_and_evaluate(settings, capsys):
     assert (first["protocol"], second["protocol"], second["fold"]) == ("standard", "cross-validation", 3)
     assert all((config["method"], config["group_by"], config["seed"]) == ("mixup", "image", 1)
                for config in (first, second))  # fmt: skip
-    assert main(["train", "segmentation", "unet", "--mask-loss", "soft Dice"]) == 0
+    assert main(["train", "segmentation", "unet", "--mask-loss", "soft Dice", "--group-by", "image"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     folder = line.split(": ")[0]
     assert Run(settings.runs / folder).config["mask_loss"] == "soft Dice" and "thresholded jaccard" in line
