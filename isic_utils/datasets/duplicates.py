@@ -1,8 +1,8 @@
 """Near-duplicates: images that show the same under two names, which a lesion_id does not always tell.
 
 A **difference hash** (dHash) says of an image, made grey and very small, where it gets brighter from left to right. It
-hardly changes when a file is compressed anew; a smaller copy of smooth skin may differ in more than `max_bits`. Features
-of a network find what was rotated or cropped.
+hardly changes when a file is compressed anew; a smaller copy of smooth skin may differ in more than `max_bits`.
+Features of a network find what was rotated or cropped.
 """
 
 import hashlib
