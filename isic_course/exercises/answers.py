@@ -39,6 +39,11 @@ COMPLEMENT = Mistake(
 UPSIDE_DOWN = Mistake(lambda answer, right: right and close(answer, 1 / right, 0.005), "the fraction is upside down.")
 
 
+def wrong(value: object, hint: str, tolerance: float = 0.005) -> Mistake:
+    """The mistake whose answer is this value: a number, or a list of them."""
+    return Mistake(lambda answer, right: equal(answer, value, tolerance), hint)
+
+
 def verdict(exercise: Exercise, answer: object, right: object) -> str:
     """What `check` says of an answer."""
     if not same_kind(answer, right):

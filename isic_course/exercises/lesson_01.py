@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close, wrong
 from isic_utils.datasets import splits
 from isic_utils.datasets.tables import MALIGNANT
 
@@ -55,8 +55,8 @@ EXERCISES = {
         tolerance=0.0005,
         mistakes=(
             PERCENT,
-            Mistake(lambda answer, right: close(answer, 0.5, 0.005), "that is the mean of three recalls, not eight."),
-            Mistake(lambda answer, right: close(answer, 2, 0.005), "that is the sum of the recalls; divide it by 8."),
+            wrong(0.5, "that is the mean of three recalls, not eight."),
+            wrong(2, "that is the sum of the recalls; divide it by 8."),
             Mistake(lambda answer, right: 0.55 < answer < 0.7, "that is the accuracy; in BMA each class weighs 1/8."),
         ),
         praise="BMA shows that six classes are hardly recognised; the accuracy on ISIC 2019 would be above one half.",
@@ -80,8 +80,8 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            Mistake(lambda answer, right: answer == 0, "that is an empty prediction's index; here all is marked."),
-            Mistake(lambda answer, right: answer == 1, "all of the lesion is found, but the union is the image."),
+            wrong(0, "that is an empty prediction's index; here all is marked.", 0),
+            wrong(1, "all of the lesion is found, but the union is the image.", 0),
             UPSIDE_DOWN,
         ),
         praise="this is a baseline that every segmentation model has to beat.",
@@ -124,6 +124,6 @@ EXERCISES = {
                 lambda answer, right: answer > right, "that is too many. Count an image of the test set only once."
             ),
         ),
-        praise="the split is grouped by lesion and leaks all the same. Lesson 11 asks what such images are worth.",
+        praise="the split is grouped by lesion and leaks all the same.",
     ),
 }

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close, equal
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close, equal, wrong
 
 EXERCISES = {
     "03.1": Exercise(
         right=128,
         tolerance=0,
         mistakes=(
-            Mistake(lambda answer, right: close(answer, 128.5, 0.005), "windows are counted: round 127.5 down, add 1."),
+            wrong(128.5, "windows are counted: round 127.5 down, add 1."),
             Mistake(lambda answer, right: answer in (127, 127.5), "the window's first place counts too: add 1."),
             Mistake(lambda answer, right: answer in (125, 126, 126.5), "the padding is on both ends: 2 · 3."),
             Mistake(lambda answer, right: answer in (255, 256), "that is with stride 1."),
@@ -50,10 +50,10 @@ EXERCISES = {
         right=18,
         tolerance=0,
         mistakes=(
-            Mistake(lambda answer, right: answer == 7, "that is without the pooling, which doubles the distance."),
-            Mistake(lambda answer, right: answer == 15, "a pooling window reaches one neighbour further, too."),
-            Mistake(lambda answer, right: answer == 9, "after each pooling the distance doubles: d is 1, 2, 4."),
-            Mistake(lambda answer, right: answer == 22, "only the first two convolutions are followed by a pooling."),
+            wrong(7, "that is without the pooling, which doubles the distance.", 0),
+            wrong(15, "a pooling window reaches one neighbour further, too.", 0),
+            wrong(9, "after each pooling the distance doubles: d is 1, 2, 4.", 0),
+            wrong(22, "only the first two convolutions are followed by a pooling.", 0),
         ),
         praise="without the pooling it would be 7.",
     ),
@@ -61,10 +61,10 @@ EXERCISES = {
         right=256 * 256 * 64 * 27,
         tolerance=0,
         mistakes=(
-            Mistake(lambda answer, right: answer == 64 * 27, "those are the weights; each is used at every place."),
+            wrong(64 * 27, "those are the weights; each is used at every place.", 0),
             Mistake(lambda answer, right: answer == right / 3, "a filter has 3 × 3 weights for each of 3 channels."),
             Mistake(lambda answer, right: answer == 2 * right, "those are the FLOPs; a multiply-add is two of them."),
-            Mistake(lambda answer, right: answer == 254 * 254 * 64 * 27, "with padding 1, the output keeps the size."),
+            wrong(254 * 254 * 64 * 27, "with padding 1, the output keeps the size.", 0),
         ),
         praise="a hundred million, from fewer than two thousand weights.",
     ),
@@ -74,7 +74,7 @@ EXERCISES = {
             PERCENT,
             COMPLEMENT,
             UPSIDE_DOWN,
-            Mistake(lambda answer, right: close(answer, 9 / 49, 0.005), "that is one of the three layers."),
+            wrong(9 / 49, "that is one of the three layers."),
         ),
         praise="little more than half, and three ReLUs instead of one. This is VGG16's idea.",
     ),
@@ -82,7 +82,7 @@ EXERCISES = {
         right=64 * 768 * 1024 * 4 / 1e6,
         tolerance=0.5,
         mistakes=(
-            Mistake(lambda answer, right: close(answer, 192, 0.5), "those are mebibytes, 2^20 bytes, not 10^6."),
+            wrong(192, "those are mebibytes, 2^20 bytes, not 10^6.", 0.5),
             Mistake(lambda answer, right: close(answer, right / 4, 0.5), "that is millions of numbers, 4 bytes each."),
             Mistake(lambda answer, right: close(answer, right * 1e6, 1e6), "those are bytes."),
         ),
@@ -110,9 +110,9 @@ EXERCISES = {
         right=24 * 144 + 9 * 144 + 144 * 24,
         tolerance=0,
         mistakes=(
-            Mistake(lambda answer, right: answer == 193536, "a depthwise filter has one table of 3 × 3, not 144."),
-            Mistake(lambda answer, right: answer == 6912, "that is without the depthwise convolution."),
-            Mistake(lambda answer, right: answer == 9 * 24 * 24, "that is an ordinary 3 × 3 convolution, 24 to 24."),
+            wrong(193536, "a depthwise filter has one table of 3 × 3, not 144.", 0),
+            wrong(6912, "that is without the depthwise convolution.", 0),
+            wrong(9 * 24 * 24, "that is an ordinary 3 × 3 convolution, 24 to 24.", 0),
         ),
         praise="the two 1 × 1 convolutions have most of them; an ordinary 3 × 3 in the middle would have 186,624.",
     ),

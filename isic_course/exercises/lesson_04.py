@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, equal
+from isic_course.exercises.answers import PERCENT, Exercise, Mistake, equal, wrong
 from isic_utils.datasets import IsicDataset
 from isic_utils.training.runs import Run
 
@@ -29,17 +29,12 @@ def mean_of_each_channel(dataset: IsicDataset) -> np.ndarray:
     return np.mean([dataset.store.pixels[row].mean(axis=(0, 1)) for row in dataset.rows], axis=0) / 255
 
 
-def near(wrong: float, hint: str, tolerance: float = 0.005) -> Mistake:
-    """The mistake whose answer is a certain number."""
-    return Mistake(lambda answer, right: close(answer, wrong, tolerance), hint)
-
-
 EXERCISES = {
     "04.1": Exercise(
         right=0.55,
         mistakes=(
-            near(92 / 110, "that is the accuracy, 92 of 110. BMA is the mean of the two recalls."),
-            near(1.1 / 8, "that divides by eight, but this test set has only two classes."),
+            wrong(92 / 110, "that is the accuracy, 92 of 110. BMA is the mean of the two recalls."),
+            wrong(1.1 / 8, "that divides by eight, but this test set has only two classes."),
             PERCENT,
         ),
         praise="the recalls 0.9 and 0.2 count once each, although there are ten times as many images of NV.",
@@ -48,19 +43,19 @@ EXERCISES = {
         right=155,
         tolerance=0,
         mistakes=(
-            near(160, "that counts the last, incomplete batch of each epoch; `drop_last=True` leaves it out."),
-            near(156, "that divides the images of all epochs at once; an incomplete batch is dropped in each epoch."),
-            near(31, "that is one epoch."),
-            near(5, "this scheduler is called after each step, and not once per epoch."),
+            wrong(160, "that counts the last, incomplete batch of each epoch; `drop_last=True` leaves it out."),
+            wrong(156, "that divides the images of all epochs at once; an incomplete batch is dropped in each epoch."),
+            wrong(31, "that is one epoch."),
+            wrong(5, "this scheduler is called after each step, and not once per epoch."),
         ),
         praise="31 full batches in each of five epochs; the schedule has to be made for exactly this number of steps.",
     ),
     "04.3": Exercise(
         right=4 / 7,
         mistakes=(
-            near(7 / 12, "that is the arithmetic mean of precision and recall; F1 is the harmonic mean."),
-            near(1 / 2, "that is the recall."),
-            near(2 / 3, "that is the precision."),
+            wrong(7 / 12, "that is the arithmetic mean of precision and recall; F1 is the harmonic mean."),
+            wrong(1 / 2, "that is the recall."),
+            wrong(2 / 3, "that is the precision."),
             PERCENT,
         ),
         praise="precision 2/3, recall 1/2; the harmonic mean lies nearer to the smaller of the two.",
@@ -69,7 +64,7 @@ EXERCISES = {
         right=lesions_on_both_sides,
         tolerance=0,
         mistakes=(
-            near(0, "0 is what group_by='lesion' gives, the split of this notebook. Take the split by image."),
+            wrong(0, "0 is what group_by='lesion' gives, the split of this notebook. Take the split by image."),
             Mistake(lambda answer, right: answer > right, "that is more. A lesion with images in both counts once."),
         ),
         praise="a network can recognise these lesions instead of their diseases. Lesson 06 measures the effect.",
@@ -87,10 +82,10 @@ EXERCISES = {
         right=0.1 * math.log(2),
         tolerance=0.0006,
         mistakes=(
-            near(0.9 * math.log(2), "that is the bound for an accuracy of 0.1. Take the proportion of *wrong* ones."),
-            near(0.1 * math.log10(2), "that is the logarithm to base 10; cross-entropy has the natural one.", 0.001),
-            near(0.1, "each wrong prediction, one in ten, has a loss of at least ln 2.", 0.002),
-            near(0.05, "that is what the paper says. One prediction in ten is wrong, at ln 2 or more.", 0.002),
+            wrong(0.9 * math.log(2), "that is the bound for an accuracy of 0.1. Take the proportion of *wrong* ones."),
+            wrong(0.1 * math.log10(2), "that is the logarithm to base 10; cross-entropy has the natural one.", 0.001),
+            wrong(0.1, "each wrong prediction, one in ten, has a loss of at least ln 2.", 0.002),
+            wrong(0.05, "that is what the paper says. One prediction in ten is wrong, at ln 2 or more.", 0.002),
         ),
         praise="so a loss of 0.05 and an accuracy of 0.9 cannot both describe the same predictions.",
     ),

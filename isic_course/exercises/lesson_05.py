@@ -1,6 +1,6 @@
 """The exercises of lesson 05, balanced classification."""
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, close, is_number
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, is_number, wrong
 
 EXERCISES = {
     "05.1": Exercise(
@@ -8,15 +8,11 @@ EXERCISES = {
         tolerance=0.0005,
         mistakes=(
             PERCENT,
-            Mistake(
-                lambda answer, right: close(answer, 3.5 / 8, 0.001),
-                "that is 5/8 of the five-class BMA: it takes the merged class's recall instead of AK's.",
+            wrong(
+                3.5 / 8, "that is 5/8 of the five-class BMA: it takes the merged class's recall instead of AK's.", 0.001
             ),
-            Mistake(lambda answer, right: close(answer, 3.5 / 5, 0.001), "that is the BMA over five classes."),
-            Mistake(
-                lambda answer, right: close(answer, 3.3 / 5, 0.001),
-                "divide by eight: DF, VASC and SCC count too, each with a recall of 0.",
-            ),
+            wrong(3.5 / 5, "that is the BMA over five classes.", 0.001),
+            wrong(3.3 / 5, "divide by eight: DF, VASC and SCC count too, each with a recall of 0.", 0.001),
         ),
         praise="5/8 of the five-class BMA would have been 0.4375.",
     ),
@@ -54,18 +50,13 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            Mistake(
-                lambda answer, right: close(answer, 0.9, 0.001),
-                "that is the recall. Precision is the proportion of all alarms that are true.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 0.009, 0.0005),
+            wrong(0.9, "that is the recall. Precision is the proportion of all alarms that are true.", 0.001),
+            wrong(
+                0.009,
                 "that is the proportion of true alarms among all images; divide by the proportion of all alarms.",
+                0.0005,
             ),
-            Mistake(
-                lambda answer, right: close(answer, 0.009 / 0.099, 0.0005),
-                "that is true against false alarms; divide by all alarms, true and false.",
-            ),
+            wrong(0.009 / 0.099, "that is true against false alarms; divide by all alarms, true and false.", 0.0005),
         ),
         praise="one alarm in twelve is right, although recall is 0.9 and the false-positive rate only 0.1.",
     ),
@@ -73,14 +64,8 @@ EXERCISES = {
         right=lambda sizes: sizes.max() / sizes.sum(),
         mistakes=(
             PERCENT,
-            Mistake(
-                lambda answer, right: close(answer, 1 / 8, 0.0005),
-                "that is its BMA. Its accuracy is the prevalence of NV.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 54 / 55, 0.005),
-                "that would be right with only two classes; there are six more in between.",
-            ),
+            wrong(1 / 8, "that is its BMA. Its accuracy is the prevalence of NV.", 0.0005),
+            wrong(54 / 55, "that would be right with only two classes; there are six more in between."),
         ),
         praise="compare an accuracy with this number, and a BMA with 1/8.",
     ),
@@ -90,7 +75,7 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            Mistake(lambda answer, right: close(answer, 1 / 30, 0.0005), "an alarm costs 1 - p, not 1."),
+            wrong(1 / 30, "an alarm costs 1 - p, not 1.", 0.0005),
         ),
         praise="three images in a hundred with that probability are melanomas, and all hundred are examined.",
     ),

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, close, is_number
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, close, is_number, wrong
 
 
 def gain_on_seen_lesions(predictions: pd.DataFrame) -> float:
@@ -18,9 +18,9 @@ EXERCISES = {
         tolerance=0.0005,
         mistakes=(
             PERCENT,
-            Mistake(lambda answer, right: close(answer, 0.9, 0.0005), "an eighth of those nine folds validates."),
-            Mistake(lambda answer, right: close(answer, 0.7, 0.0005), "that is with five folds, as in the thesis."),
-            Mistake(lambda answer, right: close(answer, 0.1125, 0.001), "that is the validation set's proportion."),
+            wrong(0.9, "an eighth of those nine folds validates.", 0.0005),
+            wrong(0.7, "that is with five folds, as in the thesis.", 0.0005),
+            wrong(0.1125, "that is the validation set's proportion.", 0.001),
         ),
         praise="more training images than with five folds, at the cost of twice as many trainings.",
     ),
@@ -36,10 +36,7 @@ EXERCISES = {
                 lambda answer, right: close(answer, right / 1.96**2, 5),
                 "that is for one standard deviation; a 95 % interval takes 1.96 of them, and n contains 1.96 squared.",
             ),
-            Mistake(
-                lambda answer, right: close(answer, 1.96**2 / 4 / 0.01**2, 5),
-                "that is for an accuracy of a half, the worst case; here it is 0.733.",
-            ),
+            wrong(1.96**2 / 4 / 0.01**2, "that is for an accuracy of a half, the worst case; here it is 0.733.", 5),
         ),
         praise="and they must be independent: eight images of one lesion are not.",
     ),
@@ -49,10 +46,9 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            Mistake(lambda answer, right: answer == 0, "that is the normal interval, which has no width here."),
-            Mistake(
-                lambda answer, right: close(answer, 3 / 20, 0.002),
-                "that is the rule of three, 3/n, a good guess; Wilson's upper end is a little higher.",
+            wrong(0, "that is the normal interval, which has no width here.", 0),
+            wrong(
+                3 / 20, "that is the rule of three, 3/n, a good guess; Wilson's upper end is a little higher.", 0.002
             ),
         ),
         praise="a model that misses none of 20 might still miss one melanoma in six.",
@@ -66,9 +62,10 @@ EXERCISES = {
                 lambda answer, right: close(answer, right / 2, 0.0005),
                 "that is one side; either model might have been the better one, so count both sides.",
             ),
-            Mistake(
-                lambda answer, right: close(answer, 0.0253, 0.0005),
+            wrong(
+                0.0253,
                 "that is the chi-square approximation without correction; the exact test uses stats.binom.",
+                0.0005,
             ),
         ),
         praise="the 955 images on which they agree play no part.",
@@ -93,22 +90,18 @@ EXERCISES = {
         right=2,
         tolerance=0,
         mistakes=(
-            Mistake(lambda answer, right: answer == 4, "that is without a correction."),
-            Mistake(
-                lambda answer, right: answer == 1, "that is Bonferroni's correction, which takes all p-values × 5."
-            ),
-            Mistake(lambda answer, right: answer == 3, "the third, 0.030, is multiplied by 3."),
+            wrong(4, "that is without a correction.", 0),
+            wrong(1, "that is Bonferroni's correction, which takes all p-values × 5.", 0),
+            wrong(3, "the third, 0.030, is multiplied by 3.", 0),
         ),
         praise="0.005 × 5 and 0.010 × 4 stay below 0.05; with 0.030 × 3 it is over.",
     ),
     "06.7": Exercise(
         right=0.02 / (0.03 * 0.35**0.5),
         mistakes=(
-            Mistake(
-                lambda answer, right: close(answer, 2.108, 0.005), "that is the plain t-test, without the correction."
-            ),
-            Mistake(lambda answer, right: close(answer, 1.217, 0.005), "20 of 80, not 20 of 100."),
-            Mistake(lambda answer, right: close(answer, 1.333, 0.005), "1/10 belongs there, too."),
+            wrong(2.108, "that is the plain t-test, without the correction."),
+            wrong(1.217, "20 of 80, not 20 of 100."),
+            wrong(1.333, "1/10 belongs there, too."),
         ),
         praise="the plain t-test would have said 2.11, nearly twice as much.",
     ),

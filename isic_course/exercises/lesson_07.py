@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, is_number
+from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, is_number, wrong
 from isic_utils.metrics import boundary_scores, jaccard
 
 
@@ -17,29 +17,24 @@ def hd95(masks: tuple[np.ndarray, np.ndarray]) -> float:
     return boundary_scores(masks[0][np.newaxis], masks[1][np.newaxis])["hd95"][0]
 
 
-def near(value: float, hint: str, tolerance: float = 0.005) -> Mistake:
-    """The mistake of answering about this value."""
-    return Mistake(lambda answer, right: close(answer, value, tolerance), hint)
-
-
-def pair(first: float | None, second: float | None, hint: str) -> Mistake:
-    """The mistake of answering two numbers of about these values; None: whatever it is."""
-    values = (first, second)
-    return Mistake(
-        lambda answer, right: (
-            len(answer) == 2 and all(b is None or close(a, b, 0.005) for a, b in zip(answer, values, strict=True))
-        ),
-        hint,
-    )
+def is_at(place: int, answer: object, value: float) -> bool:
+    """Whether an answer is two numbers, of which the one at this place is about this value."""
+    return len(answer) == 2 and close(list(answer)[place], value, 0.005)
 
 
 EXERCISES = {
     "07.1": Exercise(
         right=(280 / 420, 560 / 700),
         mistakes=(
-            pair(560 / 700, 280 / 420, "the other way round: the Jaccard index comes first."),
-            pair(280 / 700, None, "the pixels of both masks have been counted twice in the union."),
-            pair(None, 280 / 700, "Dice counts the pixels in both twice: 2 |A ∩ B| / (|A| + |B|)."),
+            wrong((560 / 700, 280 / 420), "the other way round: the Jaccard index comes first."),
+            Mistake(
+                lambda answer, right: is_at(0, answer, 280 / 700),
+                "the pixels of both masks have been counted twice in the union.",
+            ),
+            Mistake(
+                lambda answer, right: is_at(1, answer, 280 / 700),
+                "Dice counts the pixels in both twice: 2 |A ∩ B| / (|A| + |B|).",
+            ),
         ),
         praise="Dice is always the larger of the two, unless both are 0 or 1.",
     ),
@@ -47,8 +42,8 @@ EXERCISES = {
         right=1.3 / 1.65,
         mistakes=(
             PERCENT,
-            near(0.65 / 1.35, "that is the Jaccard index for Dice 0.65."),
-            near(0.65, "the two are equal only at 0 and at 1.", 0.0005),
+            wrong(0.65 / 1.35, "that is the Jaccard index for Dice 0.65."),
+            wrong(0.65, "the two are equal only at 0 and at 1.", 0.0005),
         ),
         praise="a challenge that counted Dice below 0.79 as 0 would fail the same images.",
     ),
@@ -57,9 +52,9 @@ EXERCISES = {
         tolerance=0.002,
         mistakes=(
             PERCENT,
-            near(1 / 0.786 - 1, "that is the growth of the area; the radius is the root of the area.", 0.003),
-            near(1 - np.sqrt(0.786), "that is how far *in* the border may be drawn.", 0.002),
-            near(1 / np.sqrt(0.786), "by how much is it larger than the true radius?", 0.003),
+            wrong(1 / 0.786 - 1, "that is the growth of the area; the radius is the root of the area.", 0.003),
+            wrong(1 - np.sqrt(0.786), "that is how far *in* the border may be drawn.", 0.002),
+            wrong(1 / np.sqrt(0.786), "by how much is it larger than the true radius?", 0.003),
         ),
         praise="two experts differ about as much as two borders of which one lies an eighth of the radius further out.",
     ),
@@ -94,17 +89,19 @@ EXERCISES = {
         right=280 / 330,
         mistakes=(
             PERCENT,
-            near(280 / 370, "the other way round: 120 pixels of skin were taken for lesion, 20 of lesion were missed."),
-            near(280 / 420, "that is the Jaccard index: α and β are both 1."),
-            near(280 / 350, "that is the Dice coefficient: α and β are both 1/2."),
+            wrong(
+                280 / 370, "the other way round: 120 pixels of skin were taken for lesion, 20 of lesion were missed."
+            ),
+            wrong(280 / 420, "that is the Jaccard index: α and β are both 1."),
+            wrong(280 / 350, "that is the Dice coefficient: α and β are both 1/2."),
         ),
         praise="this mask is too large rather than too small, which a β above α forgives.",
     ),
     "07.7": Exercise(
         right=(72, 30),
         mistakes=(
-            pair(30, 72, "the other way round: the lighter skin comes first."),
-            pair(108, 45, "that is how bright the lesion is: 60 % of the light are left."),
+            wrong((30, 72), "the other way round: the lighter skin comes first."),
+            wrong((108, 45), "that is how bright the lesion is: 60 % of the light are left."),
         ),
         praise="the lesion is the same, and on dark skin its contrast in grey levels is less than half as large.",
     ),

@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 
 from isic_course import linear_probe
-from isic_course.exercises.answers import PERCENT, UPSIDE_DOWN, Exercise, Mistake, close
+from isic_course.exercises.answers import PERCENT, UPSIDE_DOWN, Exercise, Mistake, close, wrong
 from isic_utils.metrics import scores
 from isic_utils.training.imbalance import Method, weighted_sampler
 
@@ -29,19 +29,14 @@ EXERCISES = {
         right=1000 / 3 / 50,
         tolerance=0.02,
         mistakes=(
-            Mistake(
-                lambda answer, right: close(answer, 20, 0.05),
-                "that is 1 000 / 50; three classes share the total weight.",
-            ),
-            Mistake(lambda answer, right: close(answer, 1 / 50, 0.001), "that is 1 / n, which still has to be scaled."),
-            Mistake(
-                lambda answer, right: close(answer, 3 / 50 / (1 / 800 + 1 / 150 + 1 / 50), 0.02),
+            wrong(20, "that is 1 000 / 50; three classes share the total weight.", 0.05),
+            wrong(1 / 50, "that is 1 / n, which still has to be scaled.", 0.001),
+            wrong(
+                3 / 50 / (1 / 800 + 1 / 150 + 1 / 50),
                 "with these weights the mean over the classes is 1; make the mean over the images 1.",
+                0.02,
             ),
-            Mistake(
-                lambda answer, right: close(answer, 16, 0.05),
-                "that is how much more it weighs than an image of the largest class.",
-            ),
+            wrong(16, "that is how much more it weighs than an image of the largest class.", 0.05),
         ),
         praise="together its fifty images weigh 333, as much as the 800 images of the largest class.",
     ),
@@ -49,11 +44,12 @@ EXERCISES = {
         right=(0.20 / 0.02) / (0.80 / 0.98 + 0.20 / 0.02),
         mistakes=(
             PERCENT,
-            Mistake(lambda answer, right: close(answer, 10, 0.05), "now let both probabilities add up to 1 again."),
+            wrong(10, "now let both probabilities add up to 1 again.", 0.05),
             Mistake(lambda answer, right: close(answer, 1 - right, 0.005), "that is NV's probability."),
-            Mistake(
-                lambda answer, right: close(answer, 0.20 * 0.02 / (0.80 * 0.98 + 0.20 * 0.02), 0.002),
+            wrong(
+                0.20 * 0.02 / (0.80 * 0.98 + 0.20 * 0.02),
                 "divide by the priors: multiplying favours the frequent class even more.",
+                0.002,
             ),
         ),
         praise="a probability of 0.20 is high for a class with a prior of 0.02: the image speaks for it.",
@@ -62,8 +58,8 @@ EXERCISES = {
         right=(1 - 0.999**5000) / (1 - 0.999),
         tolerance=0.5,
         mistakes=(
-            Mistake(lambda answer, right: close(answer, 1 - 0.999**5000, 0.001), "divide by 1 - β, too."),
-            Mistake(lambda answer, right: close(answer, 1000, 0.5), "that is the limit for ever more images."),
+            wrong(1 - 0.999**5000, "divide by 1 - β, too.", 0.001),
+            wrong(1000, "that is the limit for ever more images.", 0.5),
         ),
         praise="with this β, five thousand images count hardly more than a thousand, and none counts above that.",
     ),
@@ -72,13 +68,9 @@ EXERCISES = {
         tolerance=0.001,
         mistakes=(
             PERCENT,
-            Mistake(
-                lambda answer, right: close(answer, 0.012, 0.0005), "now let both probabilities add up to 1 again."
-            ),
+            wrong(0.012, "now let both probabilities add up to 1 again.", 0.0005),
             Mistake(lambda answer, right: close(answer, 1 - right, 0.005), "that is NV's probability."),
-            Mistake(
-                lambda answer, right: close(answer, 0.987, 0.002), "multiply by the priors; dividing undoes nothing."
-            ),
+            wrong(0.987, "multiply by the priors; dividing undoes nothing.", 0.002),
         ),
         praise="three in a hundred, where the network says sixty.",
     ),

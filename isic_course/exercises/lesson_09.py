@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, is_number
+from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, is_number, wrong
 from isic_utils.metrics import calibration
 
 
@@ -20,18 +20,9 @@ EXERCISES = {
         right=1 / (1 + np.exp(-1)),
         mistakes=(
             PERCENT,
-            Mistake(
-                lambda answer, right: close(answer, 1 / (1 + np.exp(-2)), 0.005),
-                "that is the probability without temperature.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 1 / (1 + np.exp(-4)), 0.005),
-                "the logits have been multiplied by the temperature; it divides them.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 1 / (1 + np.exp(-2)) / 2, 0.005),
-                "the temperature divides the logits and not the probability.",
-            ),
+            wrong(1 / (1 + np.exp(-2)), "that is the probability without temperature."),
+            wrong(1 / (1 + np.exp(-4)), "the logits have been multiplied by the temperature; it divides them."),
+            wrong(1 / (1 + np.exp(-2)) / 2, "the temperature divides the logits and not the probability."),
         ),
         praise="less confident than the 0.88 before, and still the same prediction.",
     ),
@@ -40,12 +31,13 @@ EXERCISES = {
         tolerance=0.0005,
         mistakes=(
             PERCENT,
-            Mistake(
-                lambda answer, right: close(answer, 0, 0.0005),
+            wrong(
+                0,
                 "overconfidence in one bin does not make up for underconfidence in the other: take the absolute gaps.",
+                0.0005,
             ),
-            Mistake(lambda answer, right: close(answer, 0.125, 0.0005), "the bins have different numbers of images."),
-            Mistake(lambda answer, right: close(answer, 0.25, 0.0005), "take the mean over all images, not a sum."),
+            wrong(0.125, "the bins have different numbers of images.", 0.0005),
+            wrong(0.25, "take the mean over all images, not a sum.", 0.0005),
         ),
         praise="its mean confidence equals its accuracy, and yet no bin is calibrated.",
     ),
@@ -54,18 +46,11 @@ EXERCISES = {
         tolerance=0.0006,
         mistakes=(
             PERCENT,
-            Mistake(
-                lambda answer, right: close(answer, 0.95, 0.005),
-                "that is the sensitivity: the proportion of malignant lesions that is found.",
+            wrong(0.95, "that is the sensitivity: the proportion of malignant lesions that is found."),
+            wrong(
+                0.0095, "that is the proportion among all lesions; the question is about those with an alarm.", 0.0002
             ),
-            Mistake(
-                lambda answer, right: close(answer, 0.0095, 0.0002),
-                "that is the proportion among all lesions; the question is about those with an alarm.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 0.95 / 1.45, 0.005),
-                "that would hold if half of all lesions were malignant.",
-            ),
+            wrong(0.95 / 1.45, "that would hold if half of all lesions were malignant."),
         ),
         praise="about fifty alarms for each malignant lesion: what an alarm means depends on the prevalence.",
     ),
@@ -87,10 +72,7 @@ EXERCISES = {
         right=4 / (4 + 1.959964**2),
         mistakes=(
             PERCENT,
-            Mistake(
-                lambda answer, right: close(answer, 1, 0.005),
-                "that is the normal interval, which has no width here (06.3); take Wilson's.",
-            ),
+            wrong(1, "that is the normal interval, which has no width here (06.3); take Wilson's."),
             Mistake(
                 lambda answer, right: close(answer, 1 - right, 0.005), "that is the proportion that may be *missed*."
             ),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, close, is_number
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, is_number, wrong
 from isic_utils.metrics import bma
 
 
@@ -29,14 +29,8 @@ EXERCISES = {
         tolerance=0.0005,
         mistakes=(
             PERCENT,
-            Mistake(
-                lambda answer, right: close(answer, 0.63, 0.0005),
-                "that leaves the ninth recall out; it is 0, and it counts.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 0.63 * 9 / 8, 0.0005),
-                "the other way round: a recall of 0 is added, which lowers the mean.",
-            ),
+            wrong(0.63, "that leaves the ninth recall out; it is 0, and it counts.", 0.0005),
+            wrong(0.63 * 9 / 8, "the other way round: a recall of 0 is added, which lowers the mean.", 0.0005),
         ),
         praise="the network loses 0.07 to a class on which it was never trained.",
     ),
@@ -46,14 +40,16 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            Mistake(
-                lambda answer, right: close(answer, (1 - 0.643) * np.log(2), 0.001),
+            wrong(
+                (1 - 0.643) * np.log(2),
                 "that is the least loss of the published accuracy; solve the bound for the accuracy instead.",
+                0.001,
             ),
-            Mistake(
-                lambda answer, right: close(answer, np.exp(-0.067), 0.002),
+            wrong(
+                np.exp(-0.067),
                 "that is the probability of the true class that a loss of 0.067 means for one image; use the bound of "
                 "finding 10.",
+                0.002,
             ),
         ),
         praise="Table 6.1 prints 0.643, so this loss and this accuracy cannot belong to the same predictions.",

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close, wrong
 
 
 def balanced_accuracy_of_class_words(facts: tuple[pd.DataFrame, pd.DataFrame]) -> float:
@@ -20,10 +20,7 @@ EXERCISES = {
             Mistake(
                 lambda answer, right: close(answer, 4 * right, 0.005), "that is the sum; divide it by the four words."
             ),
-            Mistake(
-                lambda answer, right: close(answer, 0.1, 0.005),
-                "that is the probability of the sentence; the loss is minus the mean of the logarithms.",
-            ),
+            wrong(0.1, "that is the probability of the sentence; the loss is minus the mean of the logarithms."),
             Mistake(lambda answer, right: close(answer, -right, 0.005), "the loss is minus the logarithm."),
             Mistake(
                 lambda answer, right: close(answer, right / math.log(10), 0.005),
@@ -41,14 +38,8 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            Mistake(
-                lambda answer, right: close(answer, 0.24, 0.0005),
-                "that is what greedy search finds. Follow the less probable first word as well.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 0.9, 0.0005),
-                "that is the second word alone; multiply by the probability of the first.",
-            ),
+            wrong(0.24, "that is what greedy search finds. Follow the less probable first word as well.", 0.0005),
+            wrong(0.9, "that is the second word alone; multiply by the probability of the first.", 0.0005),
         ),
         praise="greedy search finds only 0.24: after a probable first word, no continuation need be probable.",
     ),
@@ -57,14 +48,8 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             UPSIDE_DOWN,
-            Mistake(
-                lambda answer, right: close(answer, 1, 0.0005),
-                "a word counts at most as often as the true sentence has it: two a's, one nevus, one of.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 5 / 9, 0.005),
-                "divide by the predicted words, eight; the true sentence has nine.",
-            ),
+            wrong(1, "a word counts at most as often as the true sentence has it: two a's, one nevus, one of.", 0.0005),
+            wrong(5 / 9, "divide by the predicted words, eight; the true sentence has nine."),
             COMPLEMENT,
         ),
         praise="five eighths for a sentence that no one would call a sentence: BLEU-1 does not look at the order.",
@@ -73,10 +58,7 @@ EXERCISES = {
         right=balanced_accuracy_of_class_words,
         mistakes=(
             PERCENT,
-            Mistake(
-                lambda answer, right: answer == 1 / 8,
-                "that is the BMA of naming one class always; take the mean of the eight recalls.",
-            ),
+            wrong(1 / 8, "that is the BMA of naming one class always; take the mean of the eight recalls.", 0),
             Mistake(
                 lambda answer, right: answer > right,
                 "that is too high. Is it the accuracy? Take the recall of each class first, then their mean.",
