@@ -98,11 +98,11 @@ def find(settings: Settings, steps: Iterable[Step], group_by: str = "image") -> 
         if step.data not in data or step.protocol in missing:
             continue
         (table, store), kind = data[step.data], (step.protocol, step.fold)
+        grouped = protocols.grouping(step.protocol, table, group_by)
         try:
             if kind not in drawn:
                 with contextlib.redirect_stdout(io.StringIO()):  # of small classes, which training tells again
-                    drawn[kind] = protocols.draw(step.protocol, table, group_by, fold=step.fold)
-            grouped = group_by if "lesion_id" in table else "image"
+                    drawn[kind] = protocols.draw(step.protocol, table, grouped, fold=step.fold)
             config = protocols.config_of(step.protocol, step.model, settings, grouped, fold=step.fold)
             run = run_of(config, store, *drawn[kind], settings.runs)
         except IsicError as error:

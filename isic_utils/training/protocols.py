@@ -64,8 +64,14 @@ def arrange(
     Raises IsicError for an unknown protocol, a model of the other task and an unknown fold.
     """
     check(protocol)
-    config = config_of(protocol, model, settings, group_by if "lesion_id" in table else "image", seed, fold, **changes)
+    group_by = grouping(protocol, table, group_by)
+    config = config_of(protocol, model, settings, group_by, seed, fold, **changes)
     return config, *draw(protocol, table, group_by, seed, fold)
+
+
+def grouping(protocol: str, table: pd.DataFrame, group_by: str) -> str:
+    """How `arrange` groups: as asked, but masks by image where the table knows no lesions, as ISIC 2018's alone."""
+    return "image" if protocol == "segmentation" and "lesion_id" not in table else group_by
 
 
 def config_of(
@@ -87,7 +93,7 @@ def draw(
 ) -> tuple[pd.DataFrame, pd.Series]:
     """The table and the split of `arrange`, which are the same for all models."""
     if protocol == "segmentation":
-        return table, splits.segmentation(table, group_by if "lesion_id" in table else "image", seed)
+        return table, splits.segmentation(table, group_by, seed)
     if protocol == "balanced":
         table = splits.balanced(table, group_by, seed)
         return table, table["split"]
