@@ -23,7 +23,7 @@ from isic_utils import __version__, settings
 from isic_utils.errors import IsicError
 
 INSTALL = "run `make notebooks`, or `pip install -e .` in this environment"
-ENOUGH = 2  # gigabytes free, for the sample, its decoded images and the runs of all lessons
+ENOUGH = 2e9  # bytes free, for the sample, its decoded images and the runs of all lessons
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def main(without_self_test: bool = False) -> int:
             say(f"| {finding.name} | {one_line(finding.value)} |")
             if finding.problem:
                 problems[f"- {one_line(finding.problem)}"] = None
-    works = f"**Everything works{', without the self-test' if without_self_test else ''}.**"
-    say("\n## Verdict\n\n" + ("\n".join(["**This does not work:**\n", *problems]) if problems else works))
+    everything = f"**Everything works{', without the self-test' if without_self_test else ''}.**"
+    say("\n".join(["\n## Verdict\n", *(["**This does not work:**\n", *problems] if problems else [everything])]))
     return 1 if problems else 0
 
 
@@ -74,8 +74,9 @@ def packages() -> Iterator[Finding]:
         except importlib.metadata.PackageNotFoundError:
             yield Finding(wanted.name, "not installed", f"The package {wanted.name} is missing: {INSTALL}.")
             continue
+        fits = wanted.specifier.contains(installed, prereleases=True)
         problem = f"{wanted.name} is {installed}, and the course needs {wanted.specifier}: {INSTALL}."
-        yield Finding(wanted.name, installed, "" if wanted.specifier.contains(installed, prereleases=True) else problem)
+        yield Finding(wanted.name, installed, "" if fits else problem)
 
 
 def device() -> Iterator[Finding]:
@@ -89,18 +90,18 @@ def device() -> Iterator[Finding]:
     for name in ("os", "torch_version", "cuda_compiled_version", "nvidia_driver_version", "nvidia_gpu_models"):
         yield Finding(name.replace("_", " "), getattr(found, name) or "none")
     yield Finding("processor", f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}")
-    accelerator = get_accelerator()
-    yield Finding("training", f"{accelerator.device.type}, mixed precision: {accelerator.mixed_precision}")
+    accelerator, problem = get_accelerator(), ""
     if found.nvidia_gpu_models and accelerator.device.type != "cuda":
-        yield Finding("GPU", "not used", "PyTorch cannot use this GPU: install the version for its CUDA (pytorch.org).")
+        problem = "PyTorch cannot use this GPU: install its version for your CUDA (https://pytorch.org/get-started)."
+    yield Finding("training", f"{accelerator.device.type}, mixed precision: {accelerator.mixed_precision}", problem)
 
 
 def variables() -> Iterator[Finding]:
     """The three environment variables, and the settings that follow from them."""
     for variable in ("ISIC_DATA", "ISIC_PROFILE", "ISIC_RUNS"):
         yield Finding(variable, os.environ.get(variable) or "not set")
-    for name in ("profile", "data", "cache", "runs"):
-        yield Finding(name, str(getattr(settings.load_settings(), name)))
+    found = settings.load_settings()
+    yield from (Finding(name, str(getattr(found, name))) for name in ("profile", "data", "cache", "runs"))
 
 
 def data() -> Iterator[Finding]:
@@ -136,13 +137,14 @@ def disk() -> Iterator[Finding]:
     places["temporary files"] = Path(tempfile.gettempdir()), "set TMPDIR (Windows: TEMP) to a folder on another disk"
     for name, (folder, advice) in places.items():
         there = next(place for place in (folder, *folder.parents) if place.is_dir())
-        free = shutil.disk_usage(there).free / 1e9
-        problem = f"Only {free:.1f} GB are free for {name} in {there}: free some, or {advice}." if free < ENOUGH else ""
+        free = shutil.disk_usage(there).free
+        few = f"Only {free / 1e9:.1f} GB are free for {name} in {there}: free some, or {advice}."
+        problem = few if free < ENOUGH else ""
         try:
             tempfile.TemporaryFile(dir=there).close()
         except OSError as error:
             problem = f"Nothing can be written to {there} ({error.strerror}): make it writable, or {advice}."
-        yield Finding(name, f"{free:,.1f} GB free", problem)
+        yield Finding(name, f"{free / 1e9:,.1f} GB free", problem)
 
 
 def small_course() -> Iterator[Finding]:
@@ -155,14 +157,14 @@ def small_course() -> Iterator[Finding]:
         yield Finding(name, f"ok, {time.perf_counter() - start:.1f} s")
 
 
-# the self-test comes last, since it can be left out
 SECTIONS = {"Packages": packages, "Device": device, "Settings": variables, "Data": data, "Disk": disk}
-SECTIONS["Self-test"] = small_course
+SECTIONS["Self-test"] = small_course  # last, since it can be left out
 
 
 def say(text: str) -> None:
     """Print a text without the home folder (``~`` instead) and without the user's name in other paths."""
-    text = re.sub(rf"{re.escape(str(Path.home()))}(?![\w.-])", "~", text)
+    home = str(Path.home())
+    text = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text) if len(home) > 1 else text
     with contextlib.suppress(OSError, KeyError, ImportError):  # no name, as in some containers
         text = re.sub(rf"(?<=[/\\]){re.escape(getpass.getuser())}(?![\w.-])", "<user>", text)
     print(text, flush=True)
