@@ -59,10 +59,11 @@ def report(script: str, table: list[dict], packages: list[str], save: bool) -> N
     if save:
         RESULTS.mkdir(exist_ok=True)
         file = RESULTS / f"{script}.csv"
+        frame = frame.assign(machine=where)
         if file.exists():  # what was measured on another kind of processor stays
             earlier = pd.read_csv(file)
-            frame = pd.concat([earlier[~earlier["comparison"].isin(frame["comparison"])], frame.assign(machine=where)])
-        frame.fillna({"machine": where}).to_csv(file, index=False, float_format="%.5g")
+            frame = pd.concat([earlier[~earlier["comparison"].isin(frame["comparison"])], frame])
+        frame.to_csv(file, index=False, float_format="%.5g")
 
 
 def processor() -> str:

@@ -1,7 +1,7 @@
 """The recipe of lesson 08: EfficientNet-Lite0, fine-tuned on real images within a quarter of an hour on two cores.
 
 ``benchmarks/fine_tuning.py`` trains its steps, and their results are kept in ``benchmarks/results/fine_tuning.csv``;
-the lesson shows that table, and the runs where they are at hand.
+the lesson shows that table.
 """
 
 import dataclasses

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from isic_course.dial import ORDER, class_sizes
+from isic_course.dial import ORDER, TRAINING, class_sizes
 from isic_utils import plots
 from isic_utils.datasets.tables import CODES
 
@@ -21,7 +21,7 @@ def curves(results: pd.DataFrame) -> Figure:
     plots.lines(mean[list(legend)].rename(columns=legend), "largest : smallest class", "score", axis=axes[0])
     for i, name in enumerate(legend):
         axes[0].plot(results.index, results[name], plots.MARKERS[i], color=plots.COLOURS[i], alpha=0.35)
-    always_nv = [class_sizes(ratio).max() / class_sizes(ratio).sum() for ratio in mean.index]
+    always_nv = [class_sizes(ratio).max() / TRAINING for ratio in mean.index]
     axes[0].plot(mean.index, always_nv, ":", color="0.3", label="accuracy of always NV")
     axes[0].legend(fontsize=8)
     plots.lines(mean[CODES], "largest : smallest class", "recall", axis=axes[1])
