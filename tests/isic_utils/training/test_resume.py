@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,18 @@ def test_a_run_interrupted_within_an_epoch_continues_to_the_same_result(images, 
     run = train(tmp_path / "runs", data, **changes)
     assert_same_result(run, expected)
     assert set(map(str, runs.read_csv(run.folder / "seconds.csv")["epoch"])) == {"1", "2", "3"}
+
+
+def test_tensorboard_shows_each_epoch_of_a_resumed_run_once(images, tmp_path):
+    """TensorBoard orders a run's files by the second at which each was begun, so each begins in a second of its own."""
+    steps = (images[2] == "train").sum() // 16
+    for _ in range(2):
+        interrupted(torch.optim.AdamW, "step", steps + 2, classify, tmp_path, images)
+        time.sleep(1.1)
+    run = classify(tmp_path, images)
+    assert len(list(run.folder.glob("events.out.tfevents.*"))) == 3
     board = EventAccumulator(str(run.folder)).Reload()
-    assert [event.step for event in board.Scalars("loss/train")] == [1, 2, 3], "no epoch twice in TensorBoard"
+    assert [event.step for event in board.Scalars("loss/train")] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("train", [classify, segment])
