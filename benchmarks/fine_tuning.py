@@ -19,11 +19,12 @@ from sklearn.metrics import accuracy_score
 
 from isic_course import fine_tuning
 from isic_course.fine_tuning import STEPS
+from isic_utils.datasets import ImageStore, read_isic2019, splits
 from isic_utils.datasets.tables import CODES
 from isic_utils.inference.predict import predict_probabilities
 from isic_utils.metrics import bma, intervals
 from isic_utils.settings import Settings, load_settings
-from isic_utils.training import fit
+from isic_utils.training import TrainConfig, fit, run_of
 from isic_utils.training.runs import write_csv
 
 THE_RECIPE = "TTA: the recipe"
@@ -52,13 +53,13 @@ def main() -> None:
         parser.error("--save writes the whole table: add --steps all")
     names = list(STEPS) if arguments.steps == ["all"] else arguments.steps
     settings = load_settings()
-    finished = fine_tuning.finished_runs(settings)
     rows, predictions = [], {}
     for seed in arguments.seeds:
         for name in names:
-            if arguments.finished and (name, seed) not in finished:
+            job = prepare(name, seed, settings)
+            if arguments.finished and not run_of(*job, settings.runs).finished:
                 continue
-            row, predictions[name, seed] = measure(name, seed, settings)
+            row, predictions[name, seed] = measure(name, *job, settings)
             rows.append(row)
             print(row, flush=True)
     if not rows:
@@ -74,13 +75,22 @@ def main() -> None:
             compare(*(pd.concat([predictions[name, seed] for seed in seeds]) for name in pair), pair, seeds)
 
 
-def measure(name: str, seed: int, settings: Settings) -> tuple[dict, pd.DataFrame]:
+def prepare(name: str, seed: int, settings: Settings) -> tuple[TrainConfig, ImageStore, pd.DataFrame, pd.Series]:
+    """What `fit` takes to train a step: config, decoded images, table, and the split that the seed draws."""
+    table = read_isic2019(settings.data)
+    store = ImageStore(table, STEPS[name].image_size, settings.cache)
+    split = splits.standard(table, group_by="lesion", seed=seed)
+    return fine_tuning.config(STEPS[name], seed, settings), store, table, split
+
+
+def measure(
+    name: str, config: TrainConfig, store: ImageStore, table: pd.DataFrame, split: pd.Series, settings: Settings
+) -> tuple[dict, pd.DataFrame]:
     """Train a step, unless it is trained, and score it. Returns its row of the table, and its predictions for the test
     set: image, lesion, label, predicted."""
     step = STEPS[name]
-    config, store, table, split = fine_tuning.prepare(step, seed, settings)
     run = fit(config, store, table, split, settings.runs)
-    row = {"data": settings.data_name, "step": name, "seed": seed, "method": config.method}
+    row = {"data": settings.data_name, "step": name, "seed": config.seed, "method": config.method}
     row |= {"pixels": step.image_size, "epochs": config.epochs, "tta": step.tta}
     for name_of_split in ("validation", "test"):
         predictions = run.predictions(name_of_split)

@@ -4,16 +4,13 @@
 the lesson shows that table.
 """
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from isic_utils.datasets import ImageStore, read_isic2019, splits
-from isic_utils.errors import IsicError
 from isic_utils.settings import PROJECT, Settings
-from isic_utils.training import Run, TrainConfig
+from isic_utils.training import TrainConfig
 
 MODEL, PROTOCOL = "efficientnet_lite0", "fine-tuning"
 RESULTS = PROJECT / "benchmarks" / "results" / "fine_tuning.csv"
@@ -52,35 +49,6 @@ STEPS = {
 def config(step: Step, seed: int, settings: Settings) -> TrainConfig:
     """The training of a step."""
     return TrainConfig.from_settings(settings, MODEL, protocol=PROTOCOL, seed=seed, pretrained=True, **step.changes)
-
-
-def prepare(step: Step, seed: int, settings: Settings) -> tuple[TrainConfig, ImageStore, pd.DataFrame, pd.Series]:
-    """What `fit` and `run_of` take to train or find a step: config, decoded images, table and split.
-
-    The seed also draws the split, which is grouped by lesion.
-    """
-    table = read_isic2019(settings.data)
-    store = ImageStore(table, step.image_size, settings.cache)
-    return config(step, seed, settings), store, table, splits.standard(table, group_by="lesion", seed=seed)
-
-
-def finished_runs(settings: Settings) -> dict[tuple[str, int], Run]:
-    """The steps that are trained on the data of these settings: (name of the step, seed) -> run. Decodes no image."""
-    found = {}
-    for folder in sorted((settings.runs / settings.data_name).glob(f"{PROTOCOL}-*")):
-        run = Run(folder)
-        if not run.finished:
-            continue
-        try:
-            kept = run.config
-        except IsicError:
-            continue
-        for name, step in STEPS.items():
-            wanted = dataclasses.asdict(config(step, kept["seed"], settings))
-            wanted |= {"image_size": [step.image_size] * 2, "pretrained": "ImageNet"}
-            if all(kept.get(key) == value for key, value in wanted.items()):
-                found[name, kept["seed"]] = run
-    return found
 
 
 def table_of_steps() -> pd.DataFrame:

@@ -69,7 +69,7 @@ class Settings:
 # fmt: off
 PROFILES = {
     "laptop": dict(image_size=64, epochs=5, fine_tuning_epochs=2, batch_size=32, narrow=True, pretrained=None,
-                   threads=1, segmentation_size=(48, 64), segmentation_epochs=7,
+                   threads=1, segmentation_size=(48, 64), segmentation_epochs=5,
                    segmentation_batch_size=16, segmentation_micro_batch_size=16),
     "lab": dict(image_size=128, epochs=20, fine_tuning_epochs=10, batch_size=64, narrow=False, pretrained=True,
                 threads=CORES, segmentation_size=(192, 256), segmentation_epochs=30,

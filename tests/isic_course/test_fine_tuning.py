@@ -1,8 +1,5 @@
 """The steps of lesson 08's recipe, and the table of what they brought."""
 
-import dataclasses
-import json
-
 import pandas as pd
 import pytest
 from archives import tiny_settings
@@ -24,21 +21,6 @@ def test_the_kept_table_is_of_these_steps(tmp_path):
         config = fine_tuning.config(step, 0, tiny_settings(tmp_path))
         assert set(some["pixels"]) == {step.image_size} and set(some["tta"]) == {step.tta}
         assert set(some["method"]) == {config.method} and set(some["epochs"]) == {config.epochs}
-
-
-def test_a_finished_run_is_found_by_what_its_step_chooses(tmp_path):
-    settings = tiny_settings(tmp_path)
-    assert fine_tuning.finished_runs(settings) == {}
-    name, step = list(fine_tuning.STEPS.items())[1]
-    config = dataclasses.asdict(fine_tuning.config(step, 2, settings))
-    content = config | {"pretrained": "ImageNet", "image_size": [step.image_size] * 2, "classes": ["MEL"]}
-    for folder, changes in {"fine-tuning-a": {}, "fine-tuning-b": {"epochs": 5}, "standard-c": {}}.items():
-        place = settings.runs / settings.data_name / folder
-        place.mkdir(parents=True)
-        (place / "config.json").write_text(json.dumps(content | changes))
-        (place / "predictions_test.csv").touch()
-    [(key, run)] = fine_tuning.finished_runs(settings).items()
-    assert key == (name, 2) and run.folder.name == "fine-tuning-a"
 
 
 def test_the_table_of_steps_has_a_row_for_each():

@@ -10,11 +10,13 @@ import pytest
 import torch
 from archives import draw_2019, interrupt_at, tiny_settings
 
+from isic_course import synthetic
 from isic_course.thesis import reproduce as thesis
 from isic_utils import models
+from isic_utils.datasets import read_isic2019
 from isic_utils.datasets.tables import CODES
 from isic_utils.settings import PROFILES, Settings
-from isic_utils.training import TrainConfig
+from isic_utils.training import Run, TrainConfig
 
 pytestmark = pytest.mark.slow
 
@@ -96,8 +98,9 @@ def archive(tmp_path, monkeypatch) -> Settings:
     """A small archive, on which lesson 04 shows two trainings of a second, of three epochs each."""
     import measured
 
-    def two(settings: Settings) -> list[TrainConfig]:
-        return [TrainConfig.from_settings(settings, "residual", width=1 / 16, seed=seed) for seed in (0, 1)]
+    def two(settings: Settings, table: pd.DataFrame) -> list[measured.Row]:
+        configs = [TrainConfig.from_settings(settings, "residual", width=1 / 16, seed=seed) for seed in (0, 1)]
+        return [measured.training_row(config, settings, table) for config in configs]
 
     monkeypatch.setitem(measured.LESSONS, "04", two)
     draw_2019(tmp_path / "data", 160, [CODES[number // 2 % 8] for number in range(160)])
@@ -162,9 +165,9 @@ def test_missing_rows_are_named_with_the_reason(archive, tmp_path, monkeypatch, 
     def without_weights(name, *arguments, **options):
         return SimpleNamespace(pretrained=models.NOT_DOWNLOADED)
 
-    first, second = measured.LESSONS["04"](archive)
-    large = TrainConfig.from_settings(archive, "resnet101", width=1.0)
-    monkeypatch.setitem(measured.LESSONS, "04", lambda settings: [large])
+    two, large = measured.LESSONS["04"], TrainConfig.from_settings(archive, "resnet101", width=1.0)
+    one = lambda settings, table: [measured.training_row(large, settings, table)]  # noqa: E731
+    monkeypatch.setitem(measured.LESSONS, "04", one)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "create_model", without_weights)
         missing = measured.measure("04", archive, tmp_path / "table.csv")
@@ -174,10 +177,10 @@ def test_missing_rows_are_named_with_the_reason(archive, tmp_path, monkeypatch, 
     }
     assert "Missing: ResNet101, width 1" in capsys.readouterr().out
 
-    clock = iter([0, 0, 0, *[3500] * 9])  # in seconds: the second epoch ends when hardly any time is left
+    clock = iter([0, 0, 0, 0, *[3500] * 9])  # in seconds: the second epoch ends when hardly any time is left
     monkeypatch.setattr(measured, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    monkeypatch.setattr(measured.Run, "seconds", 400)
-    monkeypatch.setitem(measured.LESSONS, "04", lambda settings: [first, second])
+    monkeypatch.setattr(Run, "seconds", 400)
+    monkeypatch.setitem(measured.LESSONS, "04", two)
     measured.measure("04", archive, tmp_path / "table.csv")
     said = capsys.readouterr().out
     assert "0 of 2 rows" in said and not (tmp_path / "table.csv").exists()
@@ -196,18 +199,12 @@ def test_the_lessons_tables_hold_what_they_promise():
     import measured
 
     settings = Settings("laptop", **PROFILES["laptop"], data=Path("a"), cache=Path("b"), runs=Path("c"))
-    six = measured.lesson_04(settings)[:6]
-    assert {config.model for config in six} == set(models.CLASSIFIERS)
-    assert all(config == TrainConfig.from_settings(settings, config.model) for config in six)
-    pretrained, random = measured.lesson_03(settings)[::2][:2]
-    assert pretrained.pretrained and random == dataclasses.replace(pretrained, pretrained=False)
+    table = read_isic2019(synthetic.ensure())
     for lesson, plan in measured.LESSONS.items():
-        planned = {
-            (models.TITLES[one.model], one.width, one.pretrained, one.epochs, one.seed) for one in plan(settings)
-        }
-        columns = ["network", "width", "pretrained", "epochs", "seed"]
+        keys = [tuple(getattr(row, name) for name in measured.KEY[3:]) for row in plan(settings, table)]
+        assert len(set(keys)) == len(keys), "two rows that nothing tells apart"
         file = measured.RESULTS / f"measured_{lesson}.csv"
-        found = pd.read_csv(file)[columns].itertuples(index=False, name=None)
-        assert set(found) <= planned, f"{file.name} holds rows of other trainings: make measured"
+        found = {key[3:] for key in measured.rows_of(file)}
+        assert found <= set(keys), f"{file.name} holds rows of other trainings: make measured"
     page = (PROJECT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert measured.written(page) == page, "run python benchmarks/measured.py --write"
