@@ -16,8 +16,8 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from isic_utils import __version__, settings
 from isic_utils.errors import IsicError
@@ -26,8 +26,7 @@ INSTALL = "run `make notebooks`, or `pip install -e .` in this environment"
 ENOUGH = 2e9  # bytes free, for the sample, its decoded images and the runs of all lessons
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """A line of the report. name, value: what was looked at, and what was found; problem: "" if all is well, else one
     sentence that says what does not work and what to do."""
 
@@ -41,9 +40,9 @@ def main(without_self_test: bool = False) -> int:
     everything works, 1 if not."""
     problems = {}
     say("# Environment report")
-    for title, look in list(SECTIONS.items())[: -1 if without_self_test else None]:
-        say(f"\n## {title}\n\n| | |\n|---|---|")
-        for finding in findings(title, look):
+    for look in SECTIONS[: -1 if without_self_test else None]:
+        say(f"\n## {look.__name__.replace('_', '-').capitalize()}\n\n| | |\n|---|---|")
+        for finding in findings(look):
             say(f"| {finding.name} | {one_line(finding.value)} |")
             if finding.problem:
                 problems[f"- {one_line(finding.problem)}"] = None
@@ -52,12 +51,14 @@ def main(without_self_test: bool = False) -> int:
     return 1 if problems else 0
 
 
-def findings(title: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def findings(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """What a section finds; if it fails, that is its last finding."""
     try:
         yield from look()
     except Exception as error:  # whatever a broken installation raises
-        problem = f"{title} cannot be found out ({type(error).__name__}: {error}): {INSTALL}, or report all this."
+        problem = (
+            f"{look.__name__} cannot be found out ({type(error).__name__}: {error}): {INSTALL}, or report all this."
+        )
         yield Finding("failed", str(error), str(error) if isinstance(error, IsicError) else problem)
 
 
@@ -65,8 +66,7 @@ def packages() -> Iterator[Finding]:
     """The course, Python and the packages that the course needs, by the list in pyproject.toml."""
     from packaging.requirements import Requirement
 
-    yield Finding("course", __version__)
-    yield Finding("Python", f"{sys.version.split()[0]}, {sys.executable}")
+    yield Finding("course", f"{__version__}, with Python {sys.version.split()[0]} ({sys.executable})")
     project = tomllib.loads((settings.PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for wanted in map(Requirement, project["dependencies"]):
         try:
@@ -147,18 +147,17 @@ def disk() -> Iterator[Finding]:
         yield Finding(name, f"{free / 1e9:,.1f} GB free", problem)
 
 
-def small_course() -> Iterator[Finding]:
+def self_test() -> Iterator[Finding]:
     """The course in small: how long it took, or what failed."""
-    from isic_course import self_test
+    from isic_course.self_test import start_a_kernel, train_and_predict
 
-    for name, step in {"train and predict": self_test.train_and_predict, "kernel": self_test.start_a_kernel}.items():
+    for name, step in {"train and predict": train_and_predict, "kernel": start_a_kernel}.items():
         start = time.perf_counter()
         step()
         yield Finding(name, f"ok, {time.perf_counter() - start:.1f} s")
 
 
-SECTIONS = {"Packages": packages, "Device": device, "Settings": variables, "Data": data, "Disk": disk}
-SECTIONS["Self-test"] = small_course  # last, since it can be left out
+SECTIONS = [packages, device, variables, data, disk, self_test]  # the last can be left out
 
 
 def say(text: str) -> None:

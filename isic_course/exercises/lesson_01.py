@@ -46,7 +46,7 @@ EXERCISES = {
             PERCENT,
             COMPLEMENT,
             Mistake(lambda answer, right: answer > 100, "that is a number of images; divide it by the total."),
-            Mistake(lambda answer, right: 0 < answer < right, "that is too few. Malignant are MEL, BCC, SCC and AK."),
+            Mistake(lambda answer, right: 0 < answer < right, "that is too small. Malignant are MEL, BCC, SCC and AK."),
         ),
         praise="in the general population the share is far smaller: doctors chose the lesions of this table.",
     ),
@@ -55,7 +55,7 @@ EXERCISES = {
         tolerance=0.0005,
         mistakes=(
             PERCENT,
-            wrong(0.5, "that is the mean of three recalls, not eight."),
+            wrong(0.5, "that is the mean of three recalls; take the mean of all eight."),
             wrong(2, "that is the sum of the recalls; divide it by 8."),
             Mistake(lambda answer, right: 0.55 < answer < 0.7, "that is the accuracy; in BMA each class weighs 1/8."),
         ),
@@ -70,7 +70,7 @@ EXERCISES = {
             Mistake(lambda answer, right: answer > 1, "that is a number of images; divide it by the test set's size."),
             Mistake(
                 lambda answer, right: 0 < answer < right,
-                "that is too few. Count images rather than lesions, and divide by the size of the test set alone.",
+                "that is too small. Count images rather than lesions, and divide by the size of the test set alone.",
             ),
         ),
         praise="another seed, and as much leakage: the cause is the way of splitting, not bad luck.",
@@ -80,8 +80,8 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            wrong(0, "that is an empty prediction's index; here all is marked.", 0),
-            wrong(1, "all of the lesion is found, but the union is the image.", 0),
+            wrong(0, "that is the index of an empty prediction; here every pixel is marked.", 0),
+            wrong(1, "the whole lesion is found, but the union is the whole image.", 0),
             UPSIDE_DOWN,
         ),
         praise="this is a baseline that every segmentation model has to beat.",
@@ -96,11 +96,11 @@ EXERCISES = {
             ),
             Mistake(
                 lambda answer, right: answer > right + 0.1,
-                "that is too much. Is it the accuracy? BMA is the mean of all eight recalls, including the zeros.",
+                "that is too high. Is it the accuracy? BMA is the mean of all eight recalls, including the zeros.",
             ),
             Mistake(
                 lambda answer, right: answer > right,
-                "that is too much. Take the mean over all classes, including those that the rule never predicts.",
+                "that is too high. Take the mean over all classes, including those that the rule never predicts.",
             ),
         ),
         praise="compare it with 1/8: the difference comes from the body site alone, without any image.",
@@ -111,7 +111,7 @@ EXERCISES = {
             PERCENT,
             Mistake(
                 lambda answer, right: answer < right,
-                "a higher one is possible. For each site, take the class of whose images it has the largest share.",
+                "a higher BMA is possible. For each site, choose the class with the largest share of its images there.",
             ),
         ),
         praise="it is above the BMA of 01.5, and its accuracy is lower: the rule was made for this metric.",
@@ -119,7 +119,7 @@ EXERCISES = {
     "01.7": Exercise(
         right=known_test_images,
         mistakes=(
-            Mistake(lambda answer, right: answer < right, "that is too few. The test image may be in either column."),
+            Mistake(lambda answer, right: answer < right, "that is too few. A test image may be in either column."),
             Mistake(
                 lambda answer, right: answer > right, "that is too many. Count an image of the test set only once."
             ),

@@ -41,7 +41,7 @@ EXERCISES = {
         right=15,
         mistakes=(
             wrong(-7.5, "that is the gradient of the second weight."),
-            wrong(7.5, "the gradient of a square has a factor 2."),
+            wrong(7.5, "the derivative of the square has a factor 2."),
             wrong(5, "that is the gradient of the neuron's sum; the last factor, to the weight, is the input x."),
             wrong(-15, "check the signs: there are two negative factors."),
         ),
@@ -50,7 +50,7 @@ EXERCISES = {
     "02.5": Exercise(
         right=1 / 3,
         mistakes=(
-            wrong(1 / 6, "there a single step lands in the minimum. How much larger before the steps grow?"),
+            wrong(1 / 6, "there a single step lands in the minimum. Which is the smallest rate that is too large?"),
             wrong(1, "that is the bound for the parabola w². This one has three times its curvature."),
         ),
         praise="the larger the curvature of the loss, the smaller the largest learning rate that works.",
@@ -67,8 +67,8 @@ EXERCISES = {
         right=0.1,
         mistakes=(
             wrong(0.01, "that is the variance; the standard deviation is its square root.", 0.001),
-            wrong(0.2, "that is 2 divided by the number of neurons, under the root; He counts the inputs."),
-            wrong((2 / 250) ** 0.5, "that is Xavier's, which counts inputs and neurons."),
+            wrong(0.2, "that is the root of 2 divided by the number of neurons; He counts the inputs."),
+            wrong((2 / 250) ** 0.5, "that is Xavier's, whose variance is 2 divided by inputs plus neurons."),
             wrong(600**-0.5, "that is what nn.Linear does by itself; He makes up for the half that ReLU removes."),
         ),
         praise="with 200 inputs the mean square of the sums is twice that of the inputs, and ReLU removes half of it.",
@@ -79,7 +79,7 @@ EXERCISES = {
             wrong(0, "the second softmax sees probabilities: at best 1 and seven times 0."),
             wrong(math.exp(-TWICE), "that is the probability of the true class; the loss is minus its logarithm."),
             wrong(math.log(8), "that is the loss of equal probabilities; the first softmax can at best give 1."),
-            wrong(math.log(1 + 2 / math.e), "that would be with three classes; here seven others share the rest."),
+            wrong(math.log(1 + 2 / math.e), "that would be with three classes; here there are seven other classes."),
         ),
         praise="a training loss that never falls below 1.27 with eight classes is a sign of softmax applied twice.",
     ),
@@ -88,8 +88,8 @@ EXERCISES = {
         tolerance=0.0001,
         mistakes=(
             wrong([-0.00001, 0.5], "that is plain gradient descent; Adam divides by the size of the gradients.", 1e-6),
-            wrong([0.01, -0.01], "the size is right; the step goes against the gradient.", 0.0001),
-            wrong([-0.0316, 0.0316], "that is without the bias correction: divide m and q first.", 0.0001),
+            wrong([0.01, -0.01], "the sizes are right, but each step goes against the gradient.", 0.0001),
+            wrong([-0.0316, 0.0316], "without bias correction: divide m by 1 - 0.9, q by 1 - 0.999.", 0.0001),
         ),
         praise="in its first step Adam moves each weight by the learning rate, however large the gradient is.",
     ),

@@ -9,9 +9,9 @@ EXERCISES = {
         right=128,
         tolerance=0,
         mistakes=(
-            wrong(128.5, "windows are counted: round 127.5 down, add 1."),
-            Mistake(lambda answer, right: answer in (127, 127.5), "the window's first place counts too: add 1."),
-            Mistake(lambda answer, right: answer in (125, 126, 126.5), "the padding is on both ends: 2 · 3."),
+            wrong(128.5, "only whole steps count: round 127.5 down, then add 1."),
+            Mistake(lambda answer, right: answer in (127, 127.5), "the first place counts (add 1); padding: 2 · 3."),
+            Mistake(lambda answer, right: answer in (125, 126, 126.5), "the padding is on both sides: 2 · 3."),
             Mistake(lambda answer, right: answer in (255, 256), "that is with stride 1."),
         ),
         praise="exactly half the side, which is why the padding is 3.",
@@ -25,7 +25,7 @@ EXERCISES = {
                 lambda answer, right: answer in (64 * 25, 64 * 26),
                 "a filter has 5 × 5 weights for each of its 32 channels.",
             ),
-            Mistake(lambda answer, right: answer == right - 32, "a bias for every filter, not every channel."),
+            Mistake(lambda answer, right: answer == right - 32, "one bias for every filter, not for every channel."),
         ),
         praise="whatever the size of the image.",
     ),
@@ -33,7 +33,7 @@ EXERCISES = {
         right=[[-1, -1, 0], [-1, 0, 1], [0, 1, 1]],
         mistakes=(
             Mistake(
-                lambda answer, right: equal(answer, np.negative(right), 0.005), "it is positive where it gets darker."
+                lambda answer, right: equal(answer, np.negative(right), 0.005), "that is positive where it gets darker."
             ),
             Mistake(
                 lambda answer, right: equal(answer, np.flipud(right), 0.005) or equal(answer, np.fliplr(right), 0.005),
@@ -61,9 +61,9 @@ EXERCISES = {
         right=256 * 256 * 64 * 27,
         tolerance=0,
         mistakes=(
-            wrong(64 * 27, "those are the weights; each is used at every place.", 0),
+            wrong(64 * 27, "that is the number of weights; each is used at every place.", 0),
             Mistake(lambda answer, right: answer == right / 3, "a filter has 3 × 3 weights for each of 3 channels."),
-            Mistake(lambda answer, right: answer == 2 * right, "those are the FLOPs; a multiply-add is two of them."),
+            Mistake(lambda answer, right: answer == 2 * right, "that is in FLOPs; a multiply-add counts as two."),
             wrong(254 * 254 * 64 * 27, "with padding 1, the output keeps the size.", 0),
         ),
         praise="a hundred million, from fewer than two thousand weights.",
@@ -74,7 +74,7 @@ EXERCISES = {
             PERCENT,
             COMPLEMENT,
             UPSIDE_DOWN,
-            wrong(9 / 49, "that is one of the three layers."),
+            wrong(9 / 49, "that is the fraction of one of the three layers."),
         ),
         praise="little more than half, and three ReLUs instead of one. This is VGG16's idea.",
     ),
@@ -82,9 +82,9 @@ EXERCISES = {
         right=64 * 768 * 1024 * 4 / 1e6,
         tolerance=0.5,
         mistakes=(
-            wrong(192, "those are mebibytes, 2^20 bytes, not 10^6.", 0.5),
-            Mistake(lambda answer, right: close(answer, right / 4, 0.5), "that is millions of numbers, 4 bytes each."),
-            Mistake(lambda answer, right: close(answer, right * 1e6, 1e6), "those are bytes."),
+            wrong(192, "that is in mebibytes of 2^20 bytes; a megabyte has 10^6 bytes.", 0.5),
+            Mistake(lambda answer, right: close(answer, right / 4, 0.5), "that is in millions of numbers of 4 bytes."),
+            Mistake(lambda answer, right: close(answer, right * 1e6, 1e6), "that is in bytes."),
         ),
         praise="for one image, in one layer. It explains why segmentation takes small batches.",
     ),
@@ -93,14 +93,15 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            Mistake(lambda answer, right: answer in (0, -0.2), "each step takes a tenth of what is left of it."),
+            wrong(0, "each step takes away a tenth of what is left, not a tenth of the start."),
+            wrong(-0.2, "each step takes away a tenth of what is left, not a tenth of the start."),
         ),
         praise="more than a quarter. That is why a short training ends with statistics of the start.",
     ),
     "03.9": Exercise(
         right="C",
         mistakes=(
-            Mistake(lambda answer, right: answer.strip().upper() == "A", "the deeper ones are compared with A."),
+            Mistake(lambda answer, right: answer.strip().upper() == "A", "A is shallow; compare the others with it."),
             Mistake(lambda answer, right: answer.strip().upper() == "B", "B learns the training images best."),
             Mistake(lambda answer, right: answer.strip().upper() == "D", "no gradient arrives in D: it has vanished."),
         ),
@@ -110,7 +111,7 @@ EXERCISES = {
         right=24 * 144 + 9 * 144 + 144 * 24,
         tolerance=0,
         mistakes=(
-            wrong(193536, "a depthwise filter has one table of 3 × 3, not 144.", 0),
+            wrong(193536, "a depthwise filter has a single table of 3 × 3 weights, not 144.", 0),
             wrong(6912, "that is without the depthwise convolution.", 0),
             wrong(9 * 24 * 24, "that is an ordinary 3 × 3 convolution, 24 to 24.", 0),
         ),

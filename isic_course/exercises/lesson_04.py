@@ -33,7 +33,7 @@ EXERCISES = {
     "04.1": Exercise(
         right=0.55,
         mistakes=(
-            wrong(92 / 110, "that is the accuracy, 92 of 110. BMA is the mean of the two recalls."),
+            wrong(92 / 110, "that is the accuracy, 92/110. BMA is the mean of the two recalls."),
             wrong(1.1 / 8, "that divides by eight, but this test set has only two classes."),
             PERCENT,
         ),
@@ -45,8 +45,8 @@ EXERCISES = {
         mistakes=(
             wrong(160, "that counts the last, incomplete batch of each epoch; `drop_last=True` leaves it out."),
             wrong(156, "that divides the images of all epochs at once; an incomplete batch is dropped in each epoch."),
-            wrong(31, "that is one epoch."),
-            wrong(5, "this scheduler is called after each step, and not once per epoch."),
+            wrong(31, "that is the number of calls in one epoch."),
+            wrong(5, "this scheduler is called after each step, not once per epoch."),
         ),
         praise="31 full batches in each of five epochs; the schedule has to be made for exactly this number of steps.",
     ),
@@ -65,7 +65,7 @@ EXERCISES = {
         tolerance=0,
         mistakes=(
             wrong(0, "0 is what group_by='lesion' gives, the split of this notebook. Take the split by image."),
-            Mistake(lambda answer, right: answer > right, "that is more. A lesion with images in both counts once."),
+            Mistake(lambda answer, right: answer > right, "that is more. Count a lesion with images in both once."),
         ),
         praise="a network can recognise these lesions instead of their diseases. Lesson 06 measures the effect.",
     ),
@@ -73,7 +73,7 @@ EXERCISES = {
         right=top_two_balanced_accuracy,
         mistakes=(
             PERCENT,
-            Mistake(lambda answer, right: right < answer <= 1, "that is too high. First the mean within each class."),
+            Mistake(lambda answer, right: right < answer <= 1, "that is too high. First average within each class."),
             Mistake(lambda answer, right: 0 <= answer < right, "that is too low. The most likely class counts, too."),
         ),
         praise="this is called the top-2 BMA. Its distance from the BMA shows how often the true class came second.",
@@ -82,10 +82,10 @@ EXERCISES = {
         right=0.1 * math.log(2),
         tolerance=0.0006,
         mistakes=(
-            wrong(0.9 * math.log(2), "that is the bound for an accuracy of 0.1. Take the proportion of *wrong* ones."),
-            wrong(0.1 * math.log10(2), "that is the logarithm to base 10; cross-entropy has the natural one.", 0.001),
-            wrong(0.1, "each wrong prediction, one in ten, has a loss of at least ln 2.", 0.002),
-            wrong(0.05, "that is what the paper says. One prediction in ten is wrong, at ln 2 or more.", 0.002),
+            wrong(0.9 * math.log(2), "that is the bound for an accuracy of 0.1. Use the proportion that is *wrong*."),
+            wrong(0.1 * math.log10(2), "that is the logarithm to base 10; cross-entropy uses the natural one.", 0.001),
+            wrong(0.1, "one prediction in ten is wrong, and each of these has a loss of at least ln 2.", 0.002),
+            wrong(0.05, "that is what the paper says. But each wrong prediction costs at least ln 2.", 0.002),
         ),
         praise="so a loss of 0.05 and an accuracy of 0.9 cannot both describe the same predictions.",
     ),
@@ -93,7 +93,7 @@ EXERCISES = {
         right=mean_of_each_channel,
         tolerance=0.002,
         mistakes=(
-            Mistake(lambda answer, right: equal(answer, 255 * right, 1), "those are bytes; a batch goes from 0 to 1."),
+            Mistake(lambda answer, right: equal(answer, 255 * right, 1), "those are bytes; a batch has values 0 to 1."),
         ),
         praise="normalising the input subtracts these means; pretrained networks keep those of ImageNet.",
     ),

@@ -21,7 +21,7 @@ EXERCISES = {
         mistakes=(
             Mistake(
                 lambda answer, right: set(right) < {name.strip() for name in answer},
-                "one of these is below 5/8 · 1, so a very good five-class model could have beaten it.",
+                "at least one of these is below 5/8 · 1, so a very good five-class model could have beaten it.",
             ),
             Mistake(
                 lambda answer, right: {name.strip() for name in answer} < set(right),
@@ -75,7 +75,7 @@ EXERCISES = {
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            wrong(1 / 30, "an alarm costs 1 - p, not 1.", 0.0005),
+            wrong(1 / 30, "an alarm has the expected cost 1 - p, not 1: if it is right, it costs nothing.", 0.0005),
         ),
         praise="three images in a hundred with that probability are melanomas, and all hundred are examined.",
     ),

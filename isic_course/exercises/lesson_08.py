@@ -61,7 +61,7 @@ EXERCISES = {
             wrong(1 - 0.999**5000, "divide by 1 - β, too.", 0.001),
             wrong(1000, "that is the limit for ever more images.", 0.5),
         ),
-        praise="with this β, five thousand images count hardly more than a thousand, and none counts above that.",
+        praise="five thousand images count as 993, and no class counts as more than 1 000.",
     ),
     "08.4": Exercise(
         right=0.60 * 0.02 / (0.60 * 0.02 + 0.40 * 0.98),
@@ -70,7 +70,7 @@ EXERCISES = {
             PERCENT,
             wrong(0.012, "now let both probabilities add up to 1 again.", 0.0005),
             Mistake(lambda answer, right: close(answer, 1 - right, 0.005), "that is NV's probability."),
-            wrong(0.987, "multiply by the priors; dividing undoes nothing.", 0.002),
+            wrong(0.987, "multiply by the priors: logit adjustment has divided by them already.", 0.002),
         ),
         praise="three in a hundred, where the network says sixty.",
     ),
