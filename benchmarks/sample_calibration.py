@@ -119,7 +119,7 @@ def ruler_effect(settings: Settings, table: pd.DataFrame, store: ImageStore, see
     few = few.groupby("label", observed=True).head(60).sort_index()
     few["label"] = few["label"].cat.set_categories(ALIKE)
     split = splits.standard(few, "lesion", seed)
-    config = TrainConfig.from_settings(settings, "efficientnet_lite0", protocol="four alike", epochs=12, seed=seed)
+    config = TrainConfig.from_settings(settings, "efficientnet_lite0", protocol="four alike", epochs=24, seed=seed)
     (run,) = fit_all([(config, few, split)], store, settings.runs, progress=False)
     known = few.loc[split != "test", "lesion_id"]
     unseen = table[table["label"].isin(ALIKE) & ~table["lesion_id"].isin(known) & table["lesion_id"].notna()].head(400)

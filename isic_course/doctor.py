@@ -40,7 +40,7 @@ def main(without_self_test: bool = False) -> int:
     everything works, 1 if not."""
     problems = {}
     say("# Environment report")
-    for look in SECTIONS[: -1 if without_self_test else None]:
+    for look in (packages, device, variables, data, disk, *(() if without_self_test else (self_test,))):
         say(f"\n## {look.__name__.replace('_', '-').capitalize()}\n\n| | |\n|---|---|")
         for finding in findings(look):
             say(f"| {finding.name} | {one_line(finding.value)} |")
@@ -56,9 +56,7 @@ def findings(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from look()
     except Exception as error:  # whatever a broken installation raises
-        problem = (
-            f"{look.__name__} cannot be found out ({type(error).__name__}: {error}): {INSTALL}, or report all this."
-        )
+        problem = f"{look.__name__} cannot be found out ({type(error).__name__}: {error}): {INSTALL}, or report this."
         yield Finding("failed", str(error), str(error) if isinstance(error, IsicError) else problem)
 
 
@@ -155,9 +153,6 @@ def self_test() -> Iterator[Finding]:
         start = time.perf_counter()
         step()
         yield Finding(name, f"ok, {time.perf_counter() - start:.1f} s")
-
-
-SECTIONS = [packages, device, variables, data, disk, self_test]  # the last can be left out
 
 
 def say(text: str) -> None:

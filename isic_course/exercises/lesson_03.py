@@ -14,7 +14,7 @@ EXERCISES = {
             Mistake(lambda answer, right: answer in (125, 126, 126.5), "the padding is on both sides: 2 · 3."),
             Mistake(lambda answer, right: answer in (255, 256), "that is with stride 1."),
         ),
-        praise="exactly half the side, which is why the padding is 3.",
+        praise="exactly half the side: the padding of 3 makes it so.",
     ),
     "03.2": Exercise(
         right=64 * (32 * 5 * 5 + 1),
@@ -96,7 +96,7 @@ EXERCISES = {
             wrong(0, "each step takes away a tenth of what is left, not a tenth of the start."),
             wrong(-0.2, "each step takes away a tenth of what is left, not a tenth of the start."),
         ),
-        praise="more than a quarter. That is why a short training ends with statistics of the start.",
+        praise="more than a quarter. So after a short training, the statistics still contain their initial values.",
     ),
     "03.9": Exercise(
         right="C",

@@ -76,7 +76,7 @@ EXERCISES = {
             Mistake(lambda answer, right: right < answer <= 1, "that is too high. First average within each class."),
             Mistake(lambda answer, right: 0 <= answer < right, "that is too low. The most likely class counts, too."),
         ),
-        praise="this is called the top-2 BMA. Its distance from the BMA shows how often the true class came second.",
+        praise="this is called the top-2 BMA. Its difference from the BMA shows how often the true class came second.",
     ),
     "04.6": Exercise(
         right=0.1 * math.log(2),

@@ -112,7 +112,7 @@ def residual_net(shapes: Sequence[Shape], dense: Sequence[int]) -> Figure:
         arrow(axis, (right + 1.97, 0), (right + 2.2, 0))
         x = right + 2.2
     arrow(axis, (right, 0), (right + 0.35, 0))
-    box(axis, right + 0.55, 0, "mean of each", rotation=90)
+    box(axis, right + 0.55, 0, "global average pooling", rotation=90)
     right += 0.75
     for size in dense:
         arrow(axis, (right, 0), (right + 0.35, 0))
