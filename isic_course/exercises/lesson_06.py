@@ -18,7 +18,7 @@ EXERCISES = {
         tolerance=0.0005,
         mistakes=(
             PERCENT,
-            wrong(0.9, "an eighth of those nine folds validates.", 0.0005),
+            wrong(0.9, "an eighth of those nine folds is the validation set.", 0.0005),
             wrong(0.7, "that is with five folds, as in the thesis.", 0.0005),
             wrong(0.1125, "that is the validation set's proportion.", 0.001),
         ),
@@ -94,14 +94,14 @@ EXERCISES = {
             wrong(1, "that is Bonferroni's correction, which takes all p-values × 5.", 0),
             wrong(3, "the third, 0.030, is multiplied by 3.", 0),
         ),
-        praise="0.005 × 5 and 0.010 × 4 stay below 0.05; with 0.030 × 3 it is over.",
+        praise="0.005 × 5 and 0.010 × 4 stay below 0.05; 0.030 × 3 does not.",
     ),
     "06.7": Exercise(
         right=0.02 / (0.03 * 0.35**0.5),
         mistakes=(
             wrong(2.108, "that is the plain t-test, without the correction."),
-            wrong(1.217, "20 of 80, not 20 of 100."),
-            wrong(1.333, "1/10 belongs there, too."),
+            wrong(1.217, "the test set is 20 of 80, not 20 of 100: the ratio is to the training set."),
+            wrong(1.333, "the 1/10 belongs under the root, too."),
         ),
         praise="the plain t-test would have said 2.11, nearly twice as much.",
     ),
