@@ -76,7 +76,7 @@ EXERCISES = {
         mistakes=(
             Mistake(
                 lambda answer, right: answer.strip().lower() == "test",
-                "then the test set has helped to choose, and is a test no longer.",
+                "then the test set has taken part in a choice, and is a test no longer.",
             ),
             Mistake(
                 lambda answer, right: answer.strip().lower() == "train",
@@ -95,13 +95,13 @@ EXERCISES = {
             wrong(280 / 420, "that is the Jaccard index: α and β are both 1."),
             wrong(280 / 350, "that is the Dice coefficient: α and β are both 1/2."),
         ),
-        praise="this mask is too large rather than too small, which a β above α forgives.",
+        praise="this mask is too large rather than too small, an error that β > α penalises less.",
     ),
     "07.7": Exercise(
         right=(72, 30),
         mistakes=(
             wrong((30, 72), "the other way round: the lighter skin comes first."),
-            wrong((108, 45), "that is how bright the lesion is: 60 % of the light are left."),
+            wrong((108, 45), "that is how bright the lesion is: 60 % of the light is left."),
         ),
         praise="the lesion is the same, and on dark skin its contrast in grey levels is less than half as large.",
     ),
