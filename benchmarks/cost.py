@@ -26,8 +26,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from isic_course import dial
 from isic_utils import models
+from isic_utils.archive import COUNTS_2019
 from isic_utils.datasets import download
-from isic_utils.datasets.tables import COUNTS_2019
 from isic_utils.settings import PROFILES
 
 PLAN = Path(__file__).resolve().parents[1] / "docs" / "plan.md"

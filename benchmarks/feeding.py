@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from isic_utils.archive import CODES
 from isic_utils.datasets import ImageStore, IsicDataset, loader, transforms
-from isic_utils.datasets.tables import CODES
 
 SIZE = (1024, 768)
 SIDE = 256

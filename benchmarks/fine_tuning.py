@@ -19,8 +19,8 @@ from sklearn.metrics import accuracy_score
 
 from isic_course import fine_tuning
 from isic_course.fine_tuning import STEPS
+from isic_utils.archive import CODES
 from isic_utils.datasets import ImageStore, read_isic2019, splits
-from isic_utils.datasets.tables import CODES
 from isic_utils.inference.predict import predict_probabilities
 from isic_utils.metrics import bma, intervals
 from isic_utils.settings import Settings, load_settings

@@ -39,8 +39,8 @@ from sklearn.preprocessing import StandardScaler
 
 from isic_course import features, linear_probe
 from isic_utils import models
+from isic_utils.archive import CODES
 from isic_utils.datasets import ImageStore, read_isic2019, splits
-from isic_utils.datasets.tables import CODES
 from isic_utils.errors import IsicError
 from isic_utils.metrics import intervals, recall_per_class, scores
 from isic_utils.settings import PROFILES, SAMPLE, Settings, load_settings

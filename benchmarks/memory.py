@@ -20,8 +20,8 @@ from pathlib import Path
 import pandas as pd
 import side_by_side
 
+from isic_utils.archive import CODES, COUNTS_2019
 from isic_utils.datasets import ImageStore, splits
-from isic_utils.datasets.tables import CODES, COUNTS_2019
 from isic_utils.training import TrainConfig, fit
 
 SIDE = 256

@@ -18,7 +18,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 from torchmetrics.functional.segmentation import mean_iou
 
 from isic_utils import metrics
-from isic_utils.datasets.tables import COUNTS_2019
+from isic_utils.archive import COUNTS_2019
 
 CLASSES = 8
 MASK = 64

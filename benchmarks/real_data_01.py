@@ -16,9 +16,9 @@ from PIL import Image
 from scipy import ndimage
 
 from isic_utils import files
+from isic_utils.archive import GROUND_TRUTH_2019, MALIGNANT, MASKS_2018
 from isic_utils.datasets import near_duplicates, read_isic2018, read_isic2019, splits
 from isic_utils.datasets.images import read_image, read_mask
-from isic_utils.datasets.tables import GROUND_TRUTH_2019, MALIGNANT, MASKS_2018
 from isic_utils.settings import load_settings
 
 RESULTS = Path(__file__).resolve().parent / "results" / "lesson_01.csv"

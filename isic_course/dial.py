@@ -14,8 +14,8 @@ import pandas as pd
 
 from isic_course import synthetic
 from isic_course.thesis import published
+from isic_utils.archive import CODES
 from isic_utils.datasets import ImageStore, read_isic2019
-from isic_utils.datasets.tables import CODES
 from isic_utils.errors import IsicError
 from isic_utils.metrics import recall_per_class
 from isic_utils.models import model_info

@@ -13,8 +13,8 @@ import pandas as pd
 from nbclient import NotebookClient
 from PIL import Image
 
+from isic_utils.archive import CODES
 from isic_utils.datasets import ImageStore, splits
-from isic_utils.datasets.tables import CODES
 from isic_utils.errors import IsicError
 from isic_utils.inference.predict import predict_probabilities
 from isic_utils.training import TrainConfig, fit, get_accelerator

@@ -1,6 +1,6 @@
 """The thin helper package of the course: what a student could copy into the next project.
 
-- ``settings``: where the data lie and how large the work is; ``errors``, ``files``
+- ``settings``: where the data lie, and how large the work is; ``archive``: ISIC's classes and names of files
 - ``datasets``: tables, splits, decoded images, PyTorch's Dataset and DataLoader, augmentation, download
 - ``models``: the table of all models, and ``create_model``
 - ``metrics``: BMA, Jaccard index, confidence intervals, calibration

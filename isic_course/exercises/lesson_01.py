@@ -3,8 +3,8 @@
 import pandas as pd
 
 from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close, wrong
+from isic_utils.archive import MALIGNANT
 from isic_utils.datasets import splits
-from isic_utils.datasets.tables import MALIGNANT
 
 
 def share_seen_in_training(table: pd.DataFrame) -> float:

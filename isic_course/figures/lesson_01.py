@@ -12,8 +12,8 @@ from matplotlib.patches import Ellipse
 from PIL import ImageOps
 
 from isic_course.figures.common import grouped_bars
+from isic_utils.archive import MALIGNANT
 from isic_utils.datasets.images import read_image
-from isic_utils.datasets.tables import MALIGNANT
 from isic_utils.plots import SKY
 
 

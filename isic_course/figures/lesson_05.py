@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from isic_course.dial import ORDER, TRAINING, class_sizes
 from isic_utils import plots
-from isic_utils.datasets.tables import CODES
+from isic_utils.archive import CODES
 
 
 def curves(results: pd.DataFrame) -> Figure:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from isic_utils import plots
-from isic_utils.datasets.tables import CODES
+from isic_utils.archive import CODES
 
 
 def plane(scores: pd.DataFrame) -> Figure:

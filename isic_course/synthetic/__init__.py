@@ -24,7 +24,7 @@ from filelock import FileLock
 from PIL import Image
 from tqdm.auto import tqdm
 
-from isic_utils.datasets.tables import (
+from isic_utils.archive import (
     CODES,
     GROUND_TRUTH_2019,
     IMAGES_2018,

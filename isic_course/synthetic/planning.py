@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from isic_utils.datasets.tables import CODES, COUNTS_2019
+from isic_utils.archive import CODES, COUNTS_2019
 from isic_utils.errors import IsicError
 
 from .camera import Marks

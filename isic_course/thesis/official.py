@@ -12,9 +12,9 @@ import pandas as pd
 from sklearn.metrics import recall_score
 
 from isic_course.thesis import submission
+from isic_utils.archive import CODES, UNKNOWN
 from isic_utils.datasets import ImageStore, read_isic2018, tables
 from isic_utils.datasets.images import read_mask
-from isic_utils.datasets.tables import CODES, UNKNOWN
 from isic_utils.errors import IsicError
 from isic_utils.inference.predict import predict_probabilities
 from isic_utils.inference.second_opinion import fit_detector

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from isic_utils.datasets import tables
+from isic_utils.archive import COUNTS_2019
 from isic_utils.models import TITLES
 
-CLASS_COUNTS = pd.Series(tables.COUNTS_2019, name="thesis, Table 5.1")
+CLASS_COUNTS = pd.Series(COUNTS_2019, name="thesis, Table 5.1")
 
 STANDARD = pd.DataFrame(  # Table 6.1: standard classification
     {

@@ -18,8 +18,8 @@ from isic_course.figures.common import name_ticks
 from isic_course.thesis import published, tables as results
 from isic_course.thesis.tables import Found, Step
 from isic_utils import files, plots
+from isic_utils.archive import CODES
 from isic_utils.datasets import splits
-from isic_utils.datasets.tables import CODES
 from isic_utils.inference.predict import predict_masks
 from isic_utils.metrics import recall_per_class
 from isic_utils.models import TITLES

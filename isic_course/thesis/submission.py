@@ -12,9 +12,9 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from isic_utils import files
+from isic_utils.archive import CODES, MASK_ENDING, UNKNOWN
 from isic_utils.datasets import ImageStore
 from isic_utils.datasets.images import read_image
-from isic_utils.datasets.tables import CODES, MASK_ENDING, UNKNOWN
 from isic_utils.errors import IsicError
 from isic_utils.inference.postprocess import enlarge, one_region
 from isic_utils.inference.predict import iterate_masks

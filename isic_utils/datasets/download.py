@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
-from isic_utils.datasets.tables import CODES, MASK_ENDING, UNKNOWN, files_by_name, read_csv
+from isic_utils.archive import CODES, MASK_ENDING, UNKNOWN
+from isic_utils.datasets.tables import files_by_name, read_csv
 from isic_utils.errors import IsicError
 from isic_utils.files import whole
 from isic_utils.settings import MARKER, PROJECT

@@ -10,7 +10,7 @@ import warnings
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from isic_utils.datasets.tables import CODES
+from isic_utils.archive import CODES
 from isic_utils.errors import IsicError
 
 SPLITS = ["train", "validation", "test"]

@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from isic_utils.archive import IMAGE_TYPES
 from isic_utils.datasets import ImageStore
 from isic_utils.datasets.images import read_image, resize, to_rgb
-from isic_utils.datasets.tables import IMAGE_TYPES, printable
+from isic_utils.datasets.tables import printable
 from isic_utils.errors import IsicError
 from isic_utils.inference.gradcam import grad_cam
 from isic_utils.inference.ood import OodDetector

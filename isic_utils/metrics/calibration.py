@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_curve
 
-from isic_utils.datasets.tables import MALIGNANT
+from isic_utils.archive import MALIGNANT
 
 TEMPERATURES = (0.05, 20.0)  # the range that `fit_temperature` searches
 SMALLEST = 1e-12  # replaces a probability that was rounded to 0, whose logarithm is infinite

@@ -14,8 +14,8 @@ from isic_course.dial import TEST, TRAINING, VALIDATION, class_sizes
 from isic_course.figures import lesson_05
 from isic_course.synthetic.planning import PlannedLesion
 from isic_utils import plots
+from isic_utils.archive import CODES
 from isic_utils.datasets import tables
-from isic_utils.datasets.tables import CODES
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from archives import MemoryStore, in_memory, refusal
 from sklearn.metrics import balanced_accuracy_score
 
 from isic_course import features, linear_probe
+from isic_utils.archive import CODES
 from isic_utils.datasets import splits
-from isic_utils.datasets.tables import CODES
 from isic_utils.models import create_model
 from isic_utils.training.imbalance import METHODS, Method
 

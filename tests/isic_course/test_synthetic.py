@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from isic_course import synthetic
 from isic_course.synthetic import camera, clinics, lesions, masks, planning
+from isic_utils.archive import COUNTS_2019
 from isic_utils.datasets import read_isic2018, read_isic2019, tables
 from isic_utils.errors import IsicError
 
@@ -48,9 +49,9 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_classes_keep_isic_2019s_proportions_except_where_the_least_number_raises_them():
     counts = planning.class_counts(DEFAULT)
-    total = sum(tables.COUNTS_2019.values())
+    total = sum(COUNTS_2019.values())
     for code in tables.CODES:
-        share = tables.COUNTS_2019[code] / total
+        share = COUNTS_2019[code] / total
         assert counts[code] == max(40, round(2200 * share)), code
     assert 2000 <= sum(counts.values()) <= 2400
     assert counts["NV"] / sum(counts.values()) == pytest.approx(0.5, abs=0.01)
@@ -112,7 +113,7 @@ def test_sources_have_the_classes_of_isic_2019_msk_more_often(images):
     """Per class as the official tables have it: BCN and HAM as often against each other, MSK four times as often."""
     counts = pd.crosstab(images["source"], images["label"])
     for code, (bcn, ham, msk, none) in clinics.IMAGES_2019_BY_SOURCE.items():
-        assert bcn + ham + msk + none == tables.COUNTS_2019[code]
+        assert bcn + ham + msk + none == COUNTS_2019[code]
         expected = np.array([bcn, ham, 4 * msk, none]) / (bcn + ham + 4 * msk + none)
         assert counts.loc[["BCN", "HAM", "MSK", "none"], code].to_numpy() == pytest.approx(
             expected * counts[code].sum(), abs=2

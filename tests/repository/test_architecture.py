@@ -22,6 +22,7 @@ FLOORS = [
     "files",
     "processes",
     "settings",
+    "archive",
     "datasets",
     "models",
     "metrics",

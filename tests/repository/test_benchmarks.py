@@ -13,8 +13,8 @@ from archives import draw_2019, interrupt_at, tiny_settings
 from isic_course import synthetic
 from isic_course.thesis import reproduce as thesis
 from isic_utils import models
+from isic_utils.archive import CODES
 from isic_utils.datasets import read_isic2019
-from isic_utils.datasets.tables import CODES
 from isic_utils.settings import PROFILES, Settings
 from isic_utils.training import Run, TrainConfig
 

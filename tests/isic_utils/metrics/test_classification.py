@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from sklearn.metrics import balanced_accuracy_score
 
 from isic_utils import metrics
-from isic_utils.datasets.tables import CODES, COUNTS_2019
+from isic_utils.archive import CODES, COUNTS_2019
 
 label_pairs = st.integers(1, 60).flatmap(
     lambda n: st.tuples(*[arrays.arrays(np.int64, n, elements=st.integers(0, 7))] * 2)

@@ -1,0 +1,29 @@
+"""The names of ISIC's classes, files and folders. It imports nothing: drawing the sample need not load PyTorch."""
+
+CLASSES = {
+    "MEL": "Melanoma",
+    "NV": "Melanocytic nevus",
+    "BCC": "Basal cell carcinoma",
+    "AK": "Actinic keratosis",
+    "BKL": "Benign keratosis",
+    "DF": "Dermatofibroma",
+    "VASC": "Vascular lesion",
+    "SCC": "Squamous cell carcinoma",
+}
+CODES = list(CLASSES)
+# the images of each class in ISIC 2019, 25 331 in all (thesis Table 5.1)
+COUNTS_2019 = {
+    "MEL": 4522, "NV": 12875, "BCC": 3323, "AK": 867, "BKL": 2624, "DF": 239, "VASC": 253, "SCC": 628,
+}  # fmt: skip
+MALIGNANT = ["MEL", "BCC", "AK", "SCC"]  # AK may turn into SCC and is treated, so the course counts it here
+
+IMAGES_2019 = "ISIC_2019_Training_Input"
+GROUND_TRUTH_2019 = "ISIC_2019_Training_GroundTruth.csv"
+METADATA_2019 = "ISIC_2019_Training_Metadata.csv"
+IMAGES_2019_TEST = "ISIC_2019_Test_Input"
+GROUND_TRUTH_2019_TEST = "ISIC_2019_Test_GroundTruth.csv"
+UNKNOWN = "UNK"  # none of the eight: only the official test set has it
+IMAGES_2018 = "ISIC2018_Task1-2_Training_Input"
+MASKS_2018 = "ISIC2018_Task1_Training_GroundTruth"
+MASK_ENDING = "_segmentation"
+IMAGE_TYPES = {".jpg", ".jpeg", ".png"}
