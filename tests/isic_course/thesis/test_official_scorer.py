@@ -87,6 +87,7 @@ def assert_same_scores(truth: Path, predicted: Path) -> dict[str, float]:
     return mine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("postprocess", [True, False])
 def test_an_export_is_scored_as_by_us(scorer, archive, tmp_path, postprocess):
     run, table, store = archive

@@ -162,6 +162,7 @@ print(pages_got(3))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc, on Linux, hands large blocks back")
 def test_a_block_of_memory_is_got_once():
     """How many pages of memory a process gets for three blocks of 40 MB, before and after it was told to keep them."""
