@@ -114,7 +114,8 @@ def neighbour_bma(store: ImageStore, table: pd.DataFrame, labels: pd.Series, spl
 
 
 def ruler_effect(settings: Settings, table: pd.DataFrame, store: ImageStore, seed: int) -> dict[str, float]:
-    """Mean change of the log-odds of SCC by painted marks, in images that the network of lesson 09 has not seen."""
+    """Mean change of the log-odds of SCC by painted marks, in images that a network has not seen: that of lesson 09,
+    trained twice as long."""
     few = table[table["label"].isin(ALIKE)].sample(frac=1, random_state=seed)
     few = few.groupby("label", observed=True).head(60).sort_index()
     few["label"] = few["label"].cat.set_categories(ALIKE)
