@@ -35,7 +35,7 @@ help:
 	@echo "make tensorboard  watch the runs in TensorBoard"
 	@echo "make execute      re-execute the notebooks in place on the sample, for committing their outputs"
 	@echo "make times        measure each lesson twice (AVX2 in 32 bits, and this processor): README and lessons state it"
-	@echo "make measured     train on the real images of ISIC_DATA what the lessons show of them; an hour a lesson, resumable"
+	@echo "make measured     measure on the real images of ISIC_DATA what lessons show of them; an hour a lesson, resumable"
 	@echo "make handout      write the notebooks for a class, without solutions and outputs, and with both; in build/"
 	@echo "make book         the notebooks and documents as pages for a browser, in build/book"
 	@echo "make clean        remove build/ and the caches of the tools; data, runs and .venv stay"
@@ -112,7 +112,9 @@ times: $(INSTALLED)
 
 # An hour of two cores for a lesson, at most; it may be stopped at any moment, and the same command goes on.
 measured: $(INSTALLED)
+	@$(IN_VENV) benchmarks/measured_tables.py
 	@$(IN_VENV) benchmarks/measured.py
+	@$(IN_VENV) benchmarks/measured_masks.py
 
 handout: $(INSTALLED)
 	@$(IN_VENV) tools/handout.py

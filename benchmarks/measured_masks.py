@@ -18,6 +18,7 @@ import torch
 from side_by_side import RESULTS, processor
 from skimage.color import rgb2lab
 
+from isic_utils.archive import MASKS_2018
 from isic_utils.datasets import ImageStore, read_isic2018, splits
 from isic_utils.inference.predict import predict_masks
 from isic_utils.metrics import boundary_scores, mask_scores, overlap
@@ -36,6 +37,9 @@ def main() -> None:
     settings = dataclasses.replace(settings, segmentation_size=SIZE)
     if settings.data == SAMPLE or settings.synthetic:
         sys.exit("These tables are about real images: let ISIC_DATA name a folder with some.")
+    if not (settings.data / MASKS_2018).is_dir():
+        print(f"Lesson 07 is not measured: {settings.data_name} has no masks.")
+        return
     torch.set_num_threads(settings.threads)
     table = read_isic2018(settings.data)
     store = ImageStore(table, SIZE, settings.cache)

@@ -1,6 +1,6 @@
-"""The numbers that lesson 01 states of real images, in results/lesson_01.csv, a row each.
+"""The numbers that lesson 01 states of real images, in results/measured_01.csv, a row each.
 
-    ISIC_DATA=<folder> python benchmarks/real_data_01.py
+    ISIC_DATA=<folder> python benchmarks/measured_tables.py
 
 Of a folder with the official tables alone: what the tables tell. With images: the statistics of their colours and the
 near-duplicates among them, too. With ISIC 2018's images and masks: what the masks are like. Rows of the same data are
@@ -8,6 +8,7 @@ replaced, those of other data stay, so that the file can hold the whole tables a
 two for 20 000 small images on one core.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,17 @@ from isic_utils import files
 from isic_utils.archive import GROUND_TRUTH_2019, MALIGNANT, MASKS_2018
 from isic_utils.datasets import near_duplicates, read_isic2018, read_isic2019, splits
 from isic_utils.datasets.images import read_image, read_mask
-from isic_utils.settings import load_settings
+from isic_utils.settings import SAMPLE, load_settings
 
-RESULTS = Path(__file__).resolve().parent / "results" / "lesson_01.csv"
+RESULTS = Path(__file__).resolve().parent / "results" / "measured_01.csv"
 SIDE = 32  # pixels to which an image is reduced before its colours are counted
 
 
 def main() -> None:
-    folder = load_settings().data
+    settings = load_settings()
+    folder = settings.data
+    if settings.data == SAMPLE or settings.synthetic:
+        sys.exit("These numbers are about real images: let ISIC_DATA name a folder with some.")
     if (folder / GROUND_TRUTH_2019).is_file():
         table = read_isic2019(folder)
         with_images = table["path"].notna().all()
