@@ -225,13 +225,11 @@ def adjusted(
 
 
 def probes(table: pd.DataFrame, settings: Settings, method: str, end: float) -> tuple[pd.DataFrame, float]:
-    """The predictions of lesson 08's linear probes by one method: those of five seeds for the same test set."""
+    """The predictions of lesson 08's linear probes by one method, with five seeds, for validation and test set."""
     start, extracted = time.monotonic(), extract(table, settings)
     drawn = linear_probe.splits_of_seeds(table, range(5))
     predictions = linear_probe.compare(table, extracted, drawn, {method: METHODS[method]})
-    validated = predictions[predictions["split"] == "validation"]
-    print(f"{method}: validation BMA {scores(validated)['bma']:.4f}", flush=True)  # by which the lesson chooses
-    return predictions[predictions["split"] == "test"], time.monotonic() - start
+    return predictions[predictions["split"] != "train"], time.monotonic() - start
 
 
 def extract(table: pd.DataFrame, settings: Settings) -> np.ndarray:
@@ -322,7 +320,16 @@ def weights_are_there(model: str) -> bool:
 
 
 def results_of(tested: pd.DataFrame, lesion_of: pd.Series) -> dict:
-    """The second part of a row: the scores on the test set, with their intervals, and what they were measured on."""
+    """The second part of a row: the scores on the test set, with their intervals, and what they were measured on.
+
+    Predictions that tell their split bring the BMA on the validation set and the test set's NLL, too.
+    """
+    more = {}
+    if "split" in tested:
+        more["validation BMA"] = round(scores(tested[tested["split"] == "validation"])["bma"], 4)
+        tested = tested[tested["split"] == "test"]
+        of_label = tested[CODES].to_numpy()[np.arange(len(tested)), pd.Index(CODES).get_indexer(tested["label"])]
+        more["NLL"] = round(float(-np.log(of_label).mean()), 4)
     lesions = lesion_of[tested["image"]].to_numpy()
     found = scores(tested)
     draws = intervals.bootstrap(tested["label"], tested["predicted"], lesions)
@@ -332,7 +339,7 @@ def results_of(tested: pd.DataFrame, lesion_of: pd.Series) -> dict:
         row |= {column: round(found[score], 4), f"{column}_low": round(low, 4), f"{column}_high": round(high, 4)}
     melanoma = (tested["label"] == "MEL").to_numpy()
     recall = (tested["predicted"] == "MEL").to_numpy()[melanoma].mean()
-    return row | {"melanoma recall": round(float(recall), 4)}
+    return row | {"melanoma recall": round(float(recall), 4)} | more
 
 
 def written(page: str) -> str:
