@@ -88,34 +88,48 @@ class NotMeasured(Exception):
 
 
 def training_row(
-    config: TrainConfig, settings: Settings, table: pd.DataFrame, split: pd.Series | None = None, training: str = ""
+    config: TrainConfig,
+    settings: Settings,
+    store: ImageStore,
+    table: pd.DataFrame,
+    split: pd.Series,
+    training: str = "",
 ) -> Row:
-    """The row of a training. split: None is the standard one, grouped by lesion."""
-    split = splits.standard(table, group_by="lesion", seed=0) if split is None else split
-    work = partial(train, config, table, split, settings)
+    """The row of a training."""
+    work = partial(train, config, store, table, split, settings.runs)
     title, pixels = models.TITLES[config.model], settings.image_size
     return Row(work, title, training, config.width, config.pretrained, config.epochs, config.seed, pixels)
 
 
-def lesson_03(settings: Settings, table: pd.DataFrame) -> list[Row]:
+def probe_row(
+    work: Callable[[float], tuple[pd.DataFrame, float]], training: str, epochs: int = 0, seed: int = 0
+) -> Row:
+    """The row of linear probes of frozen features."""
+    network = f"{models.TITLES['efficientnet_lite0']}, frozen"
+    return Row(work, network, training, 1, True, epochs, seed, linear_probe.IMAGE_SIZE)
+
+
+def lesson_03(settings: Settings, table: pd.DataFrame, store: ImageStore) -> list[Row]:
     """EfficientNet-Lite0 from ImageNet weights and from random ones, all else equal, two seeds of each."""
+    split = splits.standard(table, group_by="lesion", seed=0)
     usual = dict(epochs=settings.fine_tuning_epochs, learning_rate=LEARNING_RATE_PRETRAINED)
     configs = [
         TrainConfig.from_settings(settings, "efficientnet_lite0", pretrained=start, seed=seed, **usual)
         for start in (True, False)
         for seed in (0, 1)
     ]
-    return [training_row(config, settings, table) for config in configs]
+    return [training_row(config, settings, store, table, split) for config in configs]
 
 
-def lesson_04(settings: Settings, table: pd.DataFrame) -> list[Row]:
+def lesson_04(settings: Settings, table: pd.DataFrame, store: ImageStore) -> list[Row]:
     """The lesson's six networks; and at full width, from ImageNet weights, those that the thesis trained like that."""
+    split = splits.standard(table, group_by="lesion", seed=0)
     six = [TrainConfig.from_settings(settings, name) for name in CHEAP_FIRST]
     whole = [TrainConfig.from_settings(settings, name, width=1.0) for name in ("resnet101", "wide_resnet")]
-    return [training_row(config, settings, table) for config in six + whole]
+    return [training_row(config, settings, store, table, split) for config in six + whole]
 
 
-def lesson_05(settings: Settings, table: pd.DataFrame) -> list[Row]:
+def lesson_05(settings: Settings, table: pd.DataFrame, store: ImageStore) -> list[Row]:
     """The lesson's comparison on one test set: all images, with eight labels, five, and oversampled; and fewer, as many
     of each of five classes, each set repeated until it is as large as all. All are scored in five classes."""
     split = splits.standard(table, group_by="lesion", seed=0)
@@ -125,7 +139,7 @@ def lesson_05(settings: Settings, table: pd.DataFrame) -> list[Row]:
 
     def row(training: str, rows: pd.DataFrame, of_rows: pd.Series, **options) -> Row:
         config = TrainConfig.from_settings(settings, "residual", protocol="held-out", **options)
-        made = training_row(config, settings, rows, of_rows, training)
+        made = training_row(config, settings, store, rows, of_rows, training)
         return dataclasses.replace(made, work=partial(in_five_classes, made.work))
 
     found = [
@@ -148,32 +162,21 @@ def in_five_classes(work: Callable[[float], tuple[pd.DataFrame, float]], end: fl
     return predictions[["image"]].assign(**merged), seconds
 
 
-def lesson_06(settings: Settings, table: pd.DataFrame) -> list[Row]:
+def lesson_06(settings: Settings, table: pd.DataFrame, store: ImageStore) -> list[Row]:
     """What known lesions are worth: linear probes through five folds grouped by image and by lesion, three seeds of the
     folds; the residual net likewise in fold 0, three seeds of the weights; and its other folds grouped by lesion."""
-    network, pixels = "EfficientNet-Lite0, frozen", linear_probe.IMAGE_SIZE
     found = [
-        Row(
-            partial(probe_folds, table, settings, by, seed),
-            network,
-            f"five folds grouped by {by}",
-            1,
-            True,
-            0,
-            seed,
-            pixels,
-        )
+        probe_row(partial(probe_folds, table, settings, by, seed), f"five folds grouped by {by}", seed=seed)
         for by in ("image", "lesion")
         for seed in SEEDS
     ]
     folds = {by: splits.cross_validation(table, group_by=by, seed=0) for by in ("image", "lesion")}
-    plan = [(by, 0, seed) for seed in SEEDS for by in ("image", "lesion")] + [
-        ("lesion", fold, 0) for fold in range(1, 5)
-    ]
+    plan = [(by, 0, seed) for seed in SEEDS for by in ("image", "lesion")]
+    plan += [("lesion", fold, 0) for fold in range(1, 5)]
     for by, fold, seed in plan:
         options = dict(protocol="cross-validation", group_by=by, fold=fold, seed=seed)
         config = TrainConfig.from_settings(settings, "residual", **options)
-        found.append(training_row(config, settings, table, folds[by][fold], f"fold {fold} grouped by {by}"))
+        found.append(training_row(config, settings, store, table, folds[by][fold], f"fold {fold} grouped by {by}"))
     return found
 
 
@@ -188,28 +191,19 @@ def probe_folds(table: pd.DataFrame, settings: Settings, by: str, seed: int, end
     return table[["image", "label"]].assign(predicted=predicted), time.monotonic() - start
 
 
-def lesson_08(settings: Settings, table: pd.DataFrame) -> list[Row]:
+def lesson_08(settings: Settings, table: pd.DataFrame, store: ImageStore) -> list[Row]:
     """The race of all methods with frozen features, five seeds together on one test set; and cross-entropy against the
     chosen method, fine-tuned, three seeds."""
-    network, pixels = "EfficientNet-Lite0, frozen", linear_probe.IMAGE_SIZE
+    drawn = linear_probe.splits_of_seeds(table, range(5))
     found = [
-        Row(
-            partial(probes, table, settings, name),
-            network,
-            f"{name}, seeds 0 to 4",
-            1,
-            True,
-            linear_probe.EPOCHS,
-            0,
-            pixels,
-        )
+        probe_row(partial(probes, table, drawn, settings, name), f"{name}, seeds 0 to 4", linear_probe.EPOCHS)
         for name in METHODS
     ]
-    counts = table["label"][splits.standard(table, group_by="lesion", seed=0) == "train"].value_counts(sort=False)
+    counts = table["label"][drawn[0] == "train"].value_counts(sort=False)
     for seed in SEEDS:
         options = dict(protocol="imbalance", pretrained=True, seed=seed)
         plain = TrainConfig.from_settings(settings, "efficientnet_lite0", **options)
-        row = training_row(plain, settings, table, training="cross-entropy")
+        row = training_row(plain, settings, store, table, drawn[0], "cross-entropy")
         work = partial(adjusted, row.work, counts.to_numpy())
         found += [row, dataclasses.replace(row, work=work, training=f"cross-entropy, then {CHOSEN}")]
     return found
@@ -224,10 +218,11 @@ def adjusted(
     return predictions.assign(predicted=np.array(CODES)[probabilities.argmax(axis=1)]), seconds
 
 
-def probes(table: pd.DataFrame, settings: Settings, method: str, end: float) -> tuple[pd.DataFrame, float]:
-    """The predictions of lesson 08's linear probes by one method, with five seeds, for validation and test set."""
+def probes(
+    table: pd.DataFrame, drawn: pd.DataFrame, settings: Settings, method: str, end: float
+) -> tuple[pd.DataFrame, float]:
+    """Lesson 08's linear probes by one method: predictions for validation and test set. drawn: the seeds' splits."""
     start, extracted = time.monotonic(), extract(table, settings)
-    drawn = linear_probe.splits_of_seeds(table, range(5))
     predictions = linear_probe.compare(table, extracted, drawn, {method: METHODS[method]})
     return predictions[predictions["split"] != "train"], time.monotonic() - start
 
@@ -247,17 +242,17 @@ def measure(
     """Measure the rows of a lesson that its table does not have yet. Returns those that are missing: row -> reason."""
     end = time.monotonic() + 60 * minutes
     table = read_isic2019(settings.data)
-    table = table[table["image"].isin(ImageStore(table, settings.image_size, settings.cache).images)]
-    table = table.reset_index(drop=True)  # images that can be read
+    store = ImageStore(table, settings.image_size, settings.cache)
+    table = table[table["image"].isin(store.images)].reset_index(drop=True)  # images that can be read
     lesions = table["lesion_id"].fillna(table["image"]).set_axis(table["image"])
     of_data = (settings.data_name, len(table), lesions.nunique())
-    plan = {(*of_data, *(getattr(row, name) for name in KEY[3:])): row for row in LESSONS[lesson](settings, table)}
+    rows = LESSONS[lesson](settings, table, store)
+    plan = {(*of_data, *(getattr(row, name) for name in KEY[3:])): row for row in rows}
     done = {key: row for key, row in rows_of(file).items() if key in plan}
     waiting, missing = {key: row for key, row in plan.items() if key not in done}, {}
     side_by_side = joblib.Parallel(n_jobs=at_a_time, return_as="generator_unordered", batch_size=1)
-    for key, result in side_by_side(
-        joblib.delayed(measure_row)(key, row, lesions, end) for key, row in waiting.items()
-    ):
+    work = (joblib.delayed(measure_row)(key, row, lesions, end) for key, row in waiting.items())
+    for key, result in side_by_side(work):
         if isinstance(result, str):
             missing[plan[key].name] = result
             continue
@@ -292,12 +287,11 @@ def rows_of(file: Path) -> dict[tuple, dict]:
 
 
 def train(
-    config: TrainConfig, table: pd.DataFrame, split: pd.Series, settings: Settings, end: float
+    config: TrainConfig, store: ImageStore, table: pd.DataFrame, split: pd.Series, runs: Path, end: float
 ) -> tuple[pd.DataFrame, float]:
     """A training's predictions and seconds. Raises NotMeasured if its weights cannot be had, or when no time is left
     for another epoch."""
-    store = ImageStore(read_isic2019(settings.data), settings.image_size, settings.cache, progress=False)
-    run = run_of(config, store, table, split, settings.runs)
+    run = run_of(config, store, table, split, runs)
 
     def check_time() -> None:
         done = len(run.history) if (run.folder / "seconds.csv").exists() else 0
@@ -309,7 +303,7 @@ def train(
     had_weights = run.finished and run.config["pretrained"] != models.NOT_DOWNLOADED
     if config.pretrained and not had_weights and not weights_are_there(config.model):
         raise NotMeasured("its ImageNet weights cannot be had here.")
-    run = fit(config, store, table, split, settings.runs, progress=False, after_epoch=check_time)
+    run = fit(config, store, table, split, runs, progress=False, after_epoch=check_time)
     return run.predictions("test"), run.seconds
 
 

@@ -21,7 +21,7 @@ from skimage.color import rgb2lab
 from isic_utils.archive import MASKS_2018
 from isic_utils.datasets import ImageStore, read_isic2018, splits
 from isic_utils.inference.predict import predict_masks
-from isic_utils.metrics import boundary_scores, mask_scores, overlap
+from isic_utils.metrics import boundary_scores, intervals, mask_scores, overlap
 from isic_utils.settings import PROFILES, SAMPLE, load_settings
 from isic_utils.training import Run, TrainConfig, fit_all
 from isic_utils.training.runs import write_csv
@@ -52,18 +52,15 @@ def main() -> None:
         f"U-Net, {loss}": TrainConfig.from_settings(settings, "unet", mask_loss=loss, **options) for loss in LOSSES
     }
     configs["U-Net, ImageNet encoder"] = TrainConfig.from_settings(settings, "unet_lite0", **options)
-    names, rows = list(configs), []
+    names, rows, test = list(configs), [], table[split == "test"]
     for pair in (names[:2], names[2:]):
-        for name, run in zip(
-            pair, fit_all([(configs[n], table, split) for n in pair], store, settings.runs), strict=True
-        ):
-            scores = image_scores(run, store, table[split == "test"])
+        runs = fit_all([(configs[name], table, split) for name in pair], store, settings.runs)
+        for name, run in zip(pair, runs, strict=True):
+            scores = image_scores(run, store, test)
             rows.append(row_of(name, run, scores, table, group_by, settings.data_name))
-            print(
-                name, {key: rows[-1][key] for key in ("Jaccard", "Jaccard_low", "Jaccard_high", "seconds")}, flush=True
-            )
+            print(f"{name}: Jaccard {rows[-1]['Jaccard']:.3f}, {rows[-1]['seconds']:.0f} s", flush=True)
             if name == GO_ON_WITH:
-                failures = effects_of(scores, store, table[split == "test"])
+                failures = effects_of(scores, store, test)
         write_csv(RESULTS / "measured_07.csv", pd.DataFrame(rows))
     write_csv(RESULTS / "measured_07_failures.csv", failures)
     print(failures.to_string(index=False))
@@ -79,18 +76,15 @@ def image_scores(run: Run, store: ImageStore, test: pd.DataFrame) -> pd.DataFram
 
 def draws_of(lesions: pd.Series, count: int = 2000) -> list[np.ndarray]:
     """Positions of the images of as many lesions as there are, drawn with replacement."""
-    rows_of, generator = (
-        list(lesions.reset_index(drop=True).groupby(lesions.to_numpy()).indices.values()),
-        np.random.default_rng(0),
-    )
-    drawn = generator.integers(len(rows_of), size=(count, len(rows_of)))
+    rows_of = list(lesions.groupby(lesions).indices.values())
+    drawn = np.random.default_rng(0).integers(len(rows_of), size=(count, len(rows_of)))
     return [np.concatenate([rows_of[number] for number in row]) for row in drawn]
 
 
 def row_of(name: str, run: Run, scores: pd.DataFrame, table: pd.DataFrame, group_by: str, data: str) -> dict:
     """A row of the table of results."""
     jaccard = scores["jaccard"].to_numpy()
-    low, high = np.quantile([jaccard[rows].mean() for rows in draws_of(scores["lesion"])], [0.025, 0.975])
+    low, high = intervals.percentile_interval([jaccard[rows].mean() for rows in draws_of(scores["lesion"])])
     row = {"lesson": "07", "data": data, "images": len(table), "lesions": table["lesion"].nunique()}
     row |= {"group_by": group_by, "pixels": SIZE[0], "training": name, "epochs": run.config["epochs"], "seed": 0}
     row |= {"test_images": len(scores), "test_lesions": scores["lesion"].nunique()}
@@ -105,14 +99,10 @@ def row_of(name: str, run: Run, scores: pd.DataFrame, table: pd.DataFrame, group
 def effects_of(scores: pd.DataFrame, store: ImageStore, test: pd.DataFrame) -> pd.DataFrame:
     """The change of the Jaccard index per standard deviation of each property, alone and together, as in lesson 07."""
     pixels = store.take(store.rows(test["image"]))
-    data = scores.join(pd.DataFrame([properties_of(one) for one in pixels], index=scores.index)).dropna(
-        subset=PROPERTIES
-    )
-    standard, jaccard = (
-        (data[PROPERTIES] - data[PROPERTIES].mean()) / data[PROPERTIES].std(),
-        data["jaccard"].to_numpy(),
-    )
-    draws, found = draws_of(data["lesion"]), []
+    properties = pd.DataFrame([properties_of(one) for one in pixels], index=scores.index)
+    data = scores.join(properties).dropna(subset=PROPERTIES)
+    standard = (data[PROPERTIES] - data[PROPERTIES].mean()) / data[PROPERTIES].std()
+    jaccard, draws, found = data["jaccard"].to_numpy(), draws_of(data["lesion"]), []
     regressions = [*([name] for name in PROPERTIES), PROPERTIES[:2], PROPERTIES]
     for names in regressions:
         x = np.column_stack([np.ones(len(data)), standard[names]])

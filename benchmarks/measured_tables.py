@@ -29,7 +29,7 @@ SIDE = 32  # pixels to which an image is reduced before its colours are counted
 def main() -> None:
     settings = load_settings()
     folder = settings.data
-    if settings.data == SAMPLE or settings.synthetic:
+    if folder == SAMPLE or settings.synthetic:
         sys.exit("These numbers are about real images: let ISIC_DATA name a folder with some.")
     if (folder / GROUND_TRUTH_2019).is_file():
         table = read_isic2019(folder)

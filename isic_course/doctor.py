@@ -56,7 +56,7 @@ def findings(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from look()
     except Exception as error:  # whatever a broken installation raises
-        problem = f"{look.__name__} cannot be found out ({type(error).__name__}: {error}): {INSTALL}, or report this."
+        problem = f"The {look.__name__} cannot be found out ({type(error).__name__}: {error}): {INSTALL}, or report it."
         yield Finding("failed", str(error), str(error) if isinstance(error, IsicError) else problem)
 
 

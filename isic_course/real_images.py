@@ -13,8 +13,8 @@ def measured(lesson: str, columns: list[str]) -> pd.DataFrame:
     BMA_low, BMA_high: a 95 % interval of the BMA on the test set, by a cluster bootstrap over lesions.
     """
     table = pd.read_csv(PROJECT / "benchmarks" / "results" / f"measured_{lesson}.csv", keep_default_na=False)
-    of, rows_tell = table.iloc[0], table["training"].str.contains("grouped by").any()
-    print(f"{of['images']:,} images of {of['lesions']:,} lesions;{'' if rows_tell else ' split grouped by lesion;'}")
+    of = table.iloc[0]
+    print(f"{of['images']:,} images of {of['lesions']:,} lesions;")
     print(f"test set: {of['test_images']:,} images of {of['test_lesions']:,} lesions; processor: {of['processor']}")
     table["start"] = table["pretrained"].map({True: "ImageNet", False: "random"})
     return table[[*columns, *SCORES]].round(3)

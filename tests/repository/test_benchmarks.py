@@ -14,7 +14,7 @@ from isic_course import synthetic
 from isic_course.thesis import reproduce as thesis
 from isic_utils import models
 from isic_utils.archive import CODES
-from isic_utils.datasets import read_isic2019
+from isic_utils.datasets import ImageStore, read_isic2019, splits
 from isic_utils.settings import PROFILES, Settings
 from isic_utils.training import Run, TrainConfig
 
@@ -98,9 +98,10 @@ def archive(tmp_path, monkeypatch) -> Settings:
     """A small archive, on which lesson 04 shows two trainings of a second, of three epochs each."""
     import measured
 
-    def two(settings: Settings, table: pd.DataFrame) -> list[measured.Row]:
+    def two(settings: Settings, table: pd.DataFrame, store: ImageStore) -> list[measured.Row]:
         configs = [TrainConfig.from_settings(settings, "residual", width=1 / 16, seed=seed) for seed in (0, 1)]
-        return [measured.training_row(config, settings, table) for config in configs]
+        split = splits.standard(table, group_by="lesion", seed=0)
+        return [measured.training_row(config, settings, store, table, split) for config in configs]
 
     monkeypatch.setitem(measured.LESSONS, "04", two)
     draw_2019(tmp_path / "data", 160, [CODES[number // 2 % 8] for number in range(160)])
@@ -166,7 +167,11 @@ def test_missing_rows_are_named_with_the_reason(archive, tmp_path, monkeypatch, 
         return SimpleNamespace(pretrained=models.NOT_DOWNLOADED)
 
     two, large = measured.LESSONS["04"], TrainConfig.from_settings(archive, "resnet101", width=1.0)
-    one = lambda settings, table: [measured.training_row(large, settings, table)]  # noqa: E731
+
+    def one(settings: Settings, table: pd.DataFrame, store: ImageStore) -> list[measured.Row]:
+        split = splits.standard(table, group_by="lesion", seed=0)
+        return [measured.training_row(large, settings, store, table, split)]
+
     monkeypatch.setitem(measured.LESSONS, "04", one)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "create_model", without_weights)
@@ -200,8 +205,14 @@ def test_the_lessons_tables_hold_what_they_promise():
 
     settings = Settings("laptop", **PROFILES["laptop"], data=Path("a"), cache=Path("b"), runs=Path("c"))
     table = read_isic2019(synthetic.ensure())
-    for lesson, plan in measured.LESSONS.items():
-        keys = [tuple(getattr(row, name) for name in measured.KEY[3:]) for row in plan(settings, table)]
+    plans = {lesson: plan(settings, table, None) for lesson, plan in measured.LESSONS.items()}
+    six = [row.work.args[0] for row in plans["04"][:6]]
+    assert {config.model for config in six} == set(models.CLASSIFIERS)
+    assert all(config == TrainConfig.from_settings(settings, config.model) for config in six)
+    pretrained, random = [row.work.args[0] for row in plans["03"]][::2]
+    assert pretrained.pretrained and random == dataclasses.replace(pretrained, pretrained=False)
+    for lesson, rows in plans.items():
+        keys = [tuple(getattr(row, name) for name in measured.KEY[3:]) for row in rows]
         assert len(set(keys)) == len(keys), "two rows that nothing tells apart"
         file = measured.RESULTS / f"measured_{lesson}.csv"
         found = {key[3:] for key in measured.rows_of(file)}

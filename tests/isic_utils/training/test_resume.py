@@ -53,12 +53,14 @@ def test_a_run_interrupted_within_an_epoch_continues_to_the_same_result(images, 
     assert set(map(str, runs.read_csv(run.folder / "seconds.csv")["epoch"])) == {"1", "2", "3"}
 
 
-def test_tensorboard_shows_each_epoch_of_a_resumed_run_once(images, tmp_path):
+@pytest.mark.parametrize("train", [classify, segment])
+def test_tensorboard_shows_each_epoch_of_a_resumed_run_once(train, images, pairs, tmp_path):
     """TensorBoard sorts a run's files by the second at which each was begun, so each begins in a second of its own."""
+    data = images if train is classify else pairs
     for epoch in (2, 1):  # of the call: both are shown in TensorBoard before they are kept, and so trained again
-        interrupted(sys.modules["isic_utils.training.fit"], "write_epoch", epoch, classify, tmp_path, images)
+        interrupted(sys.modules["isic_utils.training.fit"], "write_epoch", epoch, train, tmp_path, data)
         time.sleep(1.1)
-    run = classify(tmp_path, images)
+    run = train(tmp_path, data)
     assert len(list(run.folder.glob("events.out.tfevents.*"))) == 3
     board = EventAccumulator(str(run.folder)).Reload()
     assert [event.step for event in board.Scalars("loss/train")] == [1, 2, 3]
