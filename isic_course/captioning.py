@@ -1,4 +1,4 @@
-"""Images described in words: a frozen convolutional encoder, a recurrent decoder, two search algorithms (lesson 11).
+"""Images described in words: a frozen convolutional encoder, a recurrent decoder, two search algorithms (lesson 13).
 
 The decoder follows Vinyals et al. 2015, "Show and Tell", arXiv:1411.4555: the features that a convolutional
 network computes of the image are the first state of a recurrent network, which predicts one word after another. Theirs
@@ -180,8 +180,9 @@ def word_probabilities(decoder: Decoder, features: torch.Tensor, captions: torch
     return torch.softmax(decoder(features, captions), dim=2)
 
 
-def log_probability(decoder: Decoder, features: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
-    """The log-probability of each caption, or of the first words of one, padding not counted. Returns [n]."""
+def log_probabilities(decoder: Decoder, features: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
+    """The log-probability of each word of a caption, given those before; 0 for padding, so that the sum of a row is the
+    log-probability of its caption. Shapes as in `Decoder.forward`; returns [n, longest + 1]."""
     true = captions[:, 1:]
     of_word = word_probabilities(decoder, features, captions).gather(2, true[..., None])[..., 0].log()
-    return of_word.masked_fill(true == PAD, 0).sum(dim=1)
+    return of_word.masked_fill(true == PAD, 0)

@@ -1,4 +1,4 @@
-"""Sentences about images, made from a template and parsed, and the scores of a predicted sentence (lesson 11).
+"""Sentences about images, made from a template and parsed, and the scores of a predicted sentence (lesson 13).
 
 Facts are a table with a row per image and the columns class (code), site, age, sex (a text, or None where unknown) and,
 of drawn images, one boolean for each structure. A sentence is made of them and can be parsed without loss.
@@ -116,16 +116,17 @@ def bleu(true: Sequence[str], predicted: Sequence[str], max_n: int = 4) -> float
     return float(corpus_bleu([[text.split()] for text in true], [text.split() for text in predicted], weights))
 
 
-def slot_accuracy(true: pd.DataFrame, predicted: pd.DataFrame) -> pd.Series:
-    """The share of images for which class, site, age and sex are predicted correctly, of those where they are known.
+def slot_scores(true: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
+    """The score of each image in each slot: 1 if the class, site, age or sex is predicted correctly, 0 if not, and NaN
+    where it is not known.
 
-    true, predicted: facts with one index. Of drawn images also `structures`: the mean over the images of the Jaccard
-    index |A ∩ B| / |A ∪ B| of the drawn and the mentioned ones, 1 where both are none.
+    true, predicted: facts with one index, that of the result. Of drawn images also `structures`: the Jaccard index
+    |A ∩ B| / |A ∪ B| of the drawn and the mentioned ones, 1 where both are none.
     """
-    correct = {slot: (true[slot] == predicted[slot])[true[slot].notna()].mean() for slot in SLOTS}
+    scores = (true[SLOTS] == predicted[SLOTS]).astype(float).where(true[SLOTS].notna())
     names = true.columns.difference(SLOTS)
     if len(names):
         drawn, mentioned = true[names].to_numpy(bool), predicted[names].to_numpy(bool)
         both, either = (drawn & mentioned).sum(axis=1), (drawn | mentioned).sum(axis=1)
-        correct["structures"] = np.where(either, both / np.maximum(either, 1), 1.0).mean()
-    return pd.Series(correct)
+        scores["structures"] = np.where(either, both / np.maximum(either, 1), 1.0)
+    return scores

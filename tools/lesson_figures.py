@@ -20,8 +20,8 @@ CHOSEN = {
     "07": "Eight test images with the true border",
     "08": "Accuracy and BMA on the validation set",
     "09": "An image with its contour, a heat map",
-    "10": "The thesis's five BMAs as dots",
-    "11": "A tree of sentences",
+    "12": "The thesis's five BMAs as dots",
+    "13": "A tree of sentences",
 }
 
 

@@ -108,13 +108,13 @@ EXERCISES = {
         praise="its gradient arrives, and yet it learns the training images worse than a network of 20 layers.",
     ),
     "03.10": Exercise(
-        right=24 * 144 + 9 * 144 + 144 * 24,
+        right=40 * 240 + 9 * 240 + 240 * 40,
         tolerance=0,
         mistakes=(
-            wrong(193536, "a depthwise filter has a single table of 3 × 3 weights, not 144.", 0),
-            wrong(6912, "that is without the depthwise convolution.", 0),
-            wrong(9 * 24 * 24, "that is an ordinary 3 × 3 convolution, 24 to 24.", 0),
+            wrong(537600, "a depthwise filter has a single table of 3 × 3 weights, not 144.", 0),
+            wrong(19200, "that is without the depthwise convolution.", 0),
+            wrong(9 * 40 * 40, "that is an ordinary 3 × 3 convolution, 40 to 40.", 0),
         ),
-        praise="the two 1 × 1 convolutions have most of them; an ordinary 3 × 3 in the middle would have 186,624.",
+        praise="the two 1 × 1 convolutions have most of them; an ordinary 3 × 3 in the middle would have 518,400.",
     ),
 }

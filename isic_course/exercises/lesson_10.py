@@ -1,88 +1,77 @@
-"""The exercises of lesson 10, published results."""
+"""The exercises of lesson 10, shortcuts and subgroups."""
 
 import numpy as np
+import pandas as pd
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, is_number, wrong
-from isic_utils.metrics import bma
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, close, is_number, wrong
 
 
-def geometric(handed: tuple[list[np.ndarray], np.ndarray]) -> float:
-    """Exercise 10.3: the BMA of the geometric mean.
+def alarms_of_nevi(test: pd.DataFrame) -> float:
+    """Exercise 10.6: the proportion of nevi with an alarm in patients of 60 years or more, minus that in younger ones.
 
-    handed: each network's probabilities [n, classes]; the true classes, integers [n].
+    test: label, age_approx (unknown ages do not count) and alarm, a row per image.
     """
-    networks, true = handed
-    logarithms = [np.log(np.clip(probabilities, 1e-12, None)) for probabilities in networks]
-    return bma(true, np.mean(logarithms, axis=0).argmax(axis=1))
+    nevi = test[(test["label"] == "NV") & test["age_approx"].notna()]
+    old = nevi["age_approx"] >= 60
+    return float(nevi["alarm"][old].mean() - nevi["alarm"][~old].mean())
 
 
-def oracle(handed: tuple[list[np.ndarray], np.ndarray]) -> float:
-    """Exercise 10.4: the BMA of a model that is right wherever any network is. handed: as in `geometric`."""
-    networks, true = handed
-    anyone = np.any([probabilities.argmax(axis=1) == true for probabilities in networks], axis=0)
-    return bma(true, np.where(anyone, true, -1))
+def log_odds(p: float) -> float:
+    return float(np.log(p / (1 - p)))
 
 
 EXERCISES = {
     "10.1": Exercise(
-        right=0.56,
-        tolerance=0.0005,
+        right=0.25,
         mistakes=(
-            PERCENT,
-            wrong(0.63, "that leaves the ninth recall out; it is 0, and it counts.", 0.0005),
-            wrong(0.63 * 9 / 8, "the other way round: a recall of 0 is added, which lowers the mean.", 0.0005),
+            wrong(0.5, "by so much the recall of MEL rises; BMA is the mean of two recalls."),
+            wrong(1 / 70, "by so much the accuracy rises.", 0.001),
         ),
-        praise="the network loses 0.07 to a class on which it was never trained.",
+        praise="one image of 70 moves the group's BMA by a quarter, so recall per class says more.",
     ),
     "10.2": Exercise(
-        right=1 - 0.067 / np.log(2),
-        tolerance=0.0005,
+        right=(1 - 2 / 50) ** 50,
         mistakes=(
             PERCENT,
             COMPLEMENT,
-            wrong(
-                (1 - 0.643) * np.log(2),
-                "that is the least loss of the published accuracy; solve the bound for the accuracy instead.",
-                0.001,
-            ),
-            wrong(
-                np.exp(-0.067),
-                "that is the probability of the true class that a loss of 0.067 means for one image; use the bound of "
-                "finding 10.",
-                0.002,
-            ),
+            wrong((1 - 1 / 50) ** 50, "that is the probability for a class with a single lesion."),
         ),
-        praise="Table 6.1 prints 0.643, so this loss and this accuracy cannot belong to the same predictions.",
+        praise="about one draw in eight scores the network without this class.",
     ),
     "10.3": Exercise(
-        right=geometric,
-        tolerance=0.0005,
+        right=1 - 0.95**24,
         mistakes=(
             PERCENT,
-            Mistake(
-                lambda answer, right: is_number(answer) and 0 <= answer <= 1,
-                "that is another number. Is it the accuracy, or the plain mean? Take the mean of the logarithms over "
-                "the networks, the largest class of each image, and then the BMA.",
-            ),
+            COMPLEMENT,
+            wrong(1.2, "that is the expected number of such p-values; a probability is at most 1."),
         ),
-        praise="compare it with the plain mean: a veto helps where a network that rules a class out is right.",
+        praise="without a correction, a difference somewhere is what to expect of 24 groups that do not differ.",
     ),
     "10.4": Exercise(
-        right=oracle,
-        tolerance=0.0005,
+        right=4 / (4 + 1.959964**2),
+        mistakes=(PERCENT, COMPLEMENT, wrong(1, "the normal interval has no width here (06.3); take Wilson's.")),
+        praise="four of four is compatible with an alarm that misses nearly every second malignant image.",
+    ),
+    "10.5": Exercise(
+        right=log_odds(0.28) - log_odds(0.14),
+        mistakes=(
+            wrong(log_odds(0.28) - log_odds(0.12), "that is the effect of the ruler and its ink together."),
+            wrong(log_odds(0.14) - log_odds(0.12), "that is the effect of the ink alone: the placebo's."),
+            wrong(0.14, "that is a difference of probabilities; take the logarithms of the odds first."),
+        ),
+        praise="of the 1.05 by which the ruler raises the log-odds, 0.18 is due to ink of any shape.",
+    ),
+    "10.6": Exercise(
+        right=alarms_of_nevi,
         mistakes=(
             PERCENT,
+            Mistake(lambda answer, right: close(answer, -right, 0.002), "that is younger minus older."),
             Mistake(
-                lambda answer, right: is_number(answer) and right < answer <= 1,
-                "that is more than any choice among the five can reach. Is it an accuracy? Take the recall of each "
-                "class first, then their mean.",
-            ),
-            Mistake(
-                lambda answer, right: is_number(answer) and 0 <= answer < right,
-                "that is less. An image counts as right if at least one of the five is right.",
+                lambda answer, right: is_number(answer) and -1 <= answer <= 1,
+                "that is another value. Keep the nevi whose age is known, then compare the means of `alarm`.",
             ),
         ),
-        praise="no choice among the five predictions can exceed this value. A mean of probabilities can do a little "
-        "better, as it may predict the second choice of every network; the rest takes another network or other images.",
+        tolerance=0.002,
+        praise="this compares like with like: no other benign class can cause this difference.",
     ),
 }

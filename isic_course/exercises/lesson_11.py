@@ -1,83 +1,100 @@
-"""The exercises of lesson 11, describing lesions."""
+"""The exercises of lesson 11, other clinics."""
 
-import math
-
+import numpy as np
 import pandas as pd
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close, wrong
+from isic_course import clinics
+from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, wrong
 
 
-def balanced_accuracy_of_class_words(facts: tuple[pd.DataFrame, pd.DataFrame]) -> float:
-    """Exercise 11.4: the BMA of the class that the sentences name. facts: the true ones and the predicted ones."""
-    true, predicted = facts
-    return float((true["class"] == predicted["class"]).groupby(true["class"]).mean().mean())
+def lost_melanomas(predictions: pd.DataFrame) -> float:
+    """Exercise 11.5: the recall of MEL in HAM minus that in BCN of the probes trained on HAM, in the classes of both.
+
+    predictions: `clinics.predict`, with the columns of all classes.
+    """
+    classes = list(predictions.columns[predictions.columns.get_loc("label") + 1 :])
+    of_ham = predictions[predictions["trained_on"] == "HAM"]
+    home, abroad = (clinics.recalls(of_ham[of_ham["source"] == one], classes, draws=0)["MEL"][0] for one in ("HAM", "BCN"))
+    return float(home - abroad)
+
+
+def fpr_by_hand(scores: tuple[np.ndarray, np.ndarray]) -> float:
+    """Exercise 11.6. scores: of the usual and of the odd images, higher where more usual."""
+    return float(clinics.detection(*scores)["FPR95"])
+
+
+def lacks(letter: str, hint: str) -> Mistake:
+    """The mistake of leaving a letter out of a set."""
+    return Mistake(lambda answer, right: letter not in {str(one).strip().lower() for one in answer}, hint)
+
+
+def holds(letter: str, hint: str) -> Mistake:
+    """The mistake of taking a letter into a set."""
+    return Mistake(lambda answer, right: letter in {str(one).strip().lower() for one in answer}, hint)
 
 
 EXERCISES = {
     "11.1": Exercise(
-        right=-math.log(0.5 * 0.8 * 0.25 * 1.0) / 4,
+        right=0.2,
         mistakes=(
-            Mistake(
-                lambda answer, right: close(answer, 4 * right, 0.005), "that is the sum; divide it by the four words."
-            ),
-            wrong(0.1, "that is the probability of the sentence; the loss is minus the mean of the logarithms."),
-            Mistake(lambda answer, right: close(answer, -right, 0.005), "the loss is minus the logarithm."),
-            Mistake(
-                lambda answer, right: close(answer, right / math.log(10), 0.005),
-                "that is the logarithm to base 10; the loss takes the natural one, np.log.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 4 * right / 3, 0.005),
-                "the full stop is a word too, even if it is certain: divide by four.",
-            ),
+            PERCENT,
+            wrong(0.62, "that is the accuracy in the second clinic; by how much is it lower?"),
+            wrong(-0.2, "the accuracy falls: the answer is positive."),
+            wrong(0, "the recalls, and so the BMA, stay the same, but the accuracy weights them by the class shares."),
         ),
-        praise="the decoder is as uncertain as if it chose among e^0.58, about 1.8, equally probable words each time.",
+        praise="not a single image is predicted differently: the whole drop is the mix of classes.",
     ),
     "11.2": Exercise(
-        right=0.36,
+        right={"c", "e"},
         mistakes=(
-            PERCENT,
-            COMPLEMENT,
-            wrong(0.24, "that is what greedy search finds. Follow the less probable first word as well.", 0.0005),
-            wrong(0.9, "that is the second word alone; multiply by the probability of the first.", 0.0005),
+            holds("a", "in (a) each clinic is on both sides of the split."),
+            holds("b", "in (b) the other clinic has chosen the checkpoint: it is no longer outside."),
+            holds("d", "(d) is temporal validation: the same clinic, later."),
+            lacks("c", "nothing of the clinic in (c) has been used before. Is there more to ask?"),
+            lacks("e", "two clinics may well train together: what counts is that the third one gave nothing."),
         ),
-        praise="greedy search finds only 0.24: after a probable first word, no continuation need be probable.",
+        praise="training on several clinics is allowed; what counts is that the tested one contributed nothing.",
     ),
     "11.3": Exercise(
-        right=5 / 8,
+        right=(0.6 + 0.8 + 0.5) / 3 - 0.55,
+        tolerance=0.001,
         mistakes=(
-            PERCENT,
-            UPSIDE_DOWN,
-            wrong(1, "a word counts at most as often as the true sentence has it: two a's, one nevus, one of.", 0.0005),
-            wrong(5 / 9, "divide by the predicted words, eight; the true sentence has nine."),
-            COMPLEMENT,
+            wrong(-0.025, "the BMA at home is over eight classes, the other over three: take the same three.", 0.001),
+            wrong(0.025, "the BMA at home is over eight classes, the other over three: take the same three.", 0.001),
+            wrong(0.55 - 1.9 / 3, "home minus abroad: a fall is positive.", 0.001),
+            wrong(0.25, "a mean of three recalls, not their sum.", 0.001),
         ),
-        praise="five eighths for a sentence that no one would call a sentence: BLEU-1 does not look at the order.",
+        praise="compared over eight and three classes, the BMA seems to rise by 0.025; over the same three it falls.",
     ),
     "11.4": Exercise(
-        right=balanced_accuracy_of_class_words,
+        right=0.2 / (0.6 - 0.4 / 7),
         mistakes=(
             PERCENT,
-            wrong(1 / 8, "that is the BMA of naming one class always; take the mean of the eight recalls.", 0),
-            Mistake(
-                lambda answer, right: answer > right,
-                "that is too high. Is it the accuracy? Take the recall of each class first, then their mean.",
-            ),
+            wrong(0.2, "that would lower the recall by 0.2 times 0.6 only."),
+            wrong(1 / 3, "nearly: a wrong label may fit a wrong prediction by chance. How often, with seven others?"),
+            wrong(0.4, "the recall that is left is not the share of wrong labels."),
         ),
-        praise="inside the fluent sentence is a classifier, and it should be evaluated as one.",
+        praise="more than a third of the labels: wrong labels alone are no likely reason for a drop of this size.",
     ),
     "11.5": Exercise(
-        right="class",
+        right=lost_melanomas,
+        tolerance=0.002,
         mistakes=(
+            PERCENT,
+            Mistake(lambda answer, right: close(answer, -right, 0.002), "home minus abroad, please."),
+        ),
+        praise="this is the number that a patient with a melanoma feels; the BMA hides it among seven others.",
+    ),
+    "11.6": Exercise(
+        right=fpr_by_hand,
+        tolerance=0.002,
+        mistakes=(
+            PERCENT,
             Mistake(
-                lambda answer, right: answer.strip().lower() == "site",
-                "then its accuracy would fall with another image of the same class, since that shows another lesion.",
-            ),
-            Mistake(
-                lambda answer, right: answer.strip().lower() in ("image", "skin"),
-                "everything in the image was exchanged but one thing. Which one?",
+                lambda answer, right: close(answer, 1 - right, 0.002),
+                "that is the share of odd images that are *rejected*.",
             ),
         ),
-        praise="the site was guessed from the class, and yet it reads like an observation.",
+        praise="the threshold comes from the usual images alone; no odd image is needed to set it.",
     ),
 }

@@ -1,117 +1,61 @@
-"""What lesson 11 draws: images with captions, the probabilities of words, a beam search as a tree, slots as bars."""
+"""The figures of lesson 11: a score for each training set on each clinic, and what an OOD detector sees."""
 
-import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from isic_course.captioning import Hypothesis
-from isic_course.figures.common import grouped_bars
-from isic_course.sentences import END, Vocabulary
 from isic_utils import plots
 
 
-def captioned(
-    images: Sequence[str | Path | np.ndarray], captions: dict[str, Sequence[str]], columns: int = 2
-) -> Figure:
-    """Images with their captions below.
-
-    images: files or arrays [height, width, 3]; captions: whose they are -> a caption for each image.
-    """
-    rows = -(-len(images) // columns)
-    images = [image if isinstance(image, np.ndarray) else plots.thumbnail(image) for image in images]
-    tallest = max(image.shape[0] / image.shape[1] for image in images)
-    height = 3.6 * tallest + 0.1 + 0.7 * len(captions)  # inches for an image and four lines of each caption
-    figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, height * rows), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for place, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
-        axis.imshow(image)
-        lines = [
-            textwrap.fill(f"{who}: {texts[place]}.", 44, subsequent_indent="   ") for who, texts in captions.items()
-        ]
-        axis.text(0, -0.04, "\n".join(lines), transform=axis.transAxes, va="top", fontsize=9)
-        axis.set_anchor("N")
+def matrix(tables: dict[str, pd.DataFrame]) -> Figure:
+    """BMA with its interval: a panel for each table, a group for each clinic that is tested, a marker for each training
+    set, filled where it is the clinic's own. tables: title -> `clinics.matrix`."""
+    figure, axes = plt.subplots(1, len(tables), figsize=(5 * len(tables), 3.4), sharey=True, squeeze=False)
+    for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
+        tested, names = list(table["tested on"].unique()), list(table["trained on"].unique())
+        for row in table.to_dict("records"):
+            i = names.index(row["trained on"])
+            place = tested.index(row["tested on"]) + 0.16 * (i - (len(names) - 1) / 2)
+            style = {"color": plots.COLOURS[i], "marker": plots.MARKERS[i], "markersize": 8}
+            inside = None if row["trained on"] == row["tested on"] else "white"
+            axis.vlines(place, row["low"], row["high"], color=plots.COLOURS[i], linewidth=2)
+            axis.plot(place, row["BMA"], markerfacecolor=inside, **style)
+        axis.axhline(1 / table.attrs["classes"], color=plots.GREY, linestyle=":", linewidth=1)
+        axis.set_xticks(range(len(tested)), [f"tested on {name}" for name in tested])
+        axis.set(title=title, xlim=(-0.6, len(tested) - 0.4), ylim=(0, 1))
+        for i, name in enumerate(names):
+            axis.plot([], [], plots.MARKERS[i], color=plots.COLOURS[i], label=f"trained on {name}")
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(names), fontsize=8)
+    axes[0, 0].set_ylabel("BMA")
     return figure
 
 
-def next_words(probabilities: np.ndarray, words: Sequence[str], predicted: Sequence[int], most: int = 3) -> Figure:
-    """For each position of a caption the most probable words, with their probabilities as bars; the predicted one is
-    blue.
+def scores(usual: pd.DataFrame, odd: dict[str, pd.DataFrame]) -> Figure:
+    """The scores of each OOD detector, a panel each: usual images against some kinds of odd ones.
 
-    probabilities: float [places, words]; words: the vocabulary; predicted: the number of the word at each position.
+    usual: a column per detector, higher where more usual; odd: kind -> the same.
     """
-    columns = min(len(predicted), 10)
-    rows = -(-len(predicted) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(1.05 * columns, 2.1 * rows), sharey=True, squeeze=False)
-    for axis in axes.flat[len(predicted) :]:
-        axis.axis("off")
-    for axis, chances, chosen in zip(axes.flat, probabilities, predicted, strict=False):
-        best = np.argsort(-chances, kind="stable")[:most]
-        colours = [plots.BLUE if word == chosen else plots.GREY for word in best]
-        axis.bar(range(most), chances[best], color=colours)
-        axis.set_xticks(range(most), [words[word] for word in best], rotation=90, fontsize=8)
-        axis.set_ylim(0, 1)
-        axis.tick_params(axis="y", labelsize=8)
-    figure.supylabel("probability", fontsize=9)
+    figure, axes = plt.subplots(1, len(usual.columns), figsize=(11, 3))
+    for axis, name in zip(axes, usual, strict=True):
+        groups = {"known classes": usual[name]} | {kind: table[name] for kind, table in odd.items()}
+        low, high = np.quantile(np.concatenate(list(groups.values())), [0.02, 1])
+        for i, (kind, values) in enumerate(groups.items()):
+            style = {"color": plots.COLOURS[i], "linestyle": plots.DASHES[i], "linewidth": 2, "label": kind}
+            axis.hist(values.clip(low), np.linspace(low, high, 25), density=True, histtype="step", **style)
+        axis.axvline(usual[name].quantile(0.05), color="black", linestyle=":")
+        axis.set(xlabel=name, yticks=[])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(odd) + 1)
     return figure
 
 
-def beam_tree(steps: Sequence[Sequence[Hypothesis]], width: int, vocabulary: Vocabulary, dropped: int = 2) -> Figure:
-    """A beam search from left to right: a column for each word, the most probable on top, joined to what it continues.
-
-    steps: for each word what `captioning.expand` returned; width: how many of them were kept (blue; green: finished);
-    dropped: how many of the others to show, in grey.
-    """
-    figure, axis = plt.subplots(figsize=(1.05 * (len(steps) + 1), 0.55 * (width + dropped) + 0.6))
-    places = {steps[0][0].words[:1]: (0, 0)}
-    axis.text(0, 0, "start", ha="center", va="center", fontsize=8, bbox={"boxstyle": "round", "facecolor": "white"})
-    for column, longer in enumerate(steps, start=1):
-        for rank, hypothesis in enumerate(longer[: width + dropped]):
-            finished, kept = hypothesis.words[-1] == END, rank < width
-            colour = (plots.GREEN if finished else plots.BLUE) if kept else plots.GREY
-            if kept:
-                places[hypothesis.words] = (column, -rank)
-            left, height = places[hypothesis.words[:-1]]
-            line = {"color": colour, "linestyle": "-" if kept else ":", "linewidth": 1.5 if kept else 0.8, "zorder": 0}
-            axis.plot([left, column], [height, -rank], **line)
-            text = f"{vocabulary.words[hypothesis.words[-1]]}\n{np.exp(hypothesis.log_probability):.2g}"
-            box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": colour}
-            axis.text(column, -rank, text, ha="center", va="center", fontsize=7.5, bbox=box)
-    axis.set(xlim=(-0.5, len(steps) + 0.5), ylim=(-width - dropped + 0.4, 0.6))
-    axis.axis("off")
-    return figure
-
-
-def slot_bars(scores: pd.DataFrame, ylabel: str) -> Figure:
-    """A group of bars for each slot. scores: slots as rows, whose sentences as columns, values from 0 to 1."""
-    figure, axis = plt.subplots(figsize=(max(6, 1.4 * len(scores)), 3))
-    grouped_bars(axis, scores)
-    axis.set(ylabel=ylabel, ylim=(0, 1))
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
-
-
-def mention_rates(rates: dict[str, pd.DataFrame]) -> Figure:
-    """A panel for each decoder: how often each structure is mentioned where it is present, and where it is not.
-
-    rates: title -> structures as rows, the columns true-positive rate and false-positive rate, values from 0 to 1.
-    """
-    figure, axes = plt.subplots(1, len(rates), figsize=(4.5 * len(rates), 3.2), sharey=True, squeeze=False)
-    for axis, (title, table) in zip(axes[0], rates.items(), strict=True):
-        places = np.arange(len(table))
-        axis.hlines(places, table["false-positive rate"], table["true-positive rate"], color="0.7", zorder=0)
-        for column, marker, colour in (
-            ("true-positive rate", "o", plots.BLUE),
-            ("false-positive rate", "x", plots.RED),
-        ):
-            axis.plot(table[column], places, marker, color=colour, label=column)
-        axis.set(title=title, xlim=(-0.03, 1.03), xlabel="proportion of images in which it is mentioned")
-        axis.set_yticks(places, table.index)
-    axes[0, 0].invert_yaxis()
-    axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+def looks(rows: dict[str, Sequence[np.ndarray]]) -> Figure:
+    """Images in a grid, a row for each look. rows: name -> images, uint8 [height, width, 3], as many for each."""
+    columns = len(next(iter(rows.values())))
+    images = [image for some in rows.values() for image in some]
+    figure = plots.image_grid(images, [""] * len(images), columns, side=1.25)
+    for axis, name in zip(figure.axes[::columns], rows, strict=True):
+        axis.text(-0.08, 0.5, name, transform=axis.transAxes, ha="right", va="center", fontsize=9)
     return figure

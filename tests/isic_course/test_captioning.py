@@ -1,4 +1,4 @@
-"""Lesson 11: sentences are parsed without loss, and the decoder's searches find what trying everything finds."""
+"""Lesson 13: sentences are parsed without loss, and the decoder's searches find what trying everything finds."""
 
 import itertools
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from isic_course import captioning, sentences
-from isic_course.figures import lesson_11
+from isic_course.figures import lesson_13
 from isic_course.sentences import END, PAD, START
 from isic_utils.datasets import tables
 
@@ -92,9 +92,10 @@ def test_slots_are_scored_where_they_are_known():
     predicted = sentences.parse(
         pd.Series([TEXTS[0].replace(" and hair", ""), TEXTS[0], TEXTS[2], TEXTS[0]], true.index), STRUCTURES
     )
-    scores = sentences.slot_accuracy(true, predicted)
-    assert scores[["class", "site", "age", "sex"]].tolist() == pytest.approx([3 / 4, 1 / 2, 1 / 3, 2 / 3])
-    assert scores["structures"] == pytest.approx((1 / 2 + 0 + 1 + 0) / 4)
+    scores = sentences.slot_scores(true, predicted)
+    assert scores["structures"].tolist() == [1 / 2, 0, 1, 0] and scores.index.tolist() == list("abcd")
+    assert scores[["class", "site", "age", "sex"]].mean().tolist() == pytest.approx([3 / 4, 1 / 2, 1 / 3, 2 / 3])
+    assert scores["site"].isna().tolist() == [False, False, True, True]
 
 
 # The decoder
@@ -125,7 +126,7 @@ def test_a_wide_beam_finds_what_trying_every_sentence_finds(decoder):
     decoder.next_word.bias.data[PAD] = -1e4  # like a trained one, it does not predict padding
     every = all_sentences()
     rows = torch.tensor([[START, *words] + [PAD] * (LONGEST - len(words)) for words in every])
-    chances = captioning.log_probability(decoder, IMAGE.expand(len(rows), -1), rows)
+    chances = captioning.log_probabilities(decoder, IMAGE.expand(len(rows), -1), rows).sum(dim=1)
     best = sorted(zip(chances.tolist(), every, strict=True), reverse=True)
     found = captioning.beam_search(decoder, IMAGE, width=len(every) * WORDS, longest=LONGEST)
     assert [caption.words[1:] for caption in found[:20]] == [words for _, words in best[:20]]
@@ -245,7 +246,7 @@ def test_a_tree_shows_kept_and_dropped_hypotheses(decoder):
     words = sentences.Vocabulary([*sentences.SPECIAL, "one", "two"])
     image = decoder.embed_image(IMAGE[None])[0]
     steps = [captioning.expand(decoder, [captioning.Hypothesis((START,), 0.0, image)], image, 4)]
-    figure = lesson_11.beam_tree(steps, 2, words)
+    figure = lesson_13.beam_tree(steps, 2, words)
     shown = [text.get_text().split("\n")[0] for text in figure.axes[0].texts]
     assert shown == ["start", *[words.words[hypothesis.words[-1]] for hypothesis in steps[0]]]
     assert [line.get_linestyle() for line in figure.axes[0].lines] == ["-", "-", ":", ":"]
@@ -253,24 +254,26 @@ def test_a_tree_shows_kept_and_dropped_hypotheses(decoder):
 
 def test_next_words_are_the_likeliest_and_the_predicted_one_is_blue():
     chances = np.array([[0, 0, 0, 0.1, 0.6, 0.3], [0, 0, 0.9, 0.1, 0, 0]])
-    figure = lesson_11.next_words(chances, list("abcdef"), [5, 2])
+    figure = lesson_13.next_words(chances, list("abcdef"), [5, 2])
     labels = [[text.get_text() for text in axis.get_xticklabels()] for axis in figure.axes]
     assert [label[:2] for label in labels] == [["e", "f"], ["c", "d"]]
     colours = [[patch.get_facecolor() for patch in axis.patches] for axis in figure.axes]
     assert colours[0][1] == colours[1][0] != colours[0][0]
 
 
-def test_dots_stand_at_the_rates():
+def test_dots_stand_at_the_values_and_lines_end_at_the_interval():
     rates = pd.DataFrame({"true-positive rate": [0.8, 0.3], "false-positive rate": [0.1, 0.2]}, ["network", "hair"])
-    figure = lesson_11.mention_rates({"once": rates, "at every word": rates.iloc[:, ::-1]})
-    for axis in figure.axes:
-        points = {line.get_label(): line.get_xdata().tolist() for line in axis.lines}
-        assert points == {"true-positive rate": [0.8, 0.3], "false-positive rate": [0.1, 0.2]}
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["network", "hair"]
+    gain = pd.DataFrame({"difference": [0.5, 0.1], "low": [0.4, -0.1], "high": [0.7, 0.2]}, ["network", "hair"])
+    axes = lesson_13.dots({"rates": rates, "gain": gain}, "").axes
+    marked = [{line.get_label(): list(line.get_xdata()) for line in axis.lines[1:]} for axis in axes]  # [0]: at zero
+    assert marked == [rates.to_dict("list"), {"difference": [0.5, 0.1]}]
+    ends = [np.array(axis.collections[0].get_segments())[:, :, 0].tolist() for axis in axes]
+    assert ends == [[[0.1, 0.8], [0.2, 0.3]], [[0.4, 0.7], [-0.1, 0.2]]]
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == ["network", "hair"]
 
 
 def test_captions_stand_below_their_images():
     grey = np.full((30, 40, 3), 128, np.uint8)
-    figure = lesson_11.captioned([grey] * 3, {"true": list("abc"), "predicted": list("def")}, columns=2)
+    figure = lesson_13.captioned([grey] * 3, {"true": list("abc"), "predicted": list("def")}, columns=2)
     shown = [axis.texts[0].get_text() for axis in figure.axes if axis.texts]
     assert shown == ["true: a.\npredicted: d.", "true: b.\npredicted: e.", "true: c.\npredicted: f."]

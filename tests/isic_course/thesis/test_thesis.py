@@ -144,7 +144,8 @@ def test_table_6_1_is_what_the_predictions_say(done):
     pd.testing.assert_frame_equal(table[results.THESIS], published.STANDARD, check_names=False)
     predictions = predictions_of(done.runs[Step("standard", "residual")])
     row = table.loc["Residual net", done.here]
-    assert row["loss"] == pytest.approx(predictions["loss"].mean()) and row["pretrained"] == "no"
+    assert row["loss"] == pytest.approx(predictions["loss"].mean())
+    assert row["network"] == "Residual net, 1/4 width, from scratch"
     assert row["accuracy"] == pytest.approx((predictions["predicted"] == predictions["label"]).mean())
     assert row["BMA"] == pytest.approx(bma_of(predictions))
     assert table.loc["VGG16", done.here].isna().all() and done.here == "here, data"
