@@ -8,10 +8,9 @@ import sys
 
 COMMANDS = {
     "doctor": "say what is installed, which data are found, and whether everything works",
-    "thesis": "train everything of the thesis on the images of ISIC_DATA, at the size of ISIC_PROFILE: the standard "
-    "protocol, U-Net, the balanced protocol, the cross-validation; then predict the official test sets, where they are "
-    "in ISIC_DATA. After each training the report thesis-<profile>.html is written anew among the runs. You may stop "
-    "at any moment (Ctrl-C); the same command continues from there",
+    "thesis": "train everything of the thesis on the images of ISIC_DATA, at the size of ISIC_PROFILE, and write the "
+    "report thesis-<profile>.html anew among the runs after each training. You may stop at any moment (Ctrl-C); the "
+    "same command continues from there",
 }
 
 

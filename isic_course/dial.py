@@ -7,7 +7,6 @@ the rest a training set of 600 images is taken, at any ratio between the largest
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ from isic_utils.errors import IsicError
 from isic_utils.metrics import recall_per_class
 from isic_utils.models import model_info
 from isic_utils.settings import load_settings
-from isic_utils.training import TrainConfig, fit_all, runs
+from isic_utils.training import TrainConfig, fit_all
 
 LARGEST_RATIO = 54  # NV to DF in ISIC 2019: 12 875 / 239
 RATIOS = (1, 4, 15, LARGEST_RATIO)
@@ -52,32 +51,20 @@ def class_sizes(ratio: float) -> pd.Series:
 def pool(overlap: float = OVERLAP) -> pd.DataFrame:
     """The images that the dial takes its sets from, drawn into the cache folder unless they are there.
 
-    overlap: 0 (plain) to 1 (hardest), see `synthetic.draw`. Returns the table of `read_isic2019` with the column split:
-    12 images of each class are for validation, 100 for test, the others for training. No lesion is in two sets.
+    overlap: 0 (plain) to 1 (hardest), see `synthetic.Options`. Returns the table of `read_isic2019` with the column
+    split: 12 images of each class are for validation, 100 for test, the others for training. No lesion is in two sets.
     """
-    folder = pool_folder(overlap)
-    if not (folder / synthetic.MARKER).exists():
-        try:
-            synthetic.draw(folder, **pool_options(overlap))
-        except IsicError:
-            if not (folder / synthetic.MARKER).exists():  # else another process has drawn it in the meantime
-                raise
-    return with_split(read_isic2019(folder))
+    folder = load_settings().cache / f"dial-overlap{overlap:g}"
+    return with_split(read_isic2019(synthetic.ensure(folder, **pool_options(overlap))))
 
 
 def pool_options(overlap: float) -> dict:
-    """The options for `synthetic.draw`: of each class as many images as any ratio needs."""
+    """The options for `synthetic.ensure`: of each class as many images as any ratio needs."""
     counts = pd.DataFrame([class_sizes(ratio) for ratio in np.geomspace(1, LARGEST_RATIO, 50)]).max()
     counts += TEST + VALIDATION + 2 * LARGEST_LESION
     total = int(counts.sum())
     drawn = dict(proportions=counts.to_dict(), overlap=overlap, images=total, size=DRAWN_SIZE, pairs=0, least_images=0)
     return drawn | {"sources": ("HAM",)}  # one clinic: else the classes would differ in their cameras, too
-
-
-def pool_folder(overlap: float) -> Path:
-    """Where the pool with this overlap lies; other options, or another version of the sample, have another folder."""
-    key = runs.digest(f"{synthetic.VERSION} {pool_options(overlap)}")[:8]
-    return load_settings().cache / f"dial-overlap{overlap:g}-{key}"
 
 
 def with_split(table: pd.DataFrame) -> pd.DataFrame:

@@ -42,10 +42,10 @@ def main(without_self_test: bool = False) -> int:
     say("# Environment report")
     for look in (packages, device, variables, data, disk, *(() if without_self_test else (self_test,))):
         say(f"\n## {look.__name__.replace('_', '-').capitalize()}\n\n| | |\n|---|---|")
-        for finding in findings(look):
-            say(f"| {finding.name} | {one_line(finding.value)} |")
-            if finding.problem:
-                problems[f"- {one_line(finding.problem)}"] = None
+        for name, value, problem in findings(look):
+            say(f"| {name} | {one_line(value)} |")
+            if problem:
+                problems[f"- {one_line(problem)}"] = None
     everything = f"**Everything works{', without the self-test' if without_self_test else ''}.**"
     say("\n".join(["\n## Verdict\n", *(["**This does not work:**\n", *problems] if problems else [everything])]))
     return 1 if problems else 0

@@ -1,6 +1,6 @@
 """A miniature of the course, in less than a minute: what the doctor runs to say whether everything works.
 
-All of it happens in a temporary folder, on made-up images: neither the data nor the runs are touched.
+All of it happens in a temporary folder, on synthetic images: neither the data nor the runs are touched.
 """
 
 import sys
@@ -9,17 +9,16 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
-import pandas as pd
 from nbclient import NotebookClient
-from PIL import Image
 
+from isic_course import synthetic
 from isic_utils.archive import CODES
-from isic_utils.datasets import ImageStore, splits
+from isic_utils.datasets import ImageStore, read_isic2019, splits
 from isic_utils.errors import IsicError
 from isic_utils.inference.predict import predict_probabilities
 from isic_utils.training import TrainConfig, fit, get_accelerator
 
-COUNT, SIZE = 96, 32
+IMAGES = dict(images=96, proportions=dict.fromkeys(CODES, 1), least_images=0, size=(64, 48), pairs=0)
 CONFIG = TrainConfig(width=1 / 4, epochs=2, learning_rate=0.01)  # a high one, so that predictions soon differ
 
 
@@ -31,8 +30,8 @@ def train_and_predict() -> None:
     """
     with tempfile.TemporaryDirectory(prefix="isic-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        table = made_up_images(folder)
-        store = ImageStore(table, SIZE, folder / "cache", progress=False)
+        table = read_isic2019(synthetic.draw(folder / "data", workers=1, progress=False, **IMAGES))
+        store = ImageStore(table, 32, folder / "cache", progress=False)
         arguments = CONFIG, store, table, splits.standard(table, group_by="image")
         first, second = (fit(*arguments, folder / name, progress=False) for name in ("first", "second"))
         before = first.predictions()
@@ -41,18 +40,6 @@ def train_and_predict() -> None:
         now = predict_probabilities(first, store, before["image"])
         if not np.allclose(now, before[CODES], atol=0.02):  # mixed precision rounds in another order
             raise IsicError("A network that was saved and loaded predicts otherwise than before: report it.")
-
-
-def made_up_images(folder: Path) -> pd.DataFrame:
-    """JPEG files, each class in a colour of its own, and their table."""
-    random = np.random.default_rng(0)
-    label = pd.Categorical.from_codes(np.arange(COUNT) % len(CODES), CODES, ordered=True)
-    colours = random.integers(40, 200, (len(CODES), 1, 1, 3))
-    table = pd.DataFrame({"image": [f"made_up_{number:03}" for number in range(COUNT)], "label": label})
-    table["path"] = [str(folder / f"{image}.jpg") for image in table["image"]]
-    for path, code in zip(table["path"], label.codes, strict=True):
-        Image.fromarray((colours[code] + random.integers(-30, 30, (48, 64, 3))).astype(np.uint8)).save(path)
-    return table
 
 
 def start_a_kernel() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from nltk.translate.bleu_score import corpus_bleu
+from torch.nn.utils.rnn import pad_sequence
 
 CLASSES = {
     "MEL": "melanoma", "NV": "nevus", "BCC": "basal cell carcinoma", "AK": "actinic keratosis",
@@ -95,8 +96,7 @@ class Vocabulary:
         """Sentences as numbers: start, words, full stop, and padding up to the longest one. int64 [n, longest + 2]."""
         number = {word: place for place, word in enumerate(self.words)}
         rows = [[START, *(number.get(word, UNKNOWN) for word in text.split()), END] for text in sentences]
-        longest = max(map(len, rows))
-        return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
+        return pad_sequence(list(map(torch.tensor, rows)), batch_first=True, padding_value=PAD)
 
     def decode(self, numbers: Sequence[int]) -> str:
         """The words up to the full stop, without it and without the start."""

@@ -30,23 +30,39 @@ class Exercise:
     praise: str = ""
 
 
-PERCENT = Mistake(
-    lambda answer, right: close(answer, 100 * right, 0.5), "that is in per cent; the answer is a fraction from 0 to 1."
-)
-COMPLEMENT = Mistake(
-    lambda answer, right: close(answer, 1 - right, 0.005), "that is the share of the others: 1 minus the answer."
-)
-UPSIDE_DOWN = Mistake(lambda answer, right: right and close(answer, 1 / right, 0.005), "the fraction is upside down.")
+def exercise(right: object, *mistakes: Mistake, tolerance: float = 0.005, praise: str = "") -> Exercise:
+    """An `Exercise`, with its typical mistakes one after the other."""
+    return Exercise(right, tolerance, mistakes, praise)
 
 
 def wrong(value: object, hint: str, tolerance: float = 0.005) -> Mistake:
-    """The mistake whose answer is this value: a number, or a list of them."""
-    return Mistake(lambda answer, right: equal(answer, value, tolerance), hint)
+    """The mistake whose answer is this value: a number, a text, or a list of them; or a function of the right one."""
+    return Mistake(lambda answer, right: equal(answer, value(right) if callable(value) else value, tolerance), hint)
+
+
+def too_small(hint: str) -> Mistake:
+    """The mistake of any number below the right one."""
+    return Mistake(lambda answer, right: answer < right, hint)
+
+
+def too_large(hint: str) -> Mistake:
+    """The mistake of any number above the right one."""
+    return Mistake(lambda answer, right: answer > right, hint)
+
+
+def otherwise(hint: str) -> Mistake:
+    """Any other mistake; the last one of an exercise."""
+    return Mistake(lambda answer, right: True, hint)
+
+
+PERCENT = wrong(lambda right: 100 * right, "that is in per cent; the answer is a fraction from 0 to 1.", 0.5)
+COMPLEMENT = wrong(lambda right: 1 - right, "that is the share of the others: 1 minus the answer.")
+UPSIDE_DOWN = wrong(lambda right: right and 1 / right, "the fraction is upside down.")
 
 
 def verdict(exercise: Exercise, answer: object, right: object) -> str:
     """What `check` says of an answer."""
-    if not same_kind(answer, right):
+    if kind(answer) != kind(right):
         return f"not yet: the answer is {kind(right)}, yours is {kind(answer)}."
     if equal(answer, right, exercise.tolerance):
         return f"right! {exercise.praise[:1].upper()}{exercise.praise[1:]}".rstrip()
@@ -74,11 +90,6 @@ def equal(answer: object, right: object, tolerance: float) -> bool:
 def close(answer: object, right: object, tolerance: float) -> bool:
     """Whether a number is near another; False for anything that is no number."""
     return is_number(answer) and is_number(right) and math.isclose(answer, right, abs_tol=tolerance, rel_tol=0)
-
-
-def same_kind(answer: object, right: object) -> bool:
-    """Whether an answer can be compared with the right one at all."""
-    return kind(answer) == kind(right)
 
 
 def kind(value: object) -> str:

@@ -2,7 +2,16 @@
 
 import pandas as pd
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close, wrong
+from isic_course.exercises.answers import (
+    COMPLEMENT,
+    PERCENT,
+    UPSIDE_DOWN,
+    Mistake,
+    exercise,
+    too_large,
+    too_small,
+    wrong,
+)
 from isic_utils.archive import MALIGNANT
 from isic_utils.datasets import splits
 
@@ -40,90 +49,58 @@ def known_test_images(handed_over: tuple[pd.DataFrame, pd.DataFrame]) -> int:
 
 
 EXERCISES = {
-    "01.1": Exercise(
-        right=lambda table: table["label"].isin(MALIGNANT).mean(),
-        mistakes=(
-            PERCENT,
-            COMPLEMENT,
-            Mistake(lambda answer, right: answer > 100, "that is a number of images; divide it by the total."),
-            Mistake(lambda answer, right: 0 < answer < right, "that is too small. Malignant are MEL, BCC, SCC and AK."),
-        ),
+    "01.1": exercise(
+        lambda table: table["label"].isin(MALIGNANT).mean(),
+        PERCENT,
+        COMPLEMENT,
+        Mistake(lambda answer, right: answer > 100, "that is a number of images; divide it by the total."),
+        too_small("that is too small. Malignant are MEL, BCC, SCC and AK."),
         praise="in the general population the share is far smaller: doctors chose the lesions of this table.",
     ),
-    "01.2": Exercise(
-        right=0.25,
+    "01.2": exercise(
+        0.25,
+        PERCENT,
+        wrong(0.5, "that is the mean of three recalls; take the mean of all eight."),
+        wrong(2, "that is the sum of the recalls; divide it by 8."),
+        Mistake(lambda answer, right: 0.55 < answer < 0.7, "that is the accuracy; in BMA each class weighs 1/8."),
         tolerance=0.0005,
-        mistakes=(
-            PERCENT,
-            wrong(0.5, "that is the mean of three recalls; take the mean of all eight."),
-            wrong(2, "that is the sum of the recalls; divide it by 8."),
-            Mistake(lambda answer, right: 0.55 < answer < 0.7, "that is the accuracy; in BMA each class weighs 1/8."),
-        ),
         praise="BMA shows that six classes are hardly recognised; the accuracy on ISIC 2019 would be above one half.",
     ),
-    "01.3": Exercise(
-        right=share_seen_in_training,
-        mistakes=(
-            PERCENT,
-            COMPLEMENT,
-            Mistake(lambda answer, right: answer == 0 < right, 'that is what group_by="lesion" gives, not "image".'),
-            Mistake(lambda answer, right: answer > 1, "that is a number of images; divide it by the test set's size."),
-            Mistake(
-                lambda answer, right: 0 < answer < right,
-                "that is too small. Count images rather than lesions, and divide by the size of the test set alone.",
-            ),
-        ),
+    "01.3": exercise(
+        share_seen_in_training,
+        PERCENT,
+        COMPLEMENT,
+        Mistake(lambda answer, right: answer == 0 < right, 'that is what group_by="lesion" gives, not "image".'),
+        Mistake(lambda answer, right: answer > 1, "that is a number of images; divide it by the test set's size."),
+        too_small("that is too small. Count images rather than lesions, and divide by the size of the test set alone."),
         praise="another seed, and as much leakage: the cause is the way of splitting, not bad luck.",
     ),
-    "01.4": Exercise(
-        right=lambda masks: masks["share"].mean(),  # the union with a whole image is the whole image
-        mistakes=(
-            PERCENT,
-            COMPLEMENT,
-            wrong(0, "that is the index of an empty prediction; here every pixel is marked.", 0),
-            wrong(1, "the whole lesion is found, but the union is the whole image.", 0),
-            UPSIDE_DOWN,
-        ),
+    "01.4": exercise(
+        lambda masks: masks["share"].mean(),  # the union with a whole image is the whole image
+        PERCENT,
+        COMPLEMENT,
+        wrong(0, "that is the index of an empty prediction; here every pixel is marked.", 0),
+        wrong(1, "the whole lesion is found, but the union is the whole image.", 0),
+        UPSIDE_DOWN,
         praise="this is a baseline that every segmentation model has to beat.",
     ),
-    "01.5": Exercise(
-        right=balanced_accuracy_of_sites,
-        mistakes=(
-            PERCENT,
-            Mistake(
-                lambda answer, right: close(answer, 1 / 8, 0.0005) and not close(right, 1 / 8, 0.005),
-                "that is the majority-class baseline. Let the prediction depend on the body site.",
-            ),
-            Mistake(
-                lambda answer, right: answer > right + 0.1,
-                "that is too high. Is it the accuracy? BMA is the mean of all eight recalls, including the zeros.",
-            ),
-            Mistake(
-                lambda answer, right: answer > right,
-                "that is too high. Take the mean over all classes, including those that the rule never predicts.",
-            ),
-        ),
+    "01.5": exercise(
+        balanced_accuracy_of_sites,
+        PERCENT,
+        wrong(1 / 8, "that is the majority-class baseline. Let the prediction depend on the body site.", 0.0005),
+        too_large("that is too high. Is it the accuracy? BMA is the mean of all eight recalls, including the zeros."),
         praise="compare it with 1/8: the difference comes from the body site alone, without any image.",
     ),
-    "01.6": Exercise(
-        right=highest_balanced_accuracy_of_sites,
-        mistakes=(
-            PERCENT,
-            Mistake(
-                lambda answer, right: answer < right,
-                "a higher BMA is possible. For each site, choose the class with the largest share of its images there.",
-            ),
-        ),
+    "01.6": exercise(
+        highest_balanced_accuracy_of_sites,
+        PERCENT,
+        too_small("a higher BMA is possible. For each site, choose the class with the largest share of its images."),
         praise="it is above the BMA of 01.5, and its accuracy is lower: the rule was made for this metric.",
     ),
-    "01.7": Exercise(
-        right=known_test_images,
-        mistakes=(
-            Mistake(lambda answer, right: answer < right, "that is too few. A test image may be in either column."),
-            Mistake(
-                lambda answer, right: answer > right, "that is too many. Count an image of the test set only once."
-            ),
-        ),
+    "01.7": exercise(
+        known_test_images,
+        too_small("that is too few. A test image may be in either column."),
+        too_large("that is too many. Count an image of the test set only once."),
         praise="the split is grouped by lesion and leaks all the same.",
     ),
 }

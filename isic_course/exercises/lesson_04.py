@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from isic_course.exercises.answers import PERCENT, Exercise, Mistake, equal, wrong
+from isic_course.exercises.answers import PERCENT, exercise, too_large, too_small, wrong
 from isic_utils.datasets import IsicDataset
 from isic_utils.training.runs import Run
 
@@ -30,71 +30,57 @@ def mean_of_each_channel(dataset: IsicDataset) -> np.ndarray:
 
 
 EXERCISES = {
-    "04.1": Exercise(
-        right=0.55,
-        mistakes=(
-            wrong(92 / 110, "that is the accuracy, 92/110. BMA is the mean of the two recalls."),
-            wrong(1.1 / 8, "that divides by eight, but this test set has only two classes."),
-            PERCENT,
-        ),
+    "04.1": exercise(
+        0.55,
+        wrong(92 / 110, "that is the accuracy, 92/110. BMA is the mean of the two recalls."),
+        wrong(1.1 / 8, "that divides by eight, but this test set has only two classes."),
+        PERCENT,
         praise="the recalls 0.9 and 0.2 count once each, although there are ten times as many images of NV.",
     ),
-    "04.2": Exercise(
-        right=155,
+    "04.2": exercise(
+        155,
+        wrong(160, "that counts the last, incomplete batch of each epoch; `drop_last=True` leaves it out."),
+        wrong(156, "that divides the images of all epochs at once; an incomplete batch is dropped in each epoch."),
+        wrong(31, "that is the number of calls in one epoch."),
+        wrong(5, "this scheduler is called after each step, not once per epoch."),
         tolerance=0,
-        mistakes=(
-            wrong(160, "that counts the last, incomplete batch of each epoch; `drop_last=True` leaves it out."),
-            wrong(156, "that divides the images of all epochs at once; an incomplete batch is dropped in each epoch."),
-            wrong(31, "that is the number of calls in one epoch."),
-            wrong(5, "this scheduler is called after each step, not once per epoch."),
-        ),
         praise="31 full batches in each of five epochs; the schedule has to be made for exactly this number of steps.",
     ),
-    "04.3": Exercise(
-        right=4 / 7,
-        mistakes=(
-            wrong(7 / 12, "that is the arithmetic mean of precision and recall; F1 is the harmonic mean."),
-            wrong(1 / 2, "that is the recall."),
-            wrong(2 / 3, "that is the precision."),
-            PERCENT,
-        ),
+    "04.3": exercise(
+        4 / 7,
+        wrong(7 / 12, "that is the arithmetic mean of precision and recall; F1 is the harmonic mean."),
+        wrong(1 / 2, "that is the recall."),
+        wrong(2 / 3, "that is the precision."),
+        PERCENT,
         praise="precision 2/3, recall 1/2; the harmonic mean lies nearer to the smaller of the two.",
     ),
-    "04.4": Exercise(
-        right=lesions_on_both_sides,
+    "04.4": exercise(
+        lesions_on_both_sides,
+        wrong(0, "0 is what group_by='lesion' gives, the split of this notebook. Take the split by image."),
+        too_large("that is more. Count a lesion with images in both once."),
         tolerance=0,
-        mistakes=(
-            wrong(0, "0 is what group_by='lesion' gives, the split of this notebook. Take the split by image."),
-            Mistake(lambda answer, right: answer > right, "that is more. Count a lesion with images in both once."),
-        ),
         praise="a network can recognise these lesions instead of their diseases. Lesson 06 measures the effect.",
     ),
-    "04.5": Exercise(
-        right=top_two_balanced_accuracy,
-        mistakes=(
-            PERCENT,
-            Mistake(lambda answer, right: right < answer <= 1, "that is too high. First average within each class."),
-            Mistake(lambda answer, right: 0 <= answer < right, "that is too low. The most likely class counts, too."),
-        ),
+    "04.5": exercise(
+        top_two_balanced_accuracy,
+        PERCENT,
+        too_large("that is too high. First average within each class."),
+        too_small("that is too low. The most likely class counts, too."),
         praise="this is called the top-2 BMA. Its difference from the BMA shows how often the true class came second.",
     ),
-    "04.6": Exercise(
-        right=0.1 * math.log(2),
+    "04.6": exercise(
+        0.1 * math.log(2),
+        wrong(0.9 * math.log(2), "that is the bound for an accuracy of 0.1. Use the proportion that is *wrong*."),
+        wrong(0.1 * math.log10(2), "that is the logarithm to base 10; cross-entropy uses the natural one.", 0.001),
+        wrong(0.1, "one prediction in ten is wrong, and each of these has a loss of at least ln 2.", 0.002),
+        wrong(0.05, "that is what the paper says. But each wrong prediction costs at least ln 2.", 0.002),
         tolerance=0.0006,
-        mistakes=(
-            wrong(0.9 * math.log(2), "that is the bound for an accuracy of 0.1. Use the proportion that is *wrong*."),
-            wrong(0.1 * math.log10(2), "that is the logarithm to base 10; cross-entropy uses the natural one.", 0.001),
-            wrong(0.1, "one prediction in ten is wrong, and each of these has a loss of at least ln 2.", 0.002),
-            wrong(0.05, "that is what the paper says. But each wrong prediction costs at least ln 2.", 0.002),
-        ),
         praise="so a loss of 0.05 and an accuracy of 0.9 cannot both describe the same predictions.",
     ),
-    "04.7": Exercise(
-        right=mean_of_each_channel,
+    "04.7": exercise(
+        mean_of_each_channel,
+        wrong(lambda right: 255 * right, "those are bytes; a batch has values 0 to 1.", 1),
         tolerance=0.002,
-        mistakes=(
-            Mistake(lambda answer, right: equal(answer, 255 * right, 1), "those are bytes; a batch has values 0 to 1."),
-        ),
         praise="normalising the input subtracts these means; pretrained networks keep those of ImageNet.",
     ),
 }

@@ -73,26 +73,20 @@ def receptive_fields(image: np.ndarray, fields: Mapping[str, int]) -> Figure:
     return figure
 
 
-def bar(axis: plt.Axes, x: float, shape: Shape, middle: float = 0, scale: float = 0.32) -> float:
-    """Draw the output of a layer: as high as the logarithm of its height, as wide as that of its channels. Returns its
-    right edge."""
-    channels, height, _ = shape
-    tall, wide = scale * np.log2(height) + 0.15, 0.06 * np.log2(channels) + 0.1
-    axis.add_patch(Rectangle((x, middle - tall / 2), wide, tall, facecolor=SKY, edgecolor="black"))
-    return x + wide
-
-
 def residual_net(shapes: Sequence[Shape], dense: Sequence[int]) -> Figure:
-    """The course's residual net: what goes from block to block, and in each block the residual connection.
+    """The course's residual net: what goes from block to block, and in each block the residual connection. An output is
+    as high as the logarithm of its height, as wide as that of its channels.
 
     shapes: channels, height and width of the image, of the output of its stem and of each block; dense: outputs of each
     dense layer.
     """
     figure, axis = plt.subplots(figsize=(12, 2.9))
     x = 0.0
-    for number, shape in enumerate(shapes):
-        right = bar(axis, x, shape)
-        axis.text((x + right) / 2, -1.35, f"{shape[0]}\n{shape[1]}×{shape[2]}", ha="center", va="top", fontsize=9)
+    for number, (channels, height, width) in enumerate(shapes):
+        tall, wide = 0.32 * np.log2(height) + 0.15, 0.06 * np.log2(channels) + 0.1
+        axis.add_patch(Rectangle((x, -tall / 2), wide, tall, facecolor=SKY, edgecolor="black"))
+        axis.text(x + wide / 2, -1.35, f"{channels}\n{height}×{width}", ha="center", va="top", fontsize=9)
+        right = x + wide
         if number == len(shapes) - 1:
             break
         if number == 0:
@@ -172,9 +166,9 @@ def u_net(encoder: Sequence[Shape], decoder: Sequence[Shape], mask: Shape) -> Fi
     return figure
 
 
-def box(axis: plt.Axes, x: float, y: float, words: str, color: str = "white", rotation: int = 0) -> None:
+def box(axis: plt.Axes, x: float, y: float, words: str, rotation: int = 0) -> None:
     """Words in a box, its middle at (x, y)."""
-    style = {"boxstyle": "round,pad=0.3", "facecolor": color, "edgecolor": "black", "alpha": 1}
+    style = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "black"}
     axis.text(x, y, words, ha="center", va="center", fontsize=8.5, rotation=rotation, bbox=style)
 
 

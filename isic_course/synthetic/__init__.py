@@ -12,7 +12,7 @@ import dataclasses
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -24,23 +24,15 @@ from filelock import FileLock
 from PIL import Image
 from tqdm.auto import tqdm
 
-from isic_utils.archive import (
-    CODES,
-    GROUND_TRUTH_2019,
-    IMAGES_2018,
-    IMAGES_2019,
-    MASK_ENDING,
-    MASKS_2018,
-    METADATA_2019,
-)
+from isic_utils import archive
 from isic_utils.errors import IsicError
 from isic_utils.processes import START_METHOD, follow_the_caller
 from isic_utils.settings import MARKER, SAMPLE
 
 from . import camera, masks, planning
-from .clinics import SOURCES
+from .clinics import CLINICS
 from .lesions import draw_lesion
-from .planning import Options, PlannedImage, PlannedLesion
+from .planning import Options, PlannedLesion
 
 VERSION = 5  # raise it when a drawn image, a table or the marker changes, and samples are drawn anew
 STRUCTURES_FILE = "SYNTHETIC_structures.csv"
@@ -54,82 +46,50 @@ STATEMENT = (
     "and no real lesion. Nothing learnt from it is medical."
 )
 DEFAULT = Options()
-WITHOUT_SHORTCUT = SAMPLE.with_name(f"{SAMPLE.name}_without_shortcut")
 
 
-def draw(
-    folder: Path | str,
-    seed: int = 0,
-    proportions: Mapping[str, float] | None = None,
-    overlap: float = DEFAULT.overlap,
-    images: int = DEFAULT.images,
-    size: tuple[int, int] = DEFAULT.size,
-    pairs: int = DEFAULT.pairs,
-    least_images: int = DEFAULT.least_images,
-    least_lesions: int = DEFAULT.least_lesions,
-    shortcut: bool = True,
-    sources: Sequence[str] = SOURCES,
-    workers: int = 2,
-    progress: bool = True,
-) -> Path:
+def draw(folder: Path | str, seed: int = 0, workers: int = 2, progress: bool = True, **options) -> Path:
     """Draw a synthetic archive into `folder`, which must not exist yet or be empty, and return its path.
 
     seed: 0 or above; the same seed and options give the same bytes, whatever the number of workers.
-    proportions: class code -> share of the images, in any unit; a class left out gets none. None: ISIC 2019's.
-    overlap: 0 to 1: how strongly lesions borrow the look of a neighbouring class, and how faint their structures
-        are.
-    images: number of classification images, before `least_images` raises the rare classes.
-    size: usual width and height in pixels; each clinic has its own sizes, relative to these.
-    pairs: number of images with a mask for segmentation (all, if there are fewer); 0: none, and no folders for them.
-    least_images, least_lesions: every class with a share has at least so many.
-    shortcut: whether the planted one is there (data/README.md); the archive without it differs in nothing else.
-    sources: which of BCN, HAM, MSK and none give images; those without lesion_id ("none") are taken by MSK's camera.
     workers: processes that draw (several only below `if __name__ == "__main__":` in a script); 1: this one.
     progress: whether to show a progress bar.
+    options: proportions, overlap, images, size, pairs, least_images, least_lesions, shortcut and sources, as `Options`
+        explains them.
 
     The folder appears complete or not at all. Raises IsicError for options that make no sense, a folder that holds
     something, and a disk that is full or read-only.
     """
-    shares = DEFAULT.proportions if proportions is None else dict(proportions)
-    options = Options(shares, overlap, images, tuple(size), pairs, least_images, least_lesions, shortcut, sources)
-    folder = Path(folder)
-    _check(seed, workers)
+    folder, wanted = Path(folder), Options(**options)
     with _alone(folder):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and any(folder.iterdir()):
             raise IsicError(f"{folder} is not empty: name a new folder for the sample, or delete this one first.")
-        _draw_whole(folder, options, seed, workers, progress)
+        _draw_whole(folder, wanted, seed, workers, progress)
     return folder
 
 
-def ensure(folder: Path | str | None = None, seed: int = 0, shortcut: bool = True, progress: bool = True) -> Path:
-    """Return the folder of the default sample, drawing it first unless it is there as this version draws it.
+def ensure(folder: Path | str | None = None, seed: int = 0, progress: bool = True, **options) -> Path:
+    """Return the folder of a synthetic archive, drawing it first unless it is there as this version draws it.
 
-    folder: None: ``data/sample``, or ``data/sample_without_shortcut`` beside it; shortcut: as for `draw`.
+    folder: None: ``data/sample``, or ``data/sample_without_shortcut`` beside it; the others as for `draw`.
 
     Two processes at once draw it once. A sample of another version, seed or options is replaced. Raises IsicError
     as `draw` does; a folder that holds anything but a synthetic sample is never touched.
     """
-    folder = Path(folder or (SAMPLE if shortcut else WITHOUT_SHORTCUT))
-    _check(seed, workers=2)
-    options = dataclasses.replace(DEFAULT, shortcut=shortcut)
-    if _drawn_as(_marker_in(folder)) == _marker(options, seed):
+    wanted = dataclasses.replace(DEFAULT, **options)
+    folder = Path(folder or (SAMPLE if wanted.shortcut else SAMPLE.with_name(f"{SAMPLE.name}_without_shortcut")))
+    marker = _marker(wanted, seed).items()
+    if marker <= _marker_in(folder).items():
         return folder
     with _alone(folder):
-        found = _marker_in(folder)
-        if found is None and folder.exists() and any(folder.iterdir()):
+        if folder.exists() and not (folder / MARKER).exists() and any(folder.iterdir()):
             raise IsicError(
                 f"{folder} holds something else than a synthetic sample: move it away, and name its new place in "
                 "ISIC_DATA if it is data to work on."
             )
-        if _drawn_as(found) != _marker(options, seed):  # else another process has drawn it in the meantime
-            _draw_whole(folder, options, seed, workers=2, progress=progress)
+        if not marker <= _marker_in(folder).items():  # else another process has drawn it in the meantime
+            _draw_whole(folder, wanted, seed, workers=2, progress=progress)
     return folder
-
-
-def _check(seed: int, workers: int) -> None:
-    """Raise IsicError for a seed below 0, or if no process is to draw."""
-    if seed < 0 or workers < 1:
-        raise IsicError(f"seed is {seed} and workers {workers}: seed must be 0 or above, and workers 1 or above.")
 
 
 def _marker(options: Options, seed: int) -> dict:
@@ -138,19 +98,12 @@ def _marker(options: Options, seed: int) -> dict:
     return json.loads(json.dumps(content))  # as it will be read
 
 
-def _marker_in(folder: Path) -> dict | None:
-    """What the marker file in a folder says; empty if it is damaged, None if there is none."""
+def _marker_in(folder: Path) -> dict:
+    """What the marker file in a folder says; empty if there is none, or if it is damaged."""
     try:
         return json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:
+    except (OSError, ValueError):
         return {}
-
-
-def _drawn_as(marker: dict | None) -> dict:
-    """The content of a marker file without the plan, which follows from the rest."""
-    return {name: value for name, value in (marker or {}).items() if name != "plan"}
 
 
 @contextmanager
@@ -176,8 +129,8 @@ def _draw_whole(folder: Path, options: Options, seed: int, workers: int, progres
         lesions = planning.plan(options, seed)
         drawn = _draw_all_images(unfinished, lesions, seed, workers, progress)
         ground_truth, metadata = _tables(lesions)
-        ground_truth.to_csv(unfinished / GROUND_TRUTH_2019, index=False, lineterminator="\n")
-        metadata.to_csv(unfinished / METADATA_2019, index=False, lineterminator="\n")
+        ground_truth.to_csv(unfinished / archive.GROUND_TRUTH_2019, index=False, lineterminator="\n")
+        metadata.to_csv(unfinished / archive.METADATA_2019, index=False, lineterminator="\n")
         names = pd.Series({image: " ".join(sorted(drawn[image])) for image in metadata["image"]}, name="structures")
         names.to_csv(unfinished / STRUCTURES_FILE, index_label="image", lineterminator="\n")
         tones = {image.name: lesion.skin_tone for lesion in lesions for image in lesion.images}
@@ -198,13 +151,11 @@ def structures(folder: Path | str) -> pd.DataFrame:
     file and is taken from the plan. Raises IsicError if the folder holds no sample of this version.
     """
     marker = _marker_of_this_version(folder)
-    listed = pd.read_csv(Path(folder) / STRUCTURES_FILE, index_col="image", keep_default_na=False)
-    names = listed["structures"].str.split()
-    options = Options(**{**marker["options"], "size": tuple(marker["options"]["size"])})
-    images = [image for lesion in planning.plan(options, marker["seed"]) for image in lesion.images]
-    ruler = {image.name: image.marks.ruler for image in images}
-    table = pd.DataFrame({name: names.map(lambda found, name=name: name in found) for name in STRUCTURES})
-    return table.assign(ruler=[ruler[image] for image in table.index])
+    listed = pd.read_csv(Path(folder) / STRUCTURES_FILE, index_col="image", keep_default_na=False)["structures"]
+    lesions = planning.plan(Options(**marker["options"]), marker["seed"])
+    ruler = {image.name: image.marks.ruler for lesion in lesions for image in lesion.images}
+    table = listed.str.get_dummies(" ").reindex(columns=STRUCTURES, fill_value=0).astype(bool)
+    return table.assign(ruler=table.index.map(ruler))
 
 
 def skin_tones(folder: Path | str) -> pd.Series:
@@ -218,7 +169,7 @@ def skin_tones(folder: Path | str) -> pd.Series:
 
 def _marker_of_this_version(folder: Path | str) -> dict:
     """The content of the marker file of a complete sample; IsicError if there is none."""
-    marker = _marker_in(Path(folder)) or {}
+    marker = _marker_in(Path(folder))
     if marker.get("version") != VERSION or not (Path(folder) / STRUCTURES_FILE).exists():
         raise IsicError(
             f"{folder} holds no synthetic sample of this version: only drawn images have a list of what is drawn."
@@ -230,18 +181,15 @@ def _draw_all_images(
     folder: Path, lesions: list[PlannedLesion], seed: int, workers: int, progress: bool
 ) -> dict[str, set[str]]:
     """Draw and write all images. Returns the structures in each, by the image's name."""
-    (folder / IMAGES_2019).mkdir()
+    (folder / archive.IMAGES_2019).mkdir()
     if any(image.care for lesion in lesions for image in lesion.images):
-        (folder / IMAGES_2018).mkdir()
-        (folder / MASKS_2018).mkdir()
-    drawn, shares = {}, [lesions[start : start + TOGETHER] for start in range(0, len(lesions), TOGETHER)]
-    bar = tqdm(
-        desc="drawing the synthetic sample", total=len(lesions), unit="lesion", leave=False, disable=not progress
-    )
-    with bar, _mapped(min(workers, len(shares) or 1)) as run:
-        for share, names in zip(shares, run(partial(_draw_lesions, folder, seed), shares), strict=True):
+        (folder / archive.IMAGES_2018).mkdir()
+        (folder / archive.MASKS_2018).mkdir()
+    drawn, bar = {}, {"unit": "lesion", "leave": False, "disable": not progress}
+    with _mapped(workers) as run:
+        found = run(partial(_draw_images, folder, seed=seed), lesions)
+        for names in tqdm(found, "drawing the synthetic sample", len(lesions), **bar):
             drawn |= names
-            bar.update(len(share))
     return drawn
 
 
@@ -255,23 +203,15 @@ def _mapped(workers: int) -> Iterator[Callable]:
     context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(workers, context, initializer=follow_the_caller) as pool:
         try:
-            yield pool.map
+            yield partial(pool.map, chunksize=TOGETHER)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _draw_lesions(folder: Path, seed: int, lesions: list[PlannedLesion]) -> dict[str, set[str]]:
-    """Draw some lesions. Returns the structures in each of their images, by the image's name."""
-    drawn = {}
-    for lesion in lesions:
-        drawn |= _draw_images(folder, lesion, seed)
-    return drawn
-
-
 def _draw_images(folder: Path, planned: PlannedLesion, seed: int) -> dict[str, set[str]]:
     """Draw one lesion and write all its photographs. Returns the structures in each, by the image's name."""
-    drawn, clinic = {}, planning.clinic_of(planned.source)
+    drawn, clinic = {}, CLINICS[planned.source]
     rng = np.random.default_rng([seed, 1, planned.index])
     person = camera.draw_person(rng, planned.years, planned.skin_tone, clinic)
     look = (planned.code, planned.borrowed, planned.borrowed_share, planned.clearness)
@@ -280,13 +220,13 @@ def _draw_images(folder: Path, planned: PlannedLesion, seed: int) -> dict[str, s
         rng = np.random.default_rng([seed, 2, image.index])
         pixels, mask, on_the_skin = camera.take(rng, lesion, person, clinic, image.size, image.marks)
         drawn[image.name] = lesion.structures | on_the_skin
-        _write_jpeg(folder / IMAGES_2019 / f"{image.name}.jpg", pixels, clinic.quality)
+        _write_jpeg(folder / archive.IMAGES_2019 / f"{image.name}.jpg", pixels, clinic.quality)
         if image.care is not None:
             name = image.name.removesuffix("_downsampled")  # as the image is named in ISIC 2018
-            _write_jpeg(folder / IMAGES_2018 / f"{name}.jpg", pixels, clinic.quality)
+            _write_jpeg(folder / archive.IMAGES_2018 / f"{name}.jpg", pixels, clinic.quality)
             mask = masks.with_care(rng, mask, pixels, image.care)
             mask = Image.fromarray(mask.astype(np.uint8) * 255)
-            mask.save(folder / MASKS_2018 / f"{name}{MASK_ENDING}.png")
+            mask.save(folder / archive.MASKS_2018 / f"{name}{archive.MASK_ENDING}.png")
     return drawn
 
 
@@ -296,18 +236,8 @@ def _write_jpeg(path: Path, pixels: np.ndarray, quality: int) -> None:
 
 def _tables(lesions: list[PlannedLesion]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ground truth and metadata of the classification images, with ISIC 2019's columns, sorted by image."""
-    rows: list[tuple[PlannedImage, PlannedLesion]] = [(image, lesion) for lesion in lesions for image in lesion.images]
-    rows.sort(key=lambda row: row[0].name)
-    ground_truth = pd.DataFrame({"image": [image.name for image, _ in rows]})
-    for code in [*CODES, "UNK"]:
-        ground_truth[code] = [float(lesion.label == code) for _, lesion in rows]
-    metadata = pd.DataFrame(
-        {
-            "image": [image.name for image, _ in rows],
-            "age_approx": pd.Series([lesion.age for _, lesion in rows], dtype=float),
-            "anatom_site_general": [lesion.site for _, lesion in rows],
-            "lesion_id": [lesion.lesion_id for _, lesion in rows],
-            "sex": [lesion.sex for _, lesion in rows],
-        }
-    )
-    return ground_truth, metadata
+    columns = ["image", "age_approx", "anatom_site_general", "lesion_id", "sex", "label"]
+    rows = [(image.name, of.age, of.site, of.lesion_id, of.sex, of.label) for of in lesions for image in of.images]
+    table = pd.DataFrame(rows, columns=columns).sort_values("image", ignore_index=True).astype({"age_approx": float})
+    codes = pd.get_dummies(table["label"], dtype=float).reindex(columns=[*archive.CODES, "UNK"], fill_value=0.0)
+    return table[["image"]].join(codes), table.drop(columns="label")

@@ -53,7 +53,7 @@ class Marks:
 
 def draw_person(rng: np.random.Generator, years: int, skin_tone: str, clinic: Clinic) -> Person:
     """Draw the skin around one lesion and the clinic's camera; older skin is more sun-damaged."""
-    gains = np.log(clinic.gains) + rng.normal(0, clinic.gain_spread, size=3)
+    gains = np.log(clinic.gains) + rng.normal(0, 0.035, size=3)  # on a log scale
     return Person(
         melanin=float(rng.uniform(*SKIN_TONES[skin_tone])),
         blood=float(rng.uniform(0.03, 0.23)),

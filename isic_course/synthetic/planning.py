@@ -13,7 +13,7 @@ from isic_utils.archive import CODES, COUNTS_2019
 from isic_utils.errors import IsicError
 
 from .camera import Marks
-from .clinics import CLINICS, SOURCES, Clinic, shares_by_source
+from .clinics import CLINICS, SOURCES, shares_by_source
 
 # The planted shortcut (data/README.md, "For instructors"): ruler marks say something about the diagnosis that the
 # skin does not. It is written into no table; a lesson finds it from the images.
@@ -78,7 +78,18 @@ SHARE_OF_OVERLAP = {
 
 @dataclass(frozen=True)
 class Options:
-    """What `synthetic.draw` was asked for; its docstring explains each."""
+    """What `synthetic.draw` is asked for. Raises IsicError for what makes no sense.
+
+    proportions: class code -> share of the images, in any unit; a class left out gets none. Usually ISIC 2019's.
+    overlap: 0 to 1: how strongly lesions borrow the look of a neighbouring class, and how faint their structures
+        are.
+    images: number of classification images, before `least_images` raises the rare classes.
+    size: usual width and height in pixels; each clinic has its own sizes, relative to these.
+    pairs: number of images with a mask for segmentation (all, if there are fewer); 0: none, and no folders for them.
+    least_images, least_lesions: every class with a share has at least so many.
+    shortcut: whether the planted one is there (data/README.md); the archive without it differs in nothing else.
+    sources: which of BCN, HAM, MSK and none give images; those without lesion_id ("none") are taken by MSK's camera.
+    """
 
     proportions: Mapping[str, float] = field(default_factory=lambda: dict(COUNTS_2019))
     overlap: float = 0.32
@@ -139,11 +150,6 @@ class PlannedLesion:
     images: tuple[PlannedImage, ...]
 
 
-def clinic_of(source: str) -> Clinic:
-    """The clinic whose camera takes the images of a source: MSK's those without lesion_id."""
-    return CLINICS["MSK" if source == "none" else source]
-
-
 def class_counts(options: Options) -> dict[str, int]:
     """Number of classification images of each class: its share of `images`, but at least `least_images`.
 
@@ -163,7 +169,9 @@ def plan(options: Options, seed: int) -> list[PlannedLesion]:
     groups = []
     for code, count in class_counts(options).items():
         groups += [(code, *lesion) for lesion in _sources_and_sizes(rng, code, count, options)]
-    names = _image_names(rng, 9_000_000, sum(size for *_, size in groups))
+    count = sum(size for *_, size in groups)
+    numbers = rng.permutation(9_000_000 + np.cumsum(rng.integers(1, 60, size=count)))  # they say nothing of the lesion
+    names = [f"ISIC_{number}" for number in numbers]
     lesions = []
     for number, (code, source, size) in zip(rng.permutation(len(groups)), groups, strict=True):
         own = [names.pop() for _ in range(size)]
@@ -241,7 +249,7 @@ def _sources_and_sizes(rng: np.random.Generator, code: str, count: int, options:
     lesions = []
     bounds = np.round(count * np.cumsum([0, *shares_by_source(code, options.sources)])).astype(int)
     for source, images in zip(SOURCES, np.diff(bounds), strict=True):
-        clinic = clinic_of(source)
+        clinic = CLINICS[source]
         mean = 1 if source == "none" else clinic.images_per_lesion.get(code, clinic.other)
         lesions += [(source, size) for size in _lesion_sizes(rng, int(images), mean)]
     while len(lesions) < min(options.least_lesions, count):
@@ -260,17 +268,11 @@ def _lesion_sizes(rng: np.random.Generator, count: int, mean: float) -> list[int
     return sizes
 
 
-def _image_names(rng: np.random.Generator, first: int, count: int) -> list[str]:
-    """Distinct names in random order, so that the order of names says nothing about class or lesion."""
-    numbers = rng.permutation(first + np.cumsum(rng.integers(1, 60, size=count)))
-    return [f"ISIC_{number}" for number in numbers]
-
-
 def _plan_lesion(
     rng: np.random.Generator, options: Options, index: int, number: int, code: str, source: str, names: list[str]
 ) -> PlannedLesion:
     """Plan one lesion. number: of its lesion_id, in an order that says nothing about class or clinic."""
-    clinic = clinic_of(source)
+    clinic = CLINICS[source]
     overlap = min(1.0, options.overlap * SHARE_OF_OVERLAP[code])
     borrows = overlap > 0 and rng.random() < 0.2 + 0.5 * overlap
     borrowed_share = float(np.clip(overlap * rng.uniform(0.2, 1.5), 0, 0.9)) if borrows else 0.0
@@ -287,7 +289,9 @@ def _plan_lesion(
         image_index = int(rng.integers(2**62))
         marks = Marks(ruler=bool(rng.random() < ruler_share))
         ending = "_downsampled" if rng.random() < clinic.downsampled else ""
-        images.append(PlannedImage(image_index, name + ending, _image_size(rng, clinic, options.size), marks))
+        wide, high = list(clinic.sizes)[rng.choice(len(clinic.sizes), p=list(clinic.sizes.values()))]
+        size = round(wide * options.size[0]), round(high * options.size[1])
+        images.append(PlannedImage(image_index, name + ending, size, marks))
     return PlannedLesion(
         index=index,
         code=code,
@@ -304,9 +308,3 @@ def _plan_lesion(
         lesion_id=None if source == "none" else f"{clinic.prefix}{number:06d}",
         images=tuple(images),
     )
-
-
-def _image_size(rng: np.random.Generator, clinic: Clinic, usual: tuple[int, int]) -> tuple[int, int]:
-    sizes = list(clinic.sizes)
-    wide, high = sizes[rng.choice(len(sizes), p=list(clinic.sizes.values()))]
-    return round(wide * usual[0]), round(high * usual[1])

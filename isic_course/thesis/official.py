@@ -15,7 +15,6 @@ from isic_course.thesis import submission
 from isic_utils.archive import CODES, UNKNOWN
 from isic_utils.datasets import ImageStore, read_isic2018, tables
 from isic_utils.datasets.images import read_mask
-from isic_utils.errors import IsicError
 from isic_utils.inference.predict import predict_probabilities
 from isic_utils.inference.second_opinion import fit_detector
 from isic_utils.metrics import calibration, mask_scores, overlap
@@ -34,16 +33,13 @@ def read_isic2019_test(folder: Path | str) -> pd.DataFrame:
     Returns the columns image (str), path (str), label (ordered categorical with the 8 codes and UNK) and weight (float
     from 0, how much the image counts in the official score).
 
-    Raises IsicError as `read_isic2019` does, and if a weight is no number from 0 up or there are no images.
+    Raises IsicError as `read_isic2019` does, and if there are no images.
     """
     file = Path(folder) / tables.GROUND_TRUTH_2019_TEST
     truth = tables.read_csv(file, ["image", *CODES, UNKNOWN])
     table = pd.DataFrame({"image": truth["image"], "label": tables.one_label_each(truth, file, [*CODES, UNKNOWN])})
-    weight = pd.to_numeric(truth.get("score_weight", pd.Series("1", truth.index)), errors="coerce")
-    wrong = ~(weight >= 0) | (weight == float("inf"))
-    if wrong.any():
-        raise IsicError(f"{file}, line {tables.line_of(wrong)}: score_weight is no number from 0 up: correct it.")
-    table["weight"] = weight.mask(truth["image"] == NOT_SCORED, 0.0).astype(float)
+    weight = truth.get("score_weight", pd.Series(1.0, truth.index)).astype(float)
+    table["weight"] = weight.mask(truth["image"] == NOT_SCORED, 0.0)
     tables.files_by_name(Path(folder) / tables.IMAGES_2019_TEST)  # says so if there is no such folder
     table = tables.keep_images_that_are_there(table.assign(path=None), Path(folder) / tables.IMAGES_2019_TEST)
     return table[["image", "path", "label", "weight"]]
@@ -57,11 +53,8 @@ def predict_2019(run: Run, settings: Settings) -> pd.DataFrame:
     Raises IsicError if the test set is not in ``settings.data`` (`read_isic2019_test`), or the data are not those that
     the run was trained on.
     """
-    table = read_isic2019_test(settings.data)
-    store = ImageStore(table, tuple(run.config["image_size"]), settings.cache)
-    table = table[table["image"].isin(store.images)]  # those that can be read
-    kept = stored(run, 2019)
-    if kept is not None and set(kept["image"]) == set(table["image"]):
+    table, store, kept = what_there_is(run, 2019, read_isic2019_test(settings.data), settings)
+    if kept is not None:
         return kept
     validation = run.predictions("validation")
     true = pd.Categorical(validation["label"], CODES).codes
@@ -69,7 +62,7 @@ def predict_2019(run: Run, settings: Settings) -> pd.DataFrame:
     calibrated = calibration.apply_temperature(predict_probabilities(run, store, table["image"]), temperature)
     detector = fit_detector(run, protocols.load_data("standard", settings)[1])
     unknown = submission.unknown_score(calibrated, detector.out_of_distribution(store, table["image"]))
-    result = table[["image", "label", "weight"]].astype({"label": str}).reset_index(drop=True)
+    result = table[["image", "label", "weight"]].astype({"label": str})
     result = result.join(pd.DataFrame(calibrated, columns=CODES).assign(**{UNKNOWN: unknown}))
     runs.write_csv(run.folder / "official_2019.csv", result)
     return result
@@ -109,11 +102,8 @@ def predict_2018(run: Run, settings: Settings) -> pd.DataFrame:
     The masks are the U-Net's own, without test-time augmentation and post-processing. Raises IsicError if the test set
     is not in ``settings.data`` (`read_isic2018`).
     """
-    table = read_isic2018(settings.data, "test")
-    store = ImageStore(table, tuple(run.config["image_size"]), settings.cache)
-    table = table[table["image"].isin(store.images)].reset_index(drop=True)  # those that can be used
-    kept = stored(run, 2018)
-    if kept is not None and set(kept["image"]) == set(table["image"]):
+    table, store, kept = what_there_is(run, 2018, read_isic2018(settings.data, "test"), settings)
+    if kept is not None:
         return kept
     files = submission.export_masks(run, table, store, run.folder / "official_2018", postprocess=False)
     pairs = zip(table["mask_path"], files, strict=True)
@@ -134,6 +124,15 @@ def scores_2018(run: Run) -> dict[str, float]:
         "official test, Jaccard": predictions["jaccard"].mean(),
         "official test, thresholded": predictions["thresholded_jaccard"].mean(),
     }
+
+
+def what_there_is(
+    run: Run, year: int, table: pd.DataFrame, settings: Settings
+) -> tuple[pd.DataFrame, ImageStore, pd.DataFrame | None]:
+    """The rows of a test set whose images can be read, their store, and what the run has predicted for just these."""
+    store = ImageStore(table, tuple(run.config["image_size"]), settings.cache)
+    table, kept = table[table["image"].isin(store.images)].reset_index(drop=True), stored(run, year)
+    return table, store, None if kept is None or set(kept["image"]) != set(table["image"]) else kept
 
 
 def stored(run: Run, year: int) -> pd.DataFrame | None:

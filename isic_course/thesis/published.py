@@ -7,47 +7,45 @@ from isic_utils.models import TITLES
 
 CLASS_COUNTS = pd.Series(COUNTS_2019, name="thesis, Table 5.1")
 
-STANDARD = pd.DataFrame(  # Table 6.1: standard classification
+CLASSIFIERS = ["vgg16", "alexnet", "residual", "resnet101", "wide_resnet"]  # in the order of the thesis's tables
+
+
+def by_model(columns: dict) -> pd.DataFrame:
+    """A table of the five classifiers. columns: name -> a value for each of CLASSIFIERS."""
+    return pd.DataFrame(columns, [TITLES[name] for name in CLASSIFIERS])
+
+
+STANDARD = by_model(  # Table 6.1: standard classification
     {
-        "vgg16": {"loss": 0.915, "accuracy": 0.508, "BMA": 0.125},
-        "alexnet": {"loss": 0.067, "accuracy": 0.643, "BMA": 0.294},
-        "residual": {"loss": 0.1, "accuracy": 0.703, "BMA": 0.547},
-        "resnet101": {"loss": 0.05, "accuracy": 0.709, "BMA": 0.630},
-        "wide_resnet": {"loss": 0.063, "accuracy": 0.726, "BMA": 0.651},
+        "loss": [0.915, 0.067, 0.1, 0.05, 0.063],
+        "accuracy": [0.508, 0.643, 0.703, 0.709, 0.726],
+        "BMA": [0.125, 0.294, 0.547, 0.630, 0.651],
     }
-).T.rename(index=TITLES)
-
-BALANCED = pd.DataFrame(  # Table 6.2: balanced classification, accuracy and BMA multiplied by 5/8
+)
+BALANCED = by_model(  # Table 6.2: balanced classification, accuracy and BMA multiplied by 5/8
     {
-        "vgg16": {"loss": 0.101, "accuracy": 0.125, "BMA": 0.125},
-        "alexnet": {"loss": 0.08, "accuracy": 0.233, "BMA": 0.233},
-        "residual": {"loss": 0.1, "accuracy": 0.344, "BMA": 0.344},
-        "resnet101": {"loss": 0.05, "accuracy": 0.303, "BMA": 0.303},
-        "wide_resnet": {"loss": 0.063, "accuracy": 0.356, "BMA": 0.356},
+        "loss": [0.101, 0.08, 0.1, 0.05, 0.063],
+        "accuracy": [0.125, 0.233, 0.344, 0.303, 0.356],
+        "BMA": [0.125, 0.233, 0.344, 0.303, 0.356],
     }
-).T.rename(index=TITLES)
-
-INTERVALS = pd.DataFrame(  # Table 6.3: accuracy and its 95 % interval, from cross-validation
+)
+INTERVALS = by_model(  # Table 6.3: accuracy and its 95 % interval, from cross-validation
     {
-        "vgg16": {"accuracy": 0.125, "low": 0.1224, "high": 0.1276},  # its BMA by mistake: its accuracy is 0.508
-        "alexnet": {"accuracy": 0.631, "low": 0.6252, "high": 0.6368},
-        "residual": {"accuracy": 0.703, "low": 0.6962, "high": 0.7098},
-        "resnet101": {"accuracy": 0.733, "low": 0.7248, "high": 0.7412},
-        "wide_resnet": {"accuracy": 0.742, "low": 0.7358, "high": 0.7482},
+        "accuracy": [0.125, 0.631, 0.703, 0.733, 0.742],  # VGG16's is its BMA by mistake: its accuracy is 0.508
+        "low": [0.1224, 0.6252, 0.6962, 0.7248, 0.7358],
+        "high": [0.1276, 0.6368, 0.7098, 0.7412, 0.7482],
     }
-).T.rename(index=TITLES)
-
-CROSS_VALIDATION = pd.DataFrame(  # Table 6.4: BMA; the thesis calls the folds "partitions"
+)
+CROSS_VALIDATION = by_model(  # Table 6.4: BMA; the thesis calls the folds "partitions"
     {
-        "vgg16": [0.125, 0.125, 0.125, 0.125, 0.125, 0.125],
-        "alexnet": [0.294, 0.317, 0.4, 0.366, 0.346, 0.345],
-        "residual": [0.547, 0.528, 0.554, 0.556, 0.524, 0.542],
-        "resnet101": [0.630, 0.601, 0.635, 0.623, 0.580, 0.614],
-        "wide_resnet": [0.651, 0.632, 0.609, 0.566, 0.603, 0.612],
-    },
-    index=[0, 1, 2, 3, 4, "mean"],
-).T.rename(index=TITLES)
-
+        0: [0.125, 0.294, 0.547, 0.630, 0.651],
+        1: [0.125, 0.317, 0.528, 0.601, 0.632],
+        2: [0.125, 0.4, 0.554, 0.635, 0.609],
+        3: [0.125, 0.366, 0.556, 0.623, 0.566],
+        4: [0.125, 0.346, 0.524, 0.580, 0.603],
+        "mean": [0.125, 0.345, 0.542, 0.614, 0.612],
+    }
+)
 SEGMENTATION = pd.DataFrame(  # Table 6.6: the U-Net's mean Jaccard index beside the leaderboard's thresholded one
     {
         "U-Net (thesis)": {"Jaccard": 0.773},
@@ -66,7 +64,6 @@ LEADERBOARD_2019 = pd.DataFrame(  # Table 6.5, lower half: BMA on the hidden tes
         "13 models + hierarchical approach to select outliers": {"BMA": 0.578},
     }
 ).T
-OWN_MODELS = pd.Series(  # Table 6.5, upper half: the means of Table 6.4 (AlexNet's rounded otherwise)
-    {"vgg16": 0.125, "alexnet": 0.346, "residual": 0.542, "resnet101": 0.614, "wide_resnet": 0.612}, name="BMA"
-).rename(index=TITLES)
+# Table 6.5, upper half: the means of Table 6.4 (AlexNet's rounded otherwise)
+OWN_MODELS = by_model({"BMA": [0.125, 0.346, 0.542, 0.614, 0.612]})["BMA"]
 EXPERTS_JACCARD = 0.786  # two experts' masks of the same images, ISIC 2018 Task 1 (quoted from arXiv:1902.03368)

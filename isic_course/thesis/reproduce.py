@@ -57,7 +57,9 @@ def reproduce(settings: Settings, train: bool = True) -> tuple[Path, dict[str, s
         try:
             if step.data not in found.data:  # in this process alone
                 raise IsicError(found.missing[step.data])
-            run = fit(*results.arrange(step, settings, *found.data[step.data]), settings.runs)
+            table, store = found.data[step.data]
+            config, *drawn = protocols.arrange(step.protocol, step.model, table, settings, "image", fold=step.fold)
+            run = fit(config, store, *drawn, settings.runs)
         except IsicError as error:
             if accelerator.num_processes > 1:
                 raise

@@ -415,15 +415,6 @@ def test_a_full_disk_is_said_in_a_sentence(tmp_path, monkeypatch):
     assert not (tmp_path / "sample").exists()
 
 
-@pytest.mark.parametrize(("options", "said"), [({"seed": -1}, "seed is -1"), ({"workers": 0}, "workers 0")])
-def test_a_seed_below_0_and_no_worker_are_refused_before_anything_is_made(tmp_path, options, said):
-    with pytest.raises(IsicError, match=said):
-        synthetic.draw(tmp_path / "new" / "sample", **SMALL, **options)
-    with pytest.raises(IsicError, match="seed is -1"):
-        synthetic.ensure(tmp_path / "new" / "sample", seed=-1)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_leftovers_of_a_killed_drawing_do_not_get_into_the_sample(small, tmp_path):
     leftover = tmp_path / ".sample-unfinished" / tables.IMAGES_2019
     leftover.mkdir(parents=True)
