@@ -276,10 +276,9 @@ def refusal(error: IsicError) -> str:
     if len(message) > 700 or "\n" in message or not message.endswith("."):
         raise WrongData(f"no clear sentence: {message[:900]!r}") from error
     kinds = (
-        "is missing", "not a UTF-8 text file", "is empty", "lacks the column", "the column", "no rows", "cells where",
-        "no row of a table", "stands there twice", "is a path or a hidden file", "neither 0 nor 1", "exactly one label",
-        "labelled UNK", "is no age", "none of the", "cut short or damaged", "not a JPEG or PNG", "pixels", "the values",
-        "transparent",
+        "is missing", "no UTF-8 text", "is empty", "lacks the column", "the column", "has no rows", "cells instead",
+        "no row of a table", "stands there twice", "is a path", "needs 1 for one class", "is no age", "none of the",
+        "cut short or damaged", "not a JPEG or PNG", "pixels", "not only 0 and 255", "has the mode",
     )  # fmt: skip
     return "refused: " + next((kind for kind in kinds if kind in message), message)
 

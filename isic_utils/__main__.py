@@ -1,12 +1,14 @@
 """The course's steps from a shell: ``python -m isic_utils COMMAND``; ``--help`` explains each."""
 
 import argparse
+import contextlib
 import itertools
 import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
@@ -25,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = build_parser().parse_args(arguments)
     try:
         chosen.command(chosen)
-    except IsicError as error:
+    except (IsicError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -108,7 +110,7 @@ def prepare(chosen: argparse.Namespace) -> None:
 
 
 def train(chosen: argparse.Namespace) -> None:
-    """Train the requested models, side by side where that is faster."""
+    """Train the requested models, side by side where that is faster; a classifier is made ready for `predict`."""
     settings, names = load_settings(), chosen.models or protocols.models_of(chosen.protocol)
     changes = {name: getattr(chosen, name) for name in ("method", "mask_loss") if getattr(chosen, name)}
     for name in names:
@@ -125,6 +127,9 @@ def train(chosen: argparse.Namespace) -> None:
             scores = run.scores().loc[run.headline].drop(["epoch", "loss"])
             told = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in scores.items())
             print(f"{run.folder.relative_to(settings.runs)}: {told}", flush=True)
+            if run.config["classes"]:
+                with contextlib.suppress(IsicError):  # too few validation images for a threshold: `predict` says so
+                    second_opinion.read_decisions(run) or second_opinion.decide(run, store, table)
     get_accelerator().end_training()
 
 
@@ -147,31 +152,30 @@ def list_runs(chosen: argparse.Namespace) -> None:
 def predict(chosen: argparse.Namespace) -> None:
     """Print an opinion on each image; one that cannot be read does not stop the others."""
     images, settings = second_opinion.image_files(chosen.images), load_settings()
-    _, store = protocols.load_data("standard", settings)
-    run = run_in(chosen.run) if chosen.run else second_opinion.best_run(settings, "classification", store)
+    run, table, store = run_in(chosen.run) if chosen.run else second_opinion.best_run(settings), None, None
+    if run is None or second_opinion.read_decisions(run) is None:  # these need the images, the second opinion does not
+        table, store = protocols.load_data("standard", settings)
+        run = run_in(chosen.run) if chosen.run else second_opinion.best_run(settings, store=store)
     if run is None:
         raise IsicError("No classifier is trained on these images: python -m isic_utils train standard alexnet.")
     mask_run = run_in(chosen.masks) if chosen.masks else second_opinion.best_run(settings, "segmentation")
-    opinions = second_opinion.assemble(run, mask_run, store)
+    opinions = second_opinion.assemble(run, mask_run, store, table)
     print(f"Classifier: {run.folder}\nContours: {mask_run.folder if mask_run else 'none, no U-Net is trained'}")
     print(second_opinion.STATEMENT, second_opinion.SYNTHETIC_STATEMENT if opinions.synthetic else "", "\n", flush=True)
-    unreadable, numbers = [], itertools.count(1)
-
-    def tell(name: str, image: Image.Image | None, opinion: second_opinion.Opinion) -> None:
-        number = next(numbers)
+    rows, unreadable = [], 0
+    for number, (name, image, opinion) in enumerate(second_opinion.each_opinion(opinions, images), start=1):
+        rows.append(second_opinion.row_of(name, opinion))
         if image is None:
-            unreadable.append(name)
+            unreadable += 1
             print(opinion.abstained, file=sys.stderr, flush=True)
-            return
+            continue
         print(f"{name}: {opinion.summary}", flush=True)
         if chosen.save:
             save(opinions, image, opinion, chosen.save / f"{number:0{len(str(len(images)))}d}-{Path(name).stem}.png")
-
-    table = second_opinion.opinions_on(opinions, images, tell=tell)
     if chosen.csv:
-        files.write(chosen.csv, partial(table.to_csv, index=False), ADVICE)
+        files.write(chosen.csv, partial(pd.DataFrame(rows).to_csv, index=False), ADVICE)
     if unreadable:
-        raise IsicError(f"{len(unreadable):,} of {len(images):,} images cannot be read (see above).")
+        raise IsicError(f"{unreadable:,} of {len(images):,} images cannot be read (see above).")
 
 
 def save(

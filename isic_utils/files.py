@@ -9,7 +9,6 @@ from pathlib import Path
 
 from isic_utils.errors import IsicError
 
-REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
 ADVICE = "free disk space or choose another folder with ISIC_RUNS, then start again; the run continues"
 
 
@@ -24,18 +23,15 @@ def whole(file: Path) -> Iterator[Path]:
         yield partial
         os.replace(partial, file)
     finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def writing(place: Path, advice: str = ADVICE) -> Iterator[None]:
-    """Raise IsicError, which ends with the advice, if the disk is full or the place may not be written to."""
+    """Raise IsicError, which ends with the advice, if the system refuses to write, e.g. on a full disk."""
     try:
         yield
     except OSError as error:
-        if error.errno not in REFUSED:
-            raise
         raise IsicError(f"{place} cannot be written ({error.strerror or error}): {advice}.") from error
 
 
@@ -51,8 +47,6 @@ def write(file: Path, save: Callable[[Path], None], advice: str = ADVICE) -> Non
             try:
                 save(partial)
             except RuntimeError as error:  # torch.save's on a full disk comes without the system's reason
-                if "PytorchStreamWriter" not in str(error) and "unexpected pos" not in str(error):
-                    raise
                 raise OSError(errno.ENOSPC, "the disk may be full") from error
 
 

@@ -225,6 +225,7 @@ def draw_opinion(second_opinion: SecondOpinion, image: np.ndarray, opinion: Opin
     if opinion.heat is not None:
         heat_over(axes[1], opinion.heat, image.shape[:2])
         axes[1].set_title(f"what speaks for {opinion.predicted} (Grad-CAM)", fontsize=9)
+        figure.colorbar(plt.cm.ScalarMappable(cmap="cividis"), ax=axes[1], shrink=0.8, label="support (largest: 1)")
     probability_bars(axes[2], second_opinion, opinion)
     statement = f"{STATEMENT} {SYNTHETIC_STATEMENT}" if second_opinion.synthetic else STATEMENT
     figure.suptitle(f"{opinion.reason.capitalize()}.\n{statement}", fontsize=8, y=-0.02, va="top")
@@ -240,7 +241,7 @@ def probability_bars(axis: plt.Axes, second_opinion: SecondOpinion, opinion: Opi
     axis.set_yticks(range(len(opinion.probabilities)), opinion.probabilities.index)
     axis.invert_yaxis()
     axis.axvline(second_opinion.threshold, color="black", linestyle=":")
-    axis.set(xlim=(0, 1), xlabel="probability, after calibration")
+    axis.set(xlim=(0, 1), xlabel=f"probability (T = {second_opinion.temperature:.2f})")
     told = f"malignant (hatched): {opinion.malignant:.0%}; threshold {second_opinion.threshold:.0%}: "
     axis.set_title(told + ("ask an expert" if opinion.ask_expert else "no alarm"), fontsize=9)
 

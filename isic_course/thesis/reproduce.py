@@ -46,7 +46,7 @@ def reproduce(settings: Settings, train: bool = True) -> tuple[Path, dict[str, s
     say(f"The report: {file}")
     if not train:
         return file, {}
-    missing = from_main(accelerator, found.missing)
+    missing = from_main(found.missing)
     for number, step in enumerate(plan(), start=1):
         why, known = missing.get(step.data) or missing.get(step.protocol), step in found.runs
         if not known:

@@ -14,5 +14,3 @@ from isic_utils.datasets.dataset import IsicDataset, loader
 from isic_utils.datasets.duplicates import near_duplicates
 from isic_utils.datasets.images import ImageStore
 from isic_utils.datasets.tables import read_isic2018, read_isic2019
-
-__all__ = ["ImageStore", "IsicDataset", "loader", "near_duplicates", "read_isic2018", "read_isic2019", "splits"]

@@ -110,7 +110,6 @@ def download(year: int, split: str, folder: Path | str, images: int | None = Non
     if (folder / MARKER).exists():
         raise IsicError(f"{folder} holds synthetic images, which must not be mixed with real ones: choose another.")
     try:
-        (folder / ".download").mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".download" / "lock", timeout=0):
             terms = folder / f"ISIC_{year}_licence.txt"
             if not terms.exists():
@@ -120,7 +119,9 @@ def download(year: int, split: str, folder: Path | str, images: int | None = Non
             for file in files:  # of a split first the tables or masks, then the images
                 some = file.kind == "images" and images is not None
                 names = choose(image_table(year, file.split, folder), images, seed) if some else None
-                if not is_there(file, folder, names):
+                place, there = place_of(file, folder), images_in(place_of(file, folder))
+                all_there = len(there) >= file.count if names is None else there.keys() >= set(names)
+                if not (place.is_file() or all_there):
                     obtain(year, file, folder, names)
                 if names is None:
                     forget(folder / ".download" / file.name)  # also what was left by a process that was killed here
@@ -134,8 +135,7 @@ def download(year: int, split: str, folder: Path | str, images: int | None = Non
 def obtain(year: int, file: File, folder: Path, names: list[str] | None) -> None:
     """Download a file, or of a zip the images `names` alone, from the first server that gives it, and unpack it."""
     path, failures = folder / ".download" / file.name, []
-    begun_at = read_version(path).get("address")
-    for address in sorted((f"{server}/{year}/{file.name}" for server in SERVERS), key=lambda it: it != begun_at):
+    for address in (f"{server}/{year}/{file.name}" for server in SERVERS):
         print(f"{address} ...")
         try:
             with connect() as session:
@@ -185,7 +185,9 @@ def fetch(session: requests.Session, address: str, path: Path, size: int) -> Non
     Raises Unusable or requests.RequestException if this server does not give the file.
     """
     path.touch()
-    need_space(path.parent, 2 * size - path.stat().st_size)  # for a zip and its images
+    needed = 2 * size - path.stat().st_size + 1e8  # for a zip and its images, and 0.1 GB to spare
+    if shutil.disk_usage(path.parent).free < needed:
+        raise IsicError(f"{path.parent} needs {needed / 1e9:.1f} GB: free disk space or ask for fewer images.")
     furthest = failures = 0
     while not receive(session, address, path, size):
         failures = failures + 1 if path.stat().st_size <= furthest else 0
@@ -196,7 +198,9 @@ def fetch(session: requests.Session, address: str, path: Path, size: int) -> Non
 
 def receive(session: requests.Session, address: str, path: Path, size: int) -> bool:
     """Append one response of the server to a file, or start the file again. Returns whether it is complete."""
-    version = read_version(path)
+    version, note = {"size": 0}, path.with_suffix(".json")
+    with suppress(OSError, ValueError):
+        version = json.loads(note.read_text(encoding="utf-8"))
     offset = path.stat().st_size if version.get("tag") else 0
     if offset and offset == version["size"]:
         return True
@@ -204,9 +208,12 @@ def receive(session: requests.Session, address: str, path: Path, size: int) -> b
     with session.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
         response.raise_for_status()
         if response.status_code == 200:  # the whole file: no range was asked for, ranges are ignored, or it is new
-            version, offset = version_of(response, size), 0
+            announced, kind = int(response.headers.get("Content-Length", 0)), response.headers.get("Content-Type", "")
+            if kind.startswith("text/html") or not size / 2 <= announced <= size * 2:  # html: a network's login page
+                raise Unusable(f"it is another file, of {announced:,} bytes ({kind}) instead of about {size:,}")
+            version, offset = {"size": announced, "tag": response.headers.get("ETag")}, 0
             path.write_bytes(b"")  # before the note: bytes are of the version that is noted
-            with whole(path.with_suffix(".json")) as unfinished:
+            with whole(note) as unfinished:
                 unfinished.write_text(json.dumps(version), encoding="utf-8")
         elif response.headers.get("Content-Range") != f"bytes {offset}-{version['size'] - 1}/{version['size']}":
             raise Unusable("it gives another range than the one asked for")
@@ -214,22 +221,6 @@ def receive(session: requests.Session, address: str, path: Path, size: int) -> b
         with tqdm.wrapattr(response.raw, "read", **progress) as body, open(path, "ab") as stream, suppress(HTTPError):
             shutil.copyfileobj(body, stream)  # what came before a break stays
     return path.stat().st_size == version["size"]
-
-
-def version_of(response: requests.Response, size: int) -> dict:
-    """What identifies the version of a file: its size and its ETag. Raises Unusable if the response cannot be the file,
-    e.g. if it is the login page of a network."""
-    announced, kind = int(response.headers.get("Content-Length", 0)), response.headers.get("Content-Type", "")
-    if kind.startswith("text/html") or not size / 2 <= announced <= size * 2:
-        raise Unusable(f"it is another file, of {announced:,} bytes ({kind}) instead of about {size:,}")
-    return {"address": response.url, "size": announced, "tag": response.headers.get("ETag")}
-
-
-def read_version(path: Path) -> dict:
-    """Which version of a file is on its way: size, tag and address; size 0 alone if none is."""
-    with suppress(OSError, ValueError):
-        return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return {"size": 0}
 
 
 def forget(path: Path) -> None:
@@ -257,19 +248,15 @@ def extract(open_zip: partial[zipfile.ZipFile], file: File, folder: Path, names:
     open_zip: opens the zip, here or on a server; `remotezip` then asks for the bytes of the images alone. Each thread
     opens the zip for itself, because two cannot read from one.
 
-    Raises Unusable if the zip is not what it must be, IsicError if another image of the same name is there.
+    Raises Unusable if the zip is not what it must be.
     """
     with open_zip() as archive:
         found = members(archive, file)
     target = place_of(file, folder)
-    there, wanted = images_in(target), set(found if names is None else names)
+    wanted = set(found if names is None else names)
     if wanted - set(found):
         raise Unusable(f"it is another archive, without {min(wanted - set(found))}")
-    for name in wanted & set(there):
-        if there[name].stat().st_size != found[name].file_size:
-            raise IsicError(f"{there[name]} is not the archive's image of that name: move it away.")
-    missing = sorted(wanted - set(there))
-    need_space(folder, sum(found[name].file_size for name in missing))
+    missing = sorted(wanted - set(images_in(target)))
     target.mkdir(exist_ok=True)
     waiting = iter(missing)  # each thread takes the next
 
@@ -310,13 +297,6 @@ def members(archive: zipfile.ZipFile, file: File) -> dict[str, zipfile.ZipInfo]:
 # What is there, and what is wanted
 
 
-def is_there(file: File, folder: Path, names: list[str] | None) -> bool:
-    """Whether a table, all images or masks of a zip, or those of them that are named, lie in the folder."""
-    place = place_of(file, folder)
-    there = images_in(place)
-    return place.is_file() or (len(there) >= file.count if names is None else there.keys() >= set(names))
-
-
 def place_of(file: File, folder: Path) -> Path:
     """Where a table lies, or the folder that a zip unpacks to."""
     return folder / file.name.removesuffix(".zip")
@@ -325,12 +305,6 @@ def place_of(file: File, folder: Path) -> Path:
 def images_in(folder: Path) -> dict[str, Path]:
     """The images in a folder: file name without ending -> path; none if there is no folder."""
     return files_by_name(folder) if folder.is_dir() else {}
-
-
-def need_space(folder: Path, size: int) -> None:
-    """Raise IsicError unless the folder's disk has `size` bytes free, and 0.1 GB to spare."""
-    if shutil.disk_usage(folder).free < size + 1e8:
-        raise IsicError(f"{folder} needs {size / 1e9 + 0.1:.1f} GB: free disk space or ask for fewer images.")
 
 
 def image_table(year: int, split: str, folder: Path) -> pd.DataFrame:

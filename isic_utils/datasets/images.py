@@ -11,7 +11,6 @@ import math
 import mmap
 import os
 import shutil
-import stat
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,10 +32,6 @@ MAX_LEFT_OUT = 0.01  # up to this proportion of unusable images is left out and 
 CHUNK = 256  # images decoded at a time, which bounds the memory in use
 
 
-class PassingFault(IsicError):
-    """The machine cannot read a file now (no permission, a disk that is gone), which says nothing about the file."""
-
-
 class ImageStore:
     """All images of a table, decoded and resized, with their masks if the table has the column mask_path.
 
@@ -56,8 +51,8 @@ class ImageStore:
     - data_name: name of the folder that holds the folder of images; synthetic: whether it holds ``SYNTHETIC.json``.
 
     A store is pickled without its pixels, so worker processes open the same file.
-    Raises IsicError if more than 1 % of the images are unusable, a row has no path, the machine cannot read a file now
-    (such a file must not be left out for good), or the cache cannot be written.
+    Raises IsicError if more than 1 % of the images are unusable, a row has no path, or the machine cannot read a file
+    or write the cache now (such a file must not be left out for good).
     """
 
     def __init__(self, table: pd.DataFrame, size: int | tuple[int, int], cache: Path, progress: bool = True):
@@ -77,15 +72,14 @@ class ImageStore:
         self.folder = Path(cache) / f"{self.size[0]}x{self.size[1]}px{kind}-{fingerprint(table, self.size)}"
         try:
             if not self.open():
-                self.folder.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(self.folder.with_suffix(".lock")):  # a second process waits, then finds the work done
                     if not self.open():
                         self.decode_all(table, progress)
                         self.open()
         except OSError as error:
+            place = f"{error.filename or cache} cannot be read or written ({error.strerror or error})"
             needed = math.ceil(len(table) * math.prod(self.size) * (3 + self.has_masks) / 1e6)
-            reason = error.strerror or error
-            raise IsicError(f"{cache} cannot be written ({reason}): make it writable, with {needed:,} MB.") from error
+            raise IsicError(f"{place}: see to that, then start again; {cache} needs {needed:,} MB.") from error
         if len(self.left_out):
             print(f"{len(self.left_out):,} of {len(table):,} images cannot be used and are left out; see `.left_out`.")
 
@@ -107,44 +101,38 @@ class ImageStore:
         """Decode every image of the table into the store's folder, which appears only when it is complete: pixels.bin
         and index.json. The caller holds the lock."""
         partial = self.folder.with_name(f".{self.folder.name}")
-        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was stopped
         partial.mkdir()
         masks = table["mask_path"] if self.has_masks else [None] * len(table)
         rows = list(zip(table["image"], table["path"], masks, strict=True))
         images, left_out, digest = [], [], hashlib.sha256()
-        try:
-            with (
-                open(partial / "pixels.bin", "wb") as file,
-                ThreadPoolExecutor(os.cpu_count()) as pool,
-                warnings.catch_warnings(),
-                tqdm(total=len(rows), desc="decoding", unit="image", leave=False, disable=not progress) as bar,
-            ):
-                warnings.simplefilter("ignore")  # Pillow's, of damaged EXIF tags, which do not matter
-                for start in range(0, len(rows), CHUNK):
-                    chunk = rows[start : start + CHUNK]
-                    decoded = [pool.submit(decode, path, mask_path, self.size) for _, path, mask_path in chunk]
-                    for (image, path, _), pixels in zip(chunk, decoded, strict=True):
-                        bar.update()
-                        try:
-                            content = pixels.result().tobytes()
-                        except PassingFault:
-                            raise
-                        except IsicError as error:
-                            left_out.append((image, path, str(error)))
-                            continue
-                        file.write(content)
-                        digest.update(content)
-                        images.append(image)
-            if len(left_out) > MAX_LEFT_OUT * len(rows):
-                count = f"{len(left_out):,} of {len(rows):,}"
-                raise IsicError(f"{count} images cannot be used, more than {MAX_LEFT_OUT:.0%}: {left_out[0][2]}")
-            index = {"digest": digest.hexdigest()[:16], "images": images, "left_out": left_out}
-            (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
-            if self.folder.exists():  # cut short or damaged: `open` rejected it
-                shutil.rmtree(self.folder)
-            partial.rename(self.folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        with (
+            open(partial / "pixels.bin", "wb") as file,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            warnings.catch_warnings(),
+            tqdm(total=len(rows), desc="decoding", unit="image", leave=False, disable=not progress) as bar,
+        ):
+            warnings.simplefilter("ignore")  # Pillow's, of damaged EXIF tags, which do not matter
+            for start in range(0, len(rows), CHUNK):
+                chunk = rows[start : start + CHUNK]
+                decoded = [pool.submit(decode, path, mask_path, self.size) for _, path, mask_path in chunk]
+                for (image, path, _), pixels in zip(chunk, decoded, strict=True):
+                    bar.update()
+                    try:
+                        content = pixels.result().tobytes()
+                    except IsicError as error:
+                        left_out.append((image, path, str(error)))
+                        continue
+                    file.write(content)
+                    digest.update(content)
+                    images.append(image)
+        if len(left_out) > MAX_LEFT_OUT * len(rows):
+            count = f"{len(left_out):,} of {len(rows):,}"
+            raise IsicError(f"{count} images cannot be used, more than {MAX_LEFT_OUT:.0%}: {left_out[0][2]}")
+        index = {"digest": digest.hexdigest()[:16], "images": images, "left_out": left_out}
+        (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
+        shutil.rmtree(self.folder, ignore_errors=True)  # cut short or damaged: `open` rejected it
+        partial.rename(self.folder)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -226,7 +214,7 @@ def read_image(path: Path | str, at_least: int | None = None) -> Image.Image:
     Grey, 16-bit, CMYK, palette and transparent images (on white) are converted, EXIF rotation is applied.
     at_least: a side in pixels below which the decoder may not go; lets it read a large JPEG faster at a half, quarter
     or eighth. Raises IsicError if the file is missing, empty, damaged, no JPEG or PNG, or claims more than 80 million
-    pixels; `PassingFault` if the machine cannot read it now.
+    pixels; OSError or MemoryError if the machine cannot read it now, which says nothing about it.
     """
     return to_rgb(open_image(path, at_least))
 
@@ -234,13 +222,9 @@ def read_image(path: Path | str, at_least: int | None = None) -> Image.Image:
 def open_image(path: Path | str, at_least: int | None = None) -> Image.Image:
     """As `read_image`, but in the mode that the file has."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for ever
-            raise IsicError(f"{path} is a folder or device and not an image: put the image there or leave out its row.")
         content = Path(path).read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise IsicError(f"{path} is missing: put the image there or leave out its row.") from error
-    except OSError as error:
-        raise PassingFault(f"{path} cannot be read ({error.strerror}): see to that, then start again.") from error
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -251,8 +235,8 @@ def open_image(path: Path | str, at_least: int | None = None) -> Image.Image:
                 image.draft(None, (at_least, at_least))
             image.load()
             return ImageOps.exif_transpose(image)
-    except MemoryError as error:
-        raise PassingFault(f"{path} cannot be read (memory is full): see to that, then start again.") from error
+    except MemoryError:
+        raise
     except Image.DecompressionBombError as error:
         raise IsicError(f"{path} claims more than {MAX_PIXELS:,} pixels: replace it by the original image.") from error
     except Exception as error:  # Pillow raises many kinds for damaged files: OSError, SyntaxError, struct.error …
@@ -262,10 +246,9 @@ def open_image(path: Path | str, at_least: int | None = None) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as 8-bit RGB: transparency on white, more than 8 bits scaled down."""
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
-        values = np.asarray(image).astype(np.float64)
-        image = Image.fromarray((values / 257).clip(0, 255).round().astype(np.uint8))
+    """Any mode as 8-bit RGB: transparency on white, 16 bits of grey scaled down."""
+    if image.mode.startswith("I"):  # Pillow would cut them off at 255
+        image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -284,6 +267,5 @@ def read_mask(path: Path | str) -> np.ndarray:
     mask = np.asarray(image.convert("L"))
     values = np.unique(mask)
     if not np.isin(values, [0, 255]).all():
-        hint = "multiply it by 255" if values.max() <= 1 else "write it as a PNG with 255 on the lesion and 0 elsewhere"
-        raise IsicError(f"{path} holds the values {', '.join(map(str, values[:5]))} and not only 0 and 255: {hint}.")
+        raise IsicError(f"{path} holds {values[:5]} and not only 0 and 255: multiply it by 255, or write it anew.")
     return mask == 255

@@ -69,9 +69,7 @@ def balanced(
     label = merge_rarest(table["label"])
     smallest = int(label.value_counts().min())
     if smallest == 0:
-        raise IsicError(
-            f"No image of class {label.value_counts().idxmin()} is there to draw from: balancing needs all five."
-        )
+        raise IsicError(f"No image of class {label.value_counts().idxmin()} to draw from: balancing needs all five.")
     table = table.assign(original_label=table["label"], label=label)
     shuffled = table.sort_values("image").sample(frac=1, random_state=seed)
     drawn = table.loc[shuffled.groupby("label", observed=True).head(smallest).index].sort_index()
@@ -88,9 +86,7 @@ def merge_rarest(label: pd.Series) -> pd.Series:
     codes = label.astype(str)
     unknown = codes[~codes.isin([*CODES, MERGED])]
     if len(unknown):
-        raise IsicError(
-            f"{unknown.iloc[0]!r} is no class: the codes are {', '.join(CODES)}, or {MERGED} for four of them."
-        )
+        raise IsicError(f"{unknown.iloc[0]!r} is no class: the codes are {', '.join(CODES)}, or {MERGED} for four.")
     five = pd.Categorical(codes.mask(codes.isin(RAREST), MERGED), classes, ordered=True)
     return pd.Series(five, index=label.index, name=label.name)
 
@@ -117,8 +113,7 @@ def rows_to_split(table: pd.DataFrame, group_by: str) -> pd.DataFrame:
         raise IsicError("The table has no column lesion_id to group by: use group_by='image'.")
     image = table["image"].astype(str)
     group = table["lesion_id"].fillna("image " + image) if group_by == "lesion" else image
-    rows = pd.DataFrame({"image": image, "label": table["label"].astype(str), "group": group})
-    return rows.sort_values("image")
+    return pd.DataFrame({"image": image, "label": table["label"].astype(str), "group": group}).sort_values("image")
 
 
 def folds(rows: pd.DataFrame, count: int, group_by: str, seed: int) -> list[pd.Index]:
@@ -126,7 +121,7 @@ def folds(rows: pd.DataFrame, count: int, group_by: str, seed: int) -> list[pd.I
     largest, groups = rows["label"].value_counts().max() if len(rows) else 0, rows["group"].nunique()
     if min(largest, groups) < count:
         raise IsicError(
-            f"{groups} {group_by}s, {largest} images of the largest class, are too few for {count} folds: add some."
+            f"{groups} {group_by}s, {largest} of the largest class, are too few for {count} folds: add images."
         )
     kind = StratifiedGroupKFold if group_by == "lesion" else StratifiedKFold
     splitter = kind(count, shuffle=True, random_state=seed)

@@ -3,9 +3,7 @@
 The synthetic sample, a partial download and the full archive have the same layout, so the same code reads all three.
 """
 
-import codecs
 import csv
-import io
 import unicodedata
 from pathlib import Path
 
@@ -114,34 +112,35 @@ def read_csv(file: Path, columns: list[str]) -> pd.DataFrame:
     """A CSV file as a table of text indexed by line number, with `columns` checked and the column ``image`` unique and
     safe.
 
-    Commas or semicolons, with or without a byte-order mark; UTF-8, or UTF-16 with its mark. Empty cells, ``NA`` and
-    ``nan`` become missing values; empty lines are passed over.
+    UTF-8 with commas or semicolons, with or without a byte-order mark. Empty cells, ``NA`` and ``nan`` become missing
+    values; empty lines are passed over.
     """
-    text = read_text(file)
+    if not file.is_file():
+        raise IsicError(f"{file} is missing: download it from the ISIC challenge page, or correct ISIC_DATA.")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise IsicError(f"{file} is no UTF-8 text: save it as 'CSV UTF-8', or download it again.") from error
     header = text.lstrip().split("\n", 1)[0]
     separator = ";" if header.count(";") > header.count(",") else ","
     rows = {}
-    for number, line in enumerate(io.StringIO(text), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         try:
             cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True), [])
         except csv.Error as error:
-            raise IsicError(
-                f"{file}, line {number}, is no row of a table ({error}): download the file again."
-            ) from error
+            raise IsicError(f"{file}, line {number}, is no row of a table ({error}): download it again.") from error
         cells = [None if cell.strip() in MISSING else cell.strip() for cell in cells]
         if any(cells):
             rows[number] = cells
-    if not rows:
-        raise IsicError(f"{file} is empty: download it again.")
+    if len(rows) < 2:
+        raise IsicError(f"{file} has no rows: download it again.")
     names = [name or "" for name in rows.pop(min(rows))]
     missing = [column for column in columns if column not in names]
     if missing:
-        raise IsicError(f"{file} lacks {', '.join(missing)} (it has {shortened(', '.join(names))}): use ISIC's file.")
+        raise IsicError(f"{file} lacks the column {', '.join(missing)}: use ISIC's file.")
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise IsicError(f"{file} has the column {twice[0]!r} twice: delete one of the two.")
-    if not rows:
-        raise IsicError(f"{file} has a header and no rows: download it again.")
     for number, cells in rows.items():
         if len(cells) != len(names):
             raise IsicError(f"{file}, line {number}, has {len(cells)} cells instead of {len(names)}: correct the line.")
@@ -150,69 +149,32 @@ def read_csv(file: Path, columns: list[str]) -> pd.DataFrame:
     return table
 
 
-def read_text(file: Path) -> str:
-    """The text of a file in UTF-8, with or without a byte-order mark, or in UTF-16 with its mark."""
-    if not file.is_file():
-        raise IsicError(
-            f"{file} is missing: download it from the ISIC challenge page and put it there, or correct ISIC_DATA."
-        )
-    try:
-        raw = file.read_bytes()
-        utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = raw.decode("utf-16" if utf16 else "utf-8-sig")
-    except OSError as error:
-        raise IsicError(f"{file} cannot be read ({error.strerror}): check its permissions.") from error
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:  # UTF-16 without its mark, or no text at all
-        raise IsicError(f"{file} is not a UTF-8 text file: save it as 'CSV UTF-8', or download it again.")
-    return text
-
-
-def shortened(text: str, length: int = 100) -> str:
-    """A text that fits into a message."""
-    return text if len(text) <= length else text[:length] + " …"
-
-
 def checked_names(names: pd.Series, file: Path) -> pd.Series:
     """Image names, each present, once only, and a plain file name that cannot lead out of its folder."""
     names = names.map(lambda name: unicodedata.normalize("NFC", name), na_action="ignore")
-    empty = names.isna()
-    if empty.any():
-        raise IsicError(f"{file}, line {line_of(empty)}: the column image is empty: fill it in or delete the row.")
-    outside = names.str.contains(r"[/\\:\x00-\x1f]") | names.str.startswith(".")
-    if outside.any():
-        name = names[outside].iloc[0]
-        raise IsicError(f"{file}, line {line_of(outside)}: {shortened(name)!r} is a path, no image's name: correct it.")
-    twice = names.duplicated()
-    if twice.any():
-        raise IsicError(
-            f"{file}, line {line_of(twice)}: {names[twice].iloc[0]} stands there twice: delete one of the two rows."
-        )
+    faults = {
+        "the column image is empty: fill it in or delete the row": names.isna(),
+        "{!r:.100} is a path, no image's name: correct it": names.str.contains(r"^\.|[/\\:\x00-\x1f]", na=False),
+        "{} stands there twice: delete one of the two rows": names.duplicated(),
+    }
+    for fault, wrong in faults.items():
+        if wrong.any():
+            line = wrong.idxmax()  # of the first
+            raise IsicError(f"{file}, line {line}: {fault.format(names[line])}.")
     return names
 
 
 def one_label_each(truth: pd.DataFrame, file: Path, codes: list[str] = CODES) -> pd.Series:
     """The one-hot columns of the ground truth as one ordered categorical. codes: the labels that may occur."""
-    unknown = truth.columns.difference(["image", *CODES, UNKNOWN, "score_weight", "validation_weight"], sort=False)
-    if len(unknown):
-        raise IsicError(
-            f"{file} has the column {unknown[0]!r}, which is none of the eight classes: remove it or correct its name."
-        )
     values = truth[truth.columns.intersection([*CODES, UNKNOWN])]
     values = values.apply(lambda column: pd.to_numeric(column.str.replace(",", "."), errors="coerce"))
     values = values.reindex(columns=[*CODES, UNKNOWN], fill_value=0)
-    faults = {
-        "has a label that is neither 0 nor 1: correct it": ~values.isin([0, 1]).all(axis=1),
-        "must have exactly one label and has {found}: correct or delete the row": values.sum(axis=1) != 1,
-        "is labelled UNK, which only the official test set has: delete the row": ~values[codes].any(axis=1),
-    }
-    for fault, wrong in faults.items():
-        if wrong.any():
-            row = values[wrong].iloc[0]
-            found = " and ".join(row.index[row == 1]) or "none"
-            name = truth["image"][wrong].iloc[0]
-            raise IsicError(f"{file}, line {line_of(wrong)}: {name} {fault.format(found=found)}.")
+    wrong = ~values.isin([0, 1]).all(axis=1) | (values.sum(axis=1) != 1) | ~values[codes].any(axis=1)
+    if wrong.any():
+        line = wrong.idxmax()  # of the first
+        found = " and ".join(values.columns[values.loc[line] == 1]) or "none"
+        name = truth["image"][line]
+        raise IsicError(f"{file}, line {line}: {name} needs 1 for one class, else 0, and has {found}: correct the row.")
     labels = values[codes].to_numpy().argmax(axis=1)
     return pd.Series(pd.Categorical.from_codes(labels, codes, ordered=True), index=truth.index)
 
@@ -222,8 +184,8 @@ def ages(column: pd.Series, file: Path) -> pd.Series:
     values = pd.to_numeric(column.str.replace(",", "."), errors="coerce").astype(float)
     wrong = values.isna() & column.notna() | ~values.fillna(0).between(0, 120)
     if wrong.any():
-        wrong_age = shortened(column[wrong].iloc[0])
-        raise IsicError(f"{file}, line {line_of(wrong)}: {wrong_age!r} is no age in years: correct or empty it.")
+        line = wrong.idxmax()  # of the first
+        raise IsicError(f"{file}, line {line}: {column[line]!r:.100} is no age in years: correct or empty it.")
     return values
 
 
@@ -242,11 +204,6 @@ def keep_images_that_are_there(table: pd.DataFrame, folder: Path) -> pd.DataFram
     return table[there].reset_index(drop=True)
 
 
-def printable(name: str) -> str:
-    """A name as it can be printed and written: bytes that are no valid text, e.g. of an old zip, as ``\\udcf1``."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def files_by_name(folder: Path) -> dict[str, Path]:
     """The images in a folder: file name without ending -> path.
 
@@ -256,22 +213,11 @@ def files_by_name(folder: Path) -> dict[str, Path]:
         raise IsicError(f"There is no folder {folder}: unpack the archive of that name there, or correct ISIC_DATA.")
     deeper = folder / folder.name
     files: dict[str, Path] = {}
-    try:
-        paths = sorted([*folder.iterdir(), *(deeper.iterdir() if deeper.is_dir() else [])])
-    except OSError as error:
-        raise IsicError(f"The folder {folder} cannot be read ({error.strerror}): check its permissions.") from error
-    for path in paths:
+    for path in sorted([*folder.iterdir(), *(deeper.iterdir() if deeper.is_dir() else [])]):
         if path.name.startswith(".") or path.suffix.lower() not in IMAGE_TYPES:
             continue
         name = unicodedata.normalize("NFC", path.stem)
-        if printable(name) != name:
-            raise IsicError(f"{folder} holds a file whose name is no valid text, {printable(path.name)}: rename it.")
         if name in files:
             raise IsicError(f"{files[name]} and {path} have the same name: keep one of them.")
         files[name] = path
     return files
-
-
-def line_of(rows: pd.Series) -> int:
-    """The line in the file of the first row that is True; `rows` is indexed by line."""
-    return int(rows.index[rows][0])

@@ -36,23 +36,24 @@ def orientations(images: torch.Tensor) -> list[torch.Tensor]:
     return rotated + [view.flip(-1) for view in rotated]
 
 
-def predict_masks(
-    run: Run, store: ImageStore, images: pd.Series, checkpoint: str | None = None, tta: bool = False
-) -> np.ndarray:
+def predict_masks(run: Run, store: ImageStore, images: pd.Series, tta: bool = False) -> np.ndarray:
     """The probability that a pixel is lesion: float [n, height, width] from 0 to 1, at the size of the store.
 
-    run: a finished one of a U-Net; checkpoint: loss or jaccard, None: jaccard. tta: test-time augmentation, the mean
-    over the image and its three flips, each prediction flipped back.
+    run: a finished one of a U-Net, whose headline checkpoint predicts. tta: test-time augmentation, the mean over the
+    image and its three flips, each prediction flipped back.
     Raises IsicError if the run predicts classes or is not finished, or an image is not in the store.
     """
-    return np.stack(list(iterate_masks(run, store, images, checkpoint, tta)))
+    return np.stack(list(iterate_masks(run, store, images, None, tta)))
 
 
 @torch.no_grad()
 def iterate_masks(
     run: Run, store: ImageStore, images: pd.Series, checkpoint: str | None, tta: bool
 ) -> Iterator[np.ndarray]:
-    """`predict_masks` for one image after another, so that no more than a batch is in memory."""
+    """`predict_masks` for one image after another, so that no more than a batch is in memory.
+
+    checkpoint: loss or jaccard, None: jaccard.
+    """
     check_run(run, "segmentation")
     model = run.load_model(checkpoint)
     axes = [(), (-1,), (-2,), (-1, -2)] if tta else [()]
@@ -65,9 +66,7 @@ def check_run(run: Run, task: str) -> None:
     """Raise IsicError if a run is not finished, or not of the task: classification or segmentation."""
     is_of = "classification" if run.config["classes"] else "segmentation"
     if is_of != task:
-        raise IsicError(
-            f"{run.folder} is a run of {is_of}: choose one of {task}, python -m isic_utils runs lists them."
-        )
+        raise IsicError(f"{run.folder} is a run of {is_of}: choose one of {task} (python -m isic_utils runs).")
     if not run.finished:
         raise IsicError(f"{run.folder} holds no finished run: train it to its end, or choose another.")
 

@@ -4,9 +4,12 @@ looked; or an abstention, with its reason.
 For learning what such a tool can and cannot do. It is not a medical device, and what it says is no advice.
 """
 
-from collections.abc import Callable, Sequence
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +17,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from isic_utils import files
 from isic_utils.archive import IMAGE_TYPES
 from isic_utils.datasets import ImageStore
 from isic_utils.datasets.images import read_image, resize, to_rgb
-from isic_utils.datasets.tables import printable
 from isic_utils.errors import IsicError
 from isic_utils.inference.gradcam import grad_cam
 from isic_utils.inference.ood import OodDetector
@@ -25,11 +28,12 @@ from isic_utils.inference.postprocess import enlarge, one_region
 from isic_utils.inference.predict import check_run
 from isic_utils.metrics import calibration
 from isic_utils.settings import Settings
-from isic_utils.training import Run, get_accelerator
+from isic_utils.training import Run, get_accelerator, runs
 
 STATEMENT = "For learning only: this is not a medical device, and nothing it says is medical advice."
 SYNTHETIC_STATEMENT = "It was trained on synthetic images, drawn by code: about real skin it knows nothing."
 SENSITIVITY = 0.95  # the share of the malignant validation images for which an expert must be asked
+DECISIONS = "decisions.json"  # in a classifier's folder
 MAX_TRAINING = 2000  # the detector is fitted to at most so many training images
 AnyImage = Path | str | Image.Image | np.ndarray
 
@@ -65,7 +69,7 @@ class Opinion:
     classes; ask_expert, reason: whether and why, in words.
 
     contour: boolean [height, width] of the image, True on the lesion, None without a U-Net; heat: where the image
-    supports the predicted class (`grad_cam`), float [height, width] of the network's input, None if not asked for.
+    supports the predicted class (`grad_cam`), float [height, width] of the network's input.
     abstained: why there is no prediction, or None. An abstention has no probabilities (NaN), contour or heat.
     """
 
@@ -91,26 +95,76 @@ class Opinion:
         return f"{', '.join(f'{code} {value:.0%}' for code, value in largest.items())}; {self.reason}"
 
 
-def assemble(run: Run, mask_run: Run | None, store: ImageStore, sensitivity: float = SENSITIVITY) -> SecondOpinion:
-    """Load the models of finished runs, and set temperature, threshold and detector by the validation set.
+def assemble(
+    run: Run,
+    mask_run: Run | None,
+    store: ImageStore | None = None,
+    table: pd.DataFrame | None = None,
+    sensitivity: float = SENSITIVITY,
+) -> SecondOpinion:
+    """Load the models of finished runs, and with them what `decide` has written for the classifier.
 
-    run: of a classifier; mask_run: of a U-Net, for contours, or None; store: the images that the classifier was trained
-    on, at its size; sensitivity: above 0, at most 1. Raises IsicError if a run is not finished or of the other task,
-    the store is another, or the validation set has no malignant image.
+    run: of a classifier; mask_run: of a U-Net, for contours, or None; store, table: as `decide` takes them, needed only
+    if it has not yet written anything for this run and sensitivity. Raises IsicError if a run is not finished or of the
+    other task, and what `decide` raises.
     """
-    check_run(run, "classification")
+    decisions = read_decisions(run, sensitivity) or decide(run, store, table, sensitivity)
     if mask_run is not None:
         check_run(mask_run, "segmentation")
+    return SecondOpinion(run, mask_run, run.load_model(), mask_run and mask_run.load_model(), **decisions)
+
+
+def decide(
+    run: Run, store: ImageStore | None, table: pd.DataFrame | None, sensitivity: float = SENSITIVITY
+) -> dict[str, Any]:
+    """Set temperature, threshold and detector of a classifier by its validation set, and write them into its folder:
+    ``decisions.json``, with which a second opinion needs no training image.
+
+    The temperature is 1 if its interval over lesions includes 1. store: the images that the classifier was trained on,
+    at its size; table: their lesions, columns image and lesion_id (str or missing); sensitivity: of the alarm, above 0,
+    at most 1. Returns these fields of `SecondOpinion` by name. Raises IsicError if store or table is None, the run is
+    not finished, the store is another, or the validation set has no malignant image.
+    """
+    check_run(run, "classification")
+    if store is None or table is None:
+        raise IsicError(f"{run.folder / DECISIONS} is missing, damaged or outdated: the run's images make it anew.")
     classes, validation = run.config["classes"], run.predictions("validation")
     probabilities, true = validation[classes].to_numpy(), pd.Index(classes).get_indexer(validation["label"])
-    temperature = calibration.fit_temperature(probabilities, true)
-    scores = calibration.malignant_probability(calibration.apply_temperature(probabilities, temperature), classes)
     malignant = validation["label"].map(calibration.is_malignant).to_numpy()
     if not malignant.any():
         raise IsicError(f"{run.folder} has no malignant validation image, so no threshold: choose another run.")
+    lesions = validation["image"].map(table.set_index("image")["lesion_id"]).fillna(validation["image"])
+    low, high = calibration.temperature_interval(probabilities, true, lesions)
+    temperature = 1.0 if low <= 1 <= high else calibration.fit_temperature(probabilities, true)
+    scores = calibration.malignant_probability(calibration.apply_temperature(probabilities, temperature), classes)
     threshold = calibration.threshold_for(sensitivity, scores, malignant)
-    models = run.load_model(), mask_run and mask_run.load_model()
-    return SecondOpinion(run, mask_run, *models, temperature, threshold, sensitivity, fit_detector(run, store))
+    detector = fit_detector(run, store)
+    decided = {"temperature": temperature, "threshold": threshold, "sensitivity": sensitivity}
+    limits = {name: np.asarray(value).tolist() for name, value in dataclasses.asdict(detector).items()}
+    written = {"predictions": digest_of_predictions(run), "temperature_interval": [low, high], "detector": limits}
+    files.write_json(run.folder / DECISIONS, decided | written)
+    return decided | {"detector": detector}
+
+
+def read_decisions(run: Run, sensitivity: float = SENSITIVITY) -> dict[str, Any] | None:
+    """What `decide` has written and returned; None if it is missing, damaged, or of another training or sensitivity.
+    Raises IsicError if the run is not finished, or not of a classifier."""
+    check_run(run, "classification")
+    try:
+        written = json.loads((run.folder / DECISIONS).read_text(encoding="utf-8"))
+        if written["predictions"] != digest_of_predictions(run) or written["sensitivity"] != sensitivity:
+            return None
+        limits = {name: np.array(value, dtype=float) for name, value in written["detector"].items()}
+        limits |= {"max_distance": float(limits["max_distance"]), "sharpness": tuple(limits["sharpness"].tolist())}
+        decided = {name: float(written[name]) for name in ("temperature", "threshold", "sensitivity")}
+        return decided | {"detector": OodDetector(**limits)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def digest_of_predictions(run: Run) -> str:
+    """A short text that changes with the validation predictions, by which `read_decisions` knows another training."""
+    return runs.digest((run.folder / "predictions_validation.csv").read_text(encoding="utf-8"))
 
 
 def fit_detector(run: Run, store: ImageStore) -> OodDetector:
@@ -145,11 +199,11 @@ def best_run(settings: Settings, task: str = "classification", store: ImageStore
     return Run(max(found)[-1]) if found else None
 
 
-def opinion_on(second_opinion: SecondOpinion, image: AnyImage, explain: bool = True) -> Opinion:
+def opinion_on(second_opinion: SecondOpinion, image: AnyImage) -> Opinion:
     """What the models say of one image.
 
-    image: a JPEG or PNG file, a PIL image of any mode, or uint8 [height, width, 3]; explain: with contour and heat.
-    Raises IsicError if it cannot be read.
+    image: a JPEG or PNG file, a PIL image of any mode, or uint8 [height, width, 3]. Raises IsicError if it cannot be
+    read.
     """
     image = read(image)
     pixels = resize(image, second_opinion.run.config["image_size"])
@@ -159,10 +213,8 @@ def opinion_on(second_opinion: SecondOpinion, image: AnyImage, explain: bool = T
     batch = as_batch(pixels)
     calibrated = calibrated_probabilities(second_opinion, batch)
     malignant = float(calibration.malignant_probability(calibrated, second_opinion.classes)[0])
-    heat = contour = None
-    if explain:
-        heat = grad_cam(second_opinion.model, batch, int(calibrated.argmax()))
-        contour = draw_contour(second_opinion, image) if second_opinion.mask_model else None
+    heat = grad_cam(second_opinion.model, batch, int(calibrated.argmax()))
+    contour = draw_contour(second_opinion, image) if second_opinion.mask_model else None
     ask = malignant >= second_opinion.threshold
     reason = (
         f"{'ask an expert' if ask else 'no alarm'}: the malignant classes together have a probability of "
@@ -174,8 +226,9 @@ def opinion_on(second_opinion: SecondOpinion, image: AnyImage, explain: bool = T
 
 def abstain(second_opinion: SecondOpinion, why: str) -> Opinion:
     """An opinion without a prediction."""
-    nothing = pd.Series(np.nan, second_opinion.classes)
-    return Opinion(nothing, np.nan, True, f"no prediction, since {why}", abstained=why)
+    return Opinion(
+        pd.Series(np.nan, second_opinion.classes), np.nan, True, f"no prediction, since {why}", abstained=why
+    )
 
 
 def read(image: AnyImage) -> Image.Image:
@@ -216,32 +269,37 @@ def draw_contour(second_opinion: SecondOpinion, image: Image.Image) -> np.ndarra
     return enlarge(kept, image.height, image.width) > 0.5
 
 
-def opinions_on(
-    second_opinion: SecondOpinion,
-    images: Sequence[AnyImage],
-    explain: bool = True,
-    tell: Callable[[str, Image.Image | None, Opinion], object] = lambda *_: None,
-) -> pd.DataFrame:
-    """A row per image: image (its name), predicted, malignant, ask_expert, reason, abstained, lesion_share (of the
-    image inside the contour), and a probability per class. One that cannot be read has its fault under abstained.
-
-    explain: with the contour; without it, many images take half the time. tell: called after each image, which is None
-    if it cannot be read.
-    """
-    rows = []
+def each_opinion(
+    second_opinion: SecondOpinion, images: Sequence[AnyImage]
+) -> Iterator[tuple[str, Image.Image | None, Opinion]]:
+    """Name, image and opinion for one image after another. One that cannot be read is None, and the opinion says why
+    under abstained."""
     for number, source in enumerate(images, start=1):
         name = printable(str(source)) if isinstance(source, (str, Path)) else f"image {number}"
         try:
             image = read(source)
-            opinion = opinion_on(second_opinion, image, explain)
-        except IsicError as error:
-            image, opinion = None, abstain(second_opinion, printable(str(error)))
-        tell(name, image, opinion)
-        row = {"image": name, "predicted": opinion.predicted, "malignant": opinion.malignant}
-        row |= {"ask_expert": opinion.ask_expert, "reason": opinion.reason, "abstained": opinion.abstained}
-        row["lesion_share"] = np.nan if opinion.contour is None else opinion.contour.mean()
-        rows.append(row | opinion.probabilities.to_dict())
-    return pd.DataFrame(rows)
+            yield name, image, opinion_on(second_opinion, image)
+        except (IsicError, OSError) as error:
+            yield name, None, abstain(second_opinion, printable(str(error)))
+
+
+def printable(name: str) -> str:
+    """A name as it can be printed and written: bytes that are no valid text, e.g. of an old zip, as ``\\udcf1``."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def row_of(name: str, opinion: Opinion) -> dict:
+    """A row of a table of opinions, as `opinions_on` describes it."""
+    row = {"image": name, "predicted": opinion.predicted, "malignant": opinion.malignant}
+    row |= {"ask_expert": opinion.ask_expert, "reason": opinion.reason, "abstained": opinion.abstained}
+    row["lesion_share"] = np.nan if opinion.contour is None else opinion.contour.mean()
+    return row | opinion.probabilities.to_dict()
+
+
+def opinions_on(second_opinion: SecondOpinion, images: Sequence[AnyImage]) -> pd.DataFrame:
+    """A row per image: image (its name), predicted, malignant, ask_expert, reason, abstained, lesion_share (of the
+    image inside the contour), and a probability per class. One that cannot be read has its fault under abstained."""
+    return pd.DataFrame([row_of(name, opinion) for name, _, opinion in each_opinion(second_opinion, images)])
 
 
 def image_files(places: Sequence[Path]) -> list[Path]:
@@ -249,9 +307,9 @@ def image_files(places: Sequence[Path]) -> list[Path]:
     ``._x.jpg`` beside ``x.jpg``). Raises IsicError for a folder without images."""
     files = []
     for place in places:
-        inside = sorted(place.iterdir()) if place.is_dir() else []
-        found = [f for f in inside if f.is_file() and f.suffix.lower() in IMAGE_TYPES and f.name[0] != "."]
-        if place.is_dir() and not found:
+        inside = sorted(place.glob("[!.]*")) if place.is_dir() else [place]
+        found = [f for f in inside if f == place or f.is_file() and f.suffix.lower() in IMAGE_TYPES]
+        if not found:
             raise IsicError(f"{place} holds no JPEG or PNG image: name a folder with images, or an image.")
-        files += found or [place]
+        files += found
     return files

@@ -6,7 +6,3 @@ probabilities can be trusted. Accuracy and the confusion matrix are scikit-learn
 
 from isic_utils.metrics.classification import bma, recall_per_class, scores
 from isic_utils.metrics.segmentation import boundary_scores, jaccard, mask_scores, overlap, thresholded_jaccard
-
-__all__ = [
-    "bma", "boundary_scores", "jaccard", "mask_scores", "overlap", "recall_per_class", "scores", "thresholded_jaccard",
-]  # fmt: skip

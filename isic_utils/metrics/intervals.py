@@ -2,61 +2,88 @@
 methods over several splits.
 
 Lesson 06 writes most of these out by hand; they are the same, for any lesson.
-An interval is a tuple (low, high), at the 95 % level unless `level` says otherwise. Labels are codes or integers [n].
+An interval is a tuple (low, high), at the 95 % level. Labels are codes or integers [n].
 """
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
+from sklearn.utils import check_consistent_length
 
 
-def normal_interval(correct: int, images: int, level: float = 0.95) -> tuple[float, float]:
+def normal_interval(correct: int, images: int) -> tuple[float, float]:
     """p ± z · sqrt(p (1 - p) / n), where p = correct / images: what most papers print, the thesis perhaps too (§5.4).
 
     It takes images for independent, may leave the range from 0 to 1, and has no width where none or all are correct.
-    Raises ValueError if `correct` is not a whole number from 0 to `images`, or `images` is 0.
     """
-    p = proportion(correct, images)
-    half = stats.norm.ppf((1 + level) / 2) * np.sqrt(p * (1 - p) / images)
+    p = correct / images
+    half = stats.norm.ppf(0.975) * np.sqrt(p * (1 - p) / images)
     return float(p - half), float(p + half)
 
 
-def wilson_interval(correct: int, images: int, level: float = 0.95) -> tuple[float, float]:
+def wilson_interval(correct: int, images: int) -> tuple[float, float]:
     """All true proportions p from which the observed one is at most z · sqrt(p (1 - p) / n) away; within 0 to 1.
 
     E. B. Wilson 1927, doi:10.1080/01621459.1927.10502953; computed by scipy. Takes images for independent.
-    Raises ValueError as `normal_interval`.
+    Raises ValueError if `correct` is not a whole number from 0 to `images`, or `images` is 0.
     """
-    proportion(correct, images)
-    interval = stats.binomtest(int(correct), int(images)).proportion_ci(level, method="wilson")
+    interval = stats.binomtest(correct, images).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def proportion(correct: int, images: int) -> float:
-    """correct / images, checked: whole numbers, 0 <= correct <= images, and at least one image."""
-    if int(correct) != correct or int(images) != images or not 0 <= correct <= images or images < 1:
-        raise ValueError(
-            f"{correct} of {images} images is no proportion: both are whole numbers, 0 <= correct <= images."
-        )
-    return correct / images
-
-
 def bootstrap(
-    true: ArrayLike, predicted: ArrayLike, lesions: ArrayLike, draws: int = 2000, seed: int = 0
+    true: ArrayLike,
+    predicted: ArrayLike,
+    lesions: ArrayLike,
+    draws: int = 2000,
+    seed: int = 0,
+    strata: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Accuracy and BMA of `draws` test sets, drawn with replacement from the one there is: whole lesions, not images.
 
     Images of one lesion are often right or wrong together, so the lesion is the unit to draw. B. Efron 1979,
     doi:10.1214/aos/1176344552; drawing whole groups is called the **cluster bootstrap**.
 
-    true, predicted: labels [n]; lesions: the lesion of each image [n], all different to draw single images. Returns the
-    columns accuracy and bma with a row per draw; a class that a draw does not contain is left out of that draw's BMA.
+    true, predicted: labels [n]; lesions: the lesion of each image [n], all different to draw single images; strata: as
+    in `draw_lesions`. Returns the columns accuracy and bma with a row per draw; a class that a draw does not contain is
+    left out of that draw's BMA. Rare classes are often recognised badly, so without them the BMA is too high: with the
+    classes as strata (``strata=true``) each draw contains all of them.
     The same seed gives the same draws. Raises ValueError if the lengths differ or an image has no lesion.
 
     The percentile interval of a score that rests on few lesions is too narrow: lesson 06 measures by how much.
     """
-    return scores_of_draws(true, [predicted], lesions, draws, seed)[0]
+    return scores_of_draws(true, [predicted], lesions, draws, seed, strata)[0]
+
+
+def bootstrap_mean(values: ArrayLike, lesions: ArrayLike, draws: int = 2000, seed: int = 0) -> np.ndarray:
+    """The mean over the images of any number, in `draws` test sets drawn as in `bootstrap`: float [draws].
+
+    values: numbers or booleans [n], e.g. by how much an image's prediction changes. Raises ValueError as `bootstrap`.
+    """
+    values, lesions = same_length(values, lesions)
+    lesion, times = numbered(lesions)[0], draw_lesions(lesions, None, draws, seed)
+    return times @ np.bincount(lesion, values) / (times @ np.bincount(lesion))
+
+
+def draw_lesions(lesions: ArrayLike, strata: ArrayLike | None = None, draws: int = 2000, seed: int = 0) -> np.ndarray:
+    """How often each of m lesions comes up in each of `draws` test sets: integers [draws, m], in the order of
+    `pd.unique(lesions)`.
+
+    How often each of m lesions comes up in m draws with replacement is multinomial. strata: of each image [n], e.g. its
+    class, None: all images are one. Lesions are drawn within each stratum, so every draw has as many of each as there
+    are; a lesion with images in several strata is drawn among those with images in the same ones.
+    """
+    lesions, strata = same_length(lesions, np.zeros(len(lesions)) if strata is None else strata)
+    lesion, names = numbered(lesions)
+    stratum, kinds = pd.factorize(strata, use_na_sentinel=False)
+    has = np.zeros((len(names), len(kinds)), dtype=bool)
+    has[lesion, stratum] = True
+    kind = np.unique(has, axis=0, return_inverse=True)[1].reshape(-1)
+    times, chance = np.zeros((draws, len(names)), dtype=int), np.random.default_rng(seed)
+    for members in (np.flatnonzero(kind == number) for number in range(kind.max() + 1)):
+        times[:, members] = chance.multinomial(len(members), np.full(len(members), 1 / len(members)), size=draws)
+    return times
 
 
 def paired_bootstrap(
@@ -71,28 +98,31 @@ def paired_bootstrap(
     return scores[0] - scores[1]
 
 
-def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+def percentile_interval(values: ArrayLike) -> tuple[float, float]:
     """The middle 95 % of bootstrapped values: from their 2.5th to their 97.5th percentile."""
-    low, high = np.quantile(np.asarray(values), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(np.asarray(values), [0.025, 0.975])
     return float(low), float(high)
 
 
 def scores_of_draws(
-    true: ArrayLike, predictions: list[ArrayLike], lesions: ArrayLike, draws: int, seed: int
+    true: ArrayLike,
+    predictions: list[ArrayLike],
+    lesions: ArrayLike,
+    draws: int,
+    seed: int,
+    strata: ArrayLike | None = None,
 ) -> list[pd.DataFrame]:
     """Accuracy and BMA in each draw of lesions: a table for each model, all on the same draws.
 
-    How often each of m lesions comes up in m draws with replacement is multinomial. So each lesion's images and correct
-    predictions are counted by class once, and one matrix product gives the counts of all draws.
+    Each lesion's images and correct predictions are counted by class once, and one matrix product gives the counts of
+    all draws.
     """
     true, lesions, *predictions = same_length(true, lesions, *predictions)
-    lesion, lesion_names = numbered(lesions)
-    label, classes = pd.factorize(true)
-    count = len(lesion_names)
-    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)  # [draws, lesions]
+    lesion, (label, classes) = numbered(lesions)[0], pd.factorize(true)
+    times = draw_lesions(lesions, strata, draws, seed)
 
     def counts_of_draws(counted: np.ndarray) -> np.ndarray:  # counted: boolean [n]; returns integers [draws, classes]
-        of_lesion = np.zeros((count, len(classes)), dtype=int)
+        of_lesion = np.zeros((times.shape[1], len(classes)), dtype=int)
         np.add.at(of_lesion, (lesion, label), counted)
         return times @ of_lesion
 
@@ -186,11 +216,7 @@ def numbered(lesions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def same_length(*columns: ArrayLike) -> list[np.ndarray]:
-    """All as arrays [n], n at least 1. Raises ValueError if their shapes are others."""
+    """All as arrays [n]. Raises ValueError if their lengths differ."""
     arrays = [np.asarray(column) for column in columns]
-    shapes = [array.shape for array in arrays]
-    if len(set(shapes)) > 1 or len(shapes[0]) != 1 or shapes[0][0] == 0:
-        raise ValueError(
-            f"Labels and lesions of shapes {shapes} do not fit: each must be [n], with one n of at least 1."
-        )
+    check_consistent_length(*arrays)
     return arrays

@@ -19,8 +19,7 @@ def overlap(true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
     true, predicted = np.asarray(true), np.asarray(predicted)
     if true.dtype != bool or predicted.dtype != bool or true.shape != predicted.shape or true.ndim != 3:
         raise ValueError(
-            f"Masks must be boolean arrays [n, height, width] of one shape, not {true.dtype} {true.shape} and "
-            f"{predicted.dtype} {predicted.shape}: compare with a threshold first, e.g. mask > 128."
+            "Masks must be boolean arrays of one shape [n, height, width]: compare with a threshold first."
         )
     return {
         "pixels": np.full(len(true), true.shape[1] * true.shape[2]),

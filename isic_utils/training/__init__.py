@@ -5,15 +5,3 @@ from isic_utils.training.fit import fit
 from isic_utils.training.fit_all import fit_all
 from isic_utils.training.loop import epoch_seed, evaluate, get_accelerator, train_one_epoch
 from isic_utils.training.runs import Run, run_of
-
-__all__ = [
-    "Run",
-    "TrainConfig",
-    "epoch_seed",
-    "evaluate",
-    "fit",
-    "fit_all",
-    "get_accelerator",
-    "run_of",
-    "train_one_epoch",
-]

@@ -7,7 +7,7 @@ from isic_utils import models
 from isic_utils.datasets.transforms import AUGMENTATIONS
 from isic_utils.errors import IsicError
 from isic_utils.settings import Settings
-from isic_utils.training.imbalance import training_method
+from isic_utils.training.imbalance import METHODS
 from isic_utils.training.losses import MASK_LOSSES
 
 # The thesis does not state its optimizer or learning rate. Ours: AdamW with these peaks.
@@ -54,13 +54,12 @@ class TrainConfig:
     ema_decay: float = 0.0
 
     def __post_init__(self):
-        classifies = self.task == "classification"
         named = {"augmentation": AUGMENTATIONS, "mask_loss": MASK_LOSSES}
+        named["method"] = [name for name, method in METHODS.items() if not method.post_hoc]  # which change training
         for field, choices in named.items():
             if getattr(self, field) not in choices:
                 raise IsicError(f"There is no {field} {getattr(self, field)!r}: choose one of {', '.join(choices)}.")
-        training_method(self.method)
-        other = "mask_loss" if classifies else "method"
+        other = "mask_loss" if self.task == "classification" else "method"
         if getattr(self, other) != type(self).__dataclass_fields__[other].default:
             raise IsicError(f"{self.model} does {self.task}: leave out {other}={getattr(self, other)!r}.")
         if self.frozen_blocks and not (self.model == "efficientnet_lite0" and self.pretrained):

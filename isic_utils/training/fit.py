@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import Accelerator
 from accelerate.utils import broadcast
 from tqdm.auto import tqdm
 
@@ -53,16 +52,20 @@ def fit(
     """
     data = datasets(config, store, table, split)
     run, accelerator = run_of(config, store, table, split, runs), get_accelerator()
-    check_processes(config, data, accelerator)
-    if is_finished(run, config, accelerator):
+    size, processes = min(config.batch_size, len(data["train"])), accelerator.num_processes
+    if size % processes:
+        raise IsicError(f"{processes} processes cannot divide a batch of {size} images: choose another batch_size.")
+    if is_finished(run, config):
         return run
     with lock(run, accelerator):  # another training of the same run waits here, and then finds it finished
-        if is_finished(run, config, accelerator):
+        if is_finished(run, config):
             return run
         try:
             training = prepare(run, config, data, accelerator)
             write_config(run, training, split_digest(table, split))
-            bar = progress_bar(training, progress)
+            steps, title = len(training.batches["train"]), models.model_info(config.model).title
+            done, hidden = len(training.history) * steps, not (progress and accelerator.is_main_process)
+            bar = tqdm(desc=title, total=config.epochs * steps, initial=done, leave=False, disable=hidden)
             with bar, files.writing(run.folder), tensorboard.writer(run, training) as board:
                 for epoch in range(len(training.history) + 1, config.epochs + 1):
                     predictions = train_and_validate(training, epoch, bar)
@@ -73,41 +76,33 @@ def fit(
         except (RuntimeError, MemoryError) as error:
             if not any(words in str(error) for words in ("out of memory", "allocate", "not enough memory")):
                 raise
-            raise out_of_memory(config) from error
+            size = config.micro_batch_size or config.batch_size
+            advice = f"Memory ran out with {size} images at a time: set micro_batch_size={size // 2 or 1}."
+            raise IsicError(advice) from error
     return run
 
 
 def train_and_validate(training: Training, epoch: int, bar: tqdm) -> pd.DataFrame:
     """Train and validate one epoch, note it in the history, and return the predictions for the validation set."""
-    config, start = training.config, time.perf_counter()
-    learning_rate = training.scheduler.get_last_lr()[0]  # of the first step
-    seed = epoch_seed(config.seed, epoch) + training.accelerator.process_index * 10**9
+    config, accelerator, batches = training.config, training.accelerator, training.batches
+    optimizer, scheduler, ema = training.optimizer, training.scheduler, training.ema
+    start = time.perf_counter()
+    learning_rate = scheduler.get_last_lr()[0]  # of the first step
+    seed = epoch_seed(config.seed, epoch) + accelerator.process_index * 10**9
     torch.manual_seed(seed)  # dropout
     training.generator.manual_seed(seed)
-    training.batches["train"].set_epoch(epoch)
+    batches["train"].set_epoch(epoch)
+    loss, transform, at_a_time = training_loss(training, epoch), batch_transform(training), config.micro_batch_size
     train_loss = train_one_epoch(
-        training.model,
-        training.batches["train"],
-        training_loss(training, epoch),
-        training.optimizer,
-        training.scheduler,
-        training.accelerator,
-        batch_transform(training),
-        config.micro_batch_size,
-        training.ema,
-        bar.update,
+        training.model, batches["train"], loss, optimizer, scheduler, accelerator, transform, at_a_time, ema, bar.update
     )
-    if training.ema:
-        broadcast([*training.ema.buffers()])  # batch normalisation saw another share of the images in each process
-    predictions = evaluate(
-        training.evaluated, training.batches["validation"], evaluation_loss(config), training.accelerator
-    )
+    if ema:
+        broadcast([*ema.buffers()])  # batch normalisation saw another share of the images in each process
+    predictions = evaluate(training.evaluated, batches["validation"], evaluation_loss(config), accelerator)
     validation_loss = float(predictions["loss"].mean())
     if not math.isfinite(train_loss + validation_loss):
-        raise IsicError(
-            f"The loss of {config.model} is no longer finite in epoch {epoch}: try a smaller learning rate, e.g. "
-            f"learning_rate={config.learning_rate / 10:g} instead of {config.learning_rate:g}."
-        )
+        rates = f"learning_rate={config.learning_rate / 10:g} instead of {config.learning_rate:g}"
+        raise IsicError(f"The loss of {config.model} is no longer finite in epoch {epoch}: try {rates}.")
     found = scores(predictions) if config.task == "classification" else {"jaccard": predictions["jaccard"].mean()}
     row = {"epoch": epoch, "learning_rate": learning_rate, "train_loss": train_loss}
     row |= {"validation_loss": validation_loss, **{f"validation_{name}": float(found[name]) for name in found}}
@@ -146,8 +141,6 @@ def evaluation_loss(config: TrainConfig) -> Callable:
 
 def datasets(config: TrainConfig, store: ImageStore, table: pd.DataFrame, split: pd.Series) -> dict[str, IsicDataset]:
     """The three sets. Raises IsicError if one is empty, or has not what the task learns from."""
-    if not split.index.equals(table.index):
-        raise IsicError("`split` and `table` have different rows: draw the split from the same table.")
     labels = table.get("label", pd.Series(None, dtype=object))
     if config.task == "classification" and (labels.dtype != "category" or labels.isna().any()):
         raise IsicError(f"{config.model} learns from the column label, a category for each image: use read_isic2019.")
@@ -161,41 +154,18 @@ def datasets(config: TrainConfig, store: ImageStore, table: pd.DataFrame, split:
     return {name: IsicDataset(store, table[split == name].sort_values("image")) for name in SPLITS}
 
 
-def check_processes(config: TrainConfig, data: dict[str, IsicDataset], accelerator: Accelerator) -> None:
-    """Raise IsicError if the processes cannot divide a batch."""
-    size, processes = min(config.batch_size, len(data["train"])), accelerator.num_processes
-    if size % processes:
-        raise IsicError(f"{processes} processes cannot divide a batch of {size} images: choose another batch_size.")
-
-
 def write_predictions(run: Run, training: Training) -> None:
     """Each checkpoint's predictions for validation and test; this ends the run."""
     training.accelerator.wait_for_everyone()  # until the main process has written the last epoch
-    history = pd.DataFrame(training.history).set_index("epoch")
+    history, loss = pd.DataFrame(training.history).set_index("epoch"), evaluation_loss(training.config)
     for name in ("validation", "test"):
         by_epoch, tables = {}, []
         for checkpoint in run.checkpoints:
             epoch = best_epoch(history, checkpoint)
             if epoch not in by_epoch:  # two checkpoints of the same epoch are the same weights
                 training.network.load_state_dict(read_weights(run.weights(checkpoint)))
-                by_epoch[epoch] = evaluate(
-                    training.model, training.batches[name], evaluation_loss(training.config), training.accelerator
-                )
+                by_epoch[epoch] = evaluate(training.model, training.batches[name], loss, training.accelerator)
             tables.append(by_epoch[epoch].assign(checkpoint=checkpoint))
         table = pd.concat(tables)
         if training.accelerator.is_main_process:
             write_csv(run.folder / f"predictions_{name}.csv", table[["checkpoint", *table.columns[:-1]]])
-
-
-def progress_bar(training: Training, progress: bool) -> tqdm:
-    """A bar that counts steps, in the main process."""
-    steps, done = len(training.batches["train"]), len(training.history)
-    shown = progress and training.accelerator.is_main_process
-    title = models.model_info(training.config.model).title
-    return tqdm(desc=title, total=training.config.epochs * steps, initial=done * steps, leave=False, disable=not shown)
-
-
-def out_of_memory(config: TrainConfig) -> IsicError:
-    """What to say when memory ran out: which field to lower, and to what."""
-    size = config.micro_batch_size or config.batch_size
-    return IsicError(f"Memory ran out with {size} images at a time: set micro_batch_size={size // 2 or 1}.")

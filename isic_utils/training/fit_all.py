@@ -25,6 +25,7 @@ from isic_utils.training.state import is_finished
 
 Job = tuple[TrainConfig, pd.DataFrame, pd.Series]
 MEMORY_OF_A_RUN = 1.5e9  # bytes that must be free for each process
+ADVICE = "Most often memory ran out: close other programs; or a script lacks `if __name__ == '__main__':`."
 
 
 def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, progress: bool = True) -> list[Run]:
@@ -42,7 +43,7 @@ def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, pr
     for config, table, split in jobs:
         run = run_of(config, store, table, split, runs)
         found.append(run)
-        if not is_finished(run, config, accelerator):
+        if not is_finished(run, config):
             waiting[run.folder.name] = (config, table, split)
     if accelerator.device.type == "cpu" and accelerator.num_processes == 1:
         errors = fit_side_by_side(waiting, store, runs, progress)
@@ -83,7 +84,7 @@ def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progre
                     del running[receiver]
                     process.join()
                     if process.exitcode:
-                        errors[name] = f"its process ended with {process.exitcode}. {advice(process.exitcode)}"
+                        errors[name] = f"its process ended with {process.exitcode}. {ADVICE}"
                     continue
                 bar.update(told == "epoch")
                 if told != "epoch":
@@ -94,13 +95,6 @@ def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progre
             process.kill()  # at any moment: files are written whole
             process.join()
     return errors
-
-
-def advice(status: int) -> str:
-    """What to do about a process that ended by itself: below 0 a signal stopped it, above it could not begin."""
-    if status < 0:
-        return "Most often memory ran out: close other programs, then start again."
-    return "In a script, call fit_all below `if __name__ == '__main__':`."
 
 
 def work(sender, threads: int, store: ImageStore, runs: Path, *job: TrainConfig | pd.DataFrame | pd.Series) -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.utils.data import Sampler, SubsetRandomSampler, WeightedRandomSampler
 
 from isic_utils.errors import IsicError
+from isic_utils.metrics.calibration import correct_prior
 from isic_utils.training import losses
 
 # Samplers: torch's own, whose order follows from the seed and the epoch, so that an interrupted run can go on.
@@ -85,13 +86,11 @@ def adjust_logits_post_hoc(probabilities: np.ndarray, counts: np.ndarray, streng
     training images, and scaled to sum to 1 again (Menon et al. 2021, arXiv:2007.07314, Eq. 9).
 
     A trained network has learnt which class is frequent; the division removes that, without training. In logits it is
-    the subtraction of τ ln π_c. probabilities: float [n, classes]; counts: training images of each class [classes];
-    strength: τ. A class without a training image gets 0.
+    the subtraction of τ ln π_c; with τ = 1 it is `correct_prior` to equal priors. probabilities: float [n, classes];
+    counts: training images of each class [classes]; strength: τ. A class without a training image gets 0.
     """
     counts = np.asarray(counts, float)
-    factors = np.divide(1, (counts / counts.sum()) ** strength, out=np.zeros_like(counts), where=counts > 0)
-    adjusted = probabilities * factors
-    return adjusted / adjusted.sum(axis=1, keepdims=True)
+    return correct_prior(probabilities, (counts / counts.sum()) ** strength, counts > 0)
 
 
 @dataclass(frozen=True)
@@ -124,15 +123,6 @@ METHODS = {
     "mixup": Method(mixup=0.2),
     "logit adjustment and mixup": Method(loss=losses.logit_adjusted, mixup=0.2),
 }
-
-
-def training_method(name: str) -> Method:
-    """The method of this name, for `fit`. Raises IsicError if it is unknown, or changes no training."""
-    if name not in METHODS:
-        raise IsicError(f"There is no method {name!r}: choose one of {', '.join(METHODS)}.")
-    if METHODS[name].post_hoc:
-        raise IsicError(f"{name!r} does not change training: give a run's probabilities to adjust_logits_post_hoc.")
-    return METHODS[name]
 
 
 def loss_function(method: Method, epoch: int, epochs: int, counts: np.ndarray) -> Callable:

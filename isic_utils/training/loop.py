@@ -48,9 +48,8 @@ def train_one_epoch(
     for images, targets in batches:
         if transform is not None:
             images, targets = transform(images, targets)
-        parts = math.ceil(
-            len(images) / (micro_batch_size or len(images))
-        )  # as equal as can be, so none is of one image
+        # micro-batches as equal as can be, so none is of one image
+        parts = math.ceil(len(images) / (micro_batch_size or len(images)))
         for some_images, some_targets in zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True):
             loss = loss_function(model(some_images), some_targets).sum()
             accelerator.backward(loss / len(images))
@@ -114,14 +113,14 @@ def get_accelerator() -> Accelerator:
     It keeps all that it has prepared, so each training has its own; what connects the processes is set up once. Mixed
     precision is what ``ACCELERATE_MIXED_PRECISION`` says, else 16 bits where the device is faster with them.
     """
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    patience = InitProcessGroupKwargs(timeout=timedelta(hours=4))  # while one process decodes images for the others
     return Accelerator(
         # the batch size is that of the whole batch, however many processes share it
         dataloader_config=DataLoaderConfiguration(split_batches=True),
         mixed_precision=os.environ.get("ACCELERATE_MIXED_PRECISION") or fastest_precision(),
-        cpu=several and not torch.cuda.is_available(),  # else each process would train alone
-        kwargs_handlers=[patience],
+        # without a GPU; else each of several processes would train alone
+        cpu=int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available(),
+        # so long the others wait while one process decodes images for all
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=4))],
     )
 
 

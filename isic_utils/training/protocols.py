@@ -28,11 +28,10 @@ def load_data(protocol: str, settings: Settings) -> tuple[pd.DataFrame, ImageSto
     check(protocol)
     if settings.data == SAMPLE and not SAMPLE.is_dir():
         raise IsicError("The synthetic sample is not drawn yet: python -m isic_course.synthetic draws it.")
-    if protocol == "segmentation":
-        table = read_isic2018(settings.data)
-        return table, ImageStore(table, settings.segmentation_size, settings.cache)
-    table = read_isic2019(settings.data)
-    return table, ImageStore(table, settings.image_size, settings.cache)
+    segments = protocol == "segmentation"
+    table = read_isic2018(settings.data) if segments else read_isic2019(settings.data)
+    size = settings.segmentation_size if segments else settings.image_size
+    return table, ImageStore(table, size, settings.cache)
 
 
 def check(protocol: str) -> None:

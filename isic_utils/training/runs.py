@@ -7,7 +7,9 @@
 - ``best_loss.pt``, ``best_accuracy.pt``, ``best_bma.pt``: the weights of the thesis's three checkpoints (§5.2), or of
   its two for masks, ``best_loss.pt`` and ``best_jaccard.pt`` (§5.5);
 - ``last.pt``: what an interrupted run needs to continue;
-- ``predictions_validation.csv``, ``predictions_test.csv``: a row per checkpoint and image, written last.
+- ``predictions_validation.csv``, ``predictions_test.csv``: a row per checkpoint and image, written last;
+- ``decisions.json``, later and of a classifier only: what a second opinion needs beside the weights
+  (`inference.second_opinion.decide`).
 
 The hash is that of the config, the split and the images, so a run is found by what determines it. Files appear whole or
 not at all, so a run can be killed at any moment.
@@ -53,8 +55,6 @@ class Run:
             return config
         except FileNotFoundError as error:
             raise IsicError(f"{self.folder} is not a run's folder: `python -m isic_utils runs` lists them.") from error
-        except OSError as error:
-            raise IsicError(f"{file} cannot be read ({error.strerror}): see to that, then start again.") from error
         except (ValueError, KeyError, TypeError) as error:
             raise IsicError(f"{file} is damaged ({error}): delete {self.folder} and train again.") from error
 
@@ -101,10 +101,8 @@ class Run:
         file, checkpoint = self.folder / f"predictions_{split}.csv", self.weights(checkpoint).stem.removeprefix("best_")
         if not file.exists():
             raise IsicError(f"{file} is missing, since this run is not finished: call fit again, which continues it.")
-        table = read_csv(file)
-        if "checkpoint" not in table:
-            raise IsicError(f"{file} is damaged: delete {self.folder} and train again.")
-        return table[table["checkpoint"] == checkpoint].drop(columns="checkpoint").reset_index(drop=True)
+        rows = read_csv(file).query("checkpoint == @checkpoint")
+        return rows.drop(columns="checkpoint").reset_index(drop=True)
 
     def scores(self, split: str = "test") -> pd.DataFrame:
         """The scores of each checkpoint, from its predictions: epoch, loss, and accuracy and BMA, or the means of
@@ -124,15 +122,12 @@ class Run:
     def load_model(self, checkpoint: str | None = None) -> nn.Module:
         """The trained model, on this machine's device, for evaluation.
 
-        checkpoint: None: the headline. Raises IsicError if its file is missing or holds other weights.
+        checkpoint: None: the headline. Raises IsicError if its file is missing or damaged.
         """
-        config, file = self.config, self.weights(checkpoint)
+        config = self.config
         classes = len(config["classes"] or [1])
         model = models.create_model(config["model"], classes, pretrained=False, width=config["width"])
-        try:
-            model.load_state_dict(read_weights(file))
-        except RuntimeError as error:
-            raise IsicError(f"{file} holds weights of another network: delete {self.folder}, train again.") from error
+        model.load_state_dict(read_weights(self.weights(checkpoint)))
         return prepare_model(model, get_accelerator()).eval()
 
 
@@ -202,9 +197,7 @@ def read_weights(file: Path) -> dict:
         return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise IsicError(f"{file} is missing: train the run again.") from error
-    except OSError as error:
-        raise IsicError(f"{file} cannot be read ({error.strerror}): see to that, then start again.") from error
-    except MemoryError:
+    except (OSError, MemoryError):  # which say nothing about the file
         raise
     except Exception as error:  # a damaged file raises whatever the unpickler stumbles over
         raise IsicError(f"{file} is damaged: delete the folder {file.parent} and train again.") from error

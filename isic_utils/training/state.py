@@ -40,7 +40,7 @@ class Training:
     scheduler: LambdaLR
     batches: dict[str, DataLoader]
     ema: AveragedModel | None
-    generator: torch.Generator  # of the augmentation
+    generator: torch.Generator = field(default_factory=torch.Generator)  # of the augmentation
     history: list[dict] = field(default_factory=list)
     seconds: list[dict] = field(default_factory=list)
 
@@ -48,6 +48,12 @@ class Training:
     def evaluated(self) -> nn.Module:
         """The model that validates and is kept: the moving average, if there is one."""
         return self.ema.module if self.ema else self.model
+
+    @property
+    def parts(self) -> dict:
+        """What has a state that last.pt keeps, by name."""
+        parts = {"model": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler, "ema": self.ema}
+        return {name: part for name, part in (parts | {"scaler": self.accelerator.scaler}).items() if part is not None}
 
 
 def prepare(run: Run, config: TrainConfig, data: dict[str, IsicDataset], accelerator: Accelerator) -> Training:
@@ -66,44 +72,33 @@ def prepare(run: Run, config: TrainConfig, data: dict[str, IsicDataset], acceler
         ema = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
         prepare_model(ema.module, accelerator)
     model = prepare_model(network, accelerator, trains=True)
-    weights, decay = network.parameters(), config.weight_decay
-    optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=decay, fused=True)
-    batches = {"train": training_loader(config, data["train"])}
+    decay = config.weight_decay
+    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=decay, fused=True)
+    draw = imbalance.METHODS[config.method].sampler
+    sampler = draw and draw(data["train"].labels, config.seed)  # else each image once an epoch
+    batches = {"train": loader(data["train"], config.batch_size, shuffle=True, seed=config.seed, sampler=sampler)}
     steps = config.epochs * len(batches["train"])
     scheduler = LambdaLR(optimizer, functools.partial(warm_up_and_cosine, steps=steps, warm_up=config.warm_up))
     at_a_time = (config.micro_batch_size or config.batch_size // accelerator.num_processes) * accelerator.num_processes
     batches |= {name: loader(data[name], at_a_time) for name in ("validation", "test")}
     batches = {name: accelerator.prepare_data_loader(one) for name, one in batches.items()}
     optimizer, scheduler = accelerator.prepare(optimizer, scheduler)
-    training = Training(
-        config, data, accelerator, network, model, optimizer, scheduler, batches, ema, torch.Generator()
-    )
-    if from_main(accelerator, (run.folder / "last.pt").exists()):
+    training = Training(config, data, accelerator, network, model, optimizer, scheduler, batches, ema)
+    if from_main((run.folder / "last.pt").exists()):
         resume(run, training)
     return training
 
 
-def training_loader(config: TrainConfig, dataset: IsicDataset) -> DataLoader:
-    """Batches of the training set, drawn as the method wants them: each image once an epoch, or by a sampler."""
-    draw = imbalance.METHODS[config.method].sampler
-    sampler = draw and draw(dataset.labels, config.seed)
-    return loader(dataset, config.batch_size, shuffle=not draw, seed=config.seed, sampler=sampler)
-
-
 def resume(run: Run, training: Training) -> None:
     """Continue from last.pt. One that began without ImageNet weights starts over, if they can be had now."""
-    begun_as = from_main(training.accelerator, run.config["pretrained"])
-    if from_main(training.accelerator, begun_as == models.NOT_DOWNLOADED != training.network.pretrained):
+    begun_as = from_main(run.config["pretrained"])
+    if from_main(begun_as == models.NOT_DOWNLOADED != training.network.pretrained):
         return
     training.network.pretrained = begun_as
     state = read_weights(run.folder / "last.pt")
-    training.network.load_state_dict(state["model"])
-    training.optimizer.load_state_dict(state["optimizer"])
-    training.scheduler.load_state_dict(state["scheduler"])
-    if training.accelerator.scaler is not None and "scaler" in state:
-        training.accelerator.scaler.load_state_dict(state["scaler"])
-    if training.ema:
-        training.ema.load_state_dict(state["ema"])
+    for name, part in training.parts.items():
+        if name in state:  # a scaler is not, if the run began on a device that needs none
+            part.load_state_dict(state[name])
     training.history, training.seconds = state["history"], state["seconds"]
     write_results(run, training)  # which a killed process may not have come to
 
@@ -140,17 +135,8 @@ def write_epoch(run: Run, training: Training) -> None:
     """Keep an epoch. It counts from last.pt on: killed after that, a resumed run writes the other files again."""
     if not training.accelerator.is_main_process:
         return
-    state = {
-        "model": training.network.state_dict(),
-        "optimizer": training.optimizer.state_dict(),
-        "scheduler": training.scheduler.state_dict(),
-        "history": training.history,
-        "seconds": training.seconds,
-    }
-    if training.accelerator.scaler is not None:
-        state["scaler"] = training.accelerator.scaler.state_dict()
-    if training.ema:
-        state["ema"] = training.ema.state_dict()
+    state = {name: part.state_dict() for name, part in training.parts.items()}
+    state |= {"history": training.history, "seconds": training.seconds}
     files.write(run.folder / "last.pt", functools.partial(torch.save, state))
     write_results(run, training)
 
@@ -168,37 +154,32 @@ def write_results(run: Run, training: Training) -> None:
     write_csv(run.folder / "seconds.csv", pd.DataFrame(training.seconds))
 
 
-def is_finished(run: Run, config: TrainConfig, accelerator: Accelerator) -> bool:
+def is_finished(run: Run, config: TrainConfig) -> bool:
     """Whether a run needs no more training. One that had to do without ImageNet weights does, once they can be had."""
     finished = run.finished
     if finished and config.pretrained and run.config["pretrained"] == models.NOT_DOWNLOADED:
         finished = models.create_model(config.model, pretrained=True).pretrained == models.NOT_DOWNLOADED
-    return from_main(accelerator, finished)
+    return from_main(finished)
 
 
-def from_main(accelerator: Accelerator, value: object) -> object:
+def from_main(value: object) -> object:
     """The main process's value, in every process: what files say can change between two looks at them."""
-    values = [value]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(values)
-    return values[0]
+    return broadcast_object_list([value])[0]
 
 
 @contextlib.contextmanager
 def lock(run: Run, accelerator: Accelerator) -> Iterator[None]:
     """Hold a run's folder for this training alone; of several processes that train together, the main one holds it."""
-    if accelerator.is_main_process:
-        with files.writing(run.folder):
-            run.folder.mkdir(parents=True, exist_ok=True)
-            held = FileLock(run.folder / ".lock")
+    with files.writing(run.folder):
+        held = FileLock(run.folder / ".lock")
+        if accelerator.is_main_process:
             held.acquire()
     accelerator.wait_for_everyone()
     try:
         yield
         accelerator.wait_for_everyone()  # until the main process has written everything
     finally:
-        if accelerator.is_main_process:
-            held.release()
+        held.release()
 
 
 def warm_up_and_cosine(step: int, steps: int, warm_up: float) -> float:

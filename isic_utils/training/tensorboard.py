@@ -1,17 +1,16 @@
-"""What TensorBoard shows of a run: losses and scores by epoch, augmented training images, and predicted masks."""
+"""What TensorBoard shows of a run: losses and scores by epoch, and predicted masks."""
 
 import contextlib
 
 import pandas as pd
 import torch
-from torch.utils.data import default_collate
 from torch.utils.tensorboard import SummaryWriter
 
-from isic_utils.datasets.transforms import AUGMENTATIONS
+from isic_utils.datasets import loader
 from isic_utils.metrics import recall_per_class
 from isic_utils.training.runs import Run
 
-WIDTH = 256  # pixels of a shown image, at most
+SHOWN, WIDTH = 8, 256  # as many of the validation images, so many pixels wide at most
 TITLES = {"bma": "BMA", "jaccard": "Jaccard"}
 
 
@@ -29,10 +28,6 @@ def write(board: SummaryWriter | None, training, predictions: pd.DataFrame) -> N
     row = training.history[-1]
     epoch = row["epoch"]
     board.add_scalar("learning_rate", row["learning_rate"], epoch)
-    augment = AUGMENTATIONS[training.config.augmentation]
-    if epoch == 1 and augment:
-        images, _ = augment(*some_images(training, "train"), torch.Generator())
-        board.add_images("training images, augmented", images, epoch)
     for name, value in row.items():
         split, _, metric = name.partition("_")
         if split in ("train", "validation"):
@@ -46,16 +41,11 @@ def write(board: SummaryWriter | None, training, predictions: pd.DataFrame) -> N
         board.add_images("validation, true mask green, predicted red, both yellow", masks(training), epoch)
 
 
-def some_images(training, split: str, count: int = 8) -> list[torch.Tensor]:
-    """The first images of a set and their targets."""
-    dataset = training.data[split]
-    return default_collate(dataset.__getitems__(list(range(min(count, len(dataset))))))
-
-
 @torch.no_grad()
 def masks(training) -> torch.Tensor:
     """Some validation images under their masks: float [count, 3, h, w] from 0 to 1."""
-    images, true = (values.to(training.accelerator.device) for values in some_images(training, "validation"))
+    shown, device = next(iter(loader(training.data["validation"], SHOWN))), training.accelerator.device
+    images, true = (values.to(device) for values in shown)
     model = training.accelerator.unwrap_model(training.evaluated)  # the other processes do not take part
     predicted = (model(images) > 0).to(images.dtype)
     step = -(-images.shape[-1] // WIDTH)

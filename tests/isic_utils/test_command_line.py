@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from archives import draw_2019, draw_pairs, tiny_settings
@@ -76,6 +77,18 @@ def test_what_goes_wrong_is_one_line_on_stderr_and_status_1(tmp_path):
     result = shell("download", "2019", "--folder", str(tmp_path))
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr.count("\n") == 1 and str(tmp_path) in result.stderr
+
+
+def test_a_file_that_may_not_be_read_is_one_line_on_stderr(tmp_path, monkeypatch, capsys):
+    def refuse(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("isic_utils.__main__.load_settings", lambda: tiny_settings(tmp_path))
+    draw_2019(tmp_path / "data")
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert main(["prepare", "standard"]) == 1
+    told = capsys.readouterr().err
+    assert "Permission denied" in told and "GroundTruth.csv" in told and told.count("\n") == 1
 
 
 def test_control_c_says_that_it_can_continue(tmp_path, monkeypatch, capsys):

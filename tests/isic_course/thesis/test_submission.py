@@ -14,7 +14,7 @@ from isic_course.thesis.submission import export_masks
 from isic_utils import metrics
 from isic_utils.datasets.images import read_mask
 from isic_utils.inference.postprocess import enlarge, one_region
-from isic_utils.inference.predict import predict_masks
+from isic_utils.inference.predict import iterate_masks
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_an_export_has_the_official_form(unet, tmp_path, tta, postprocess):
     written = export(unet, tmp_path / "export", tta=tta, postprocess=postprocess, checkpoint="loss")
     assert sorted(written) == sorted((tmp_path / "export").iterdir())
     assert [file.name for file in written] == [f"{image}_segmentation.png" for image in table["image"]]
-    probabilities = predict_masks(run, store, table["image"], "loss", tta)
+    probabilities = iterate_masks(run, store, table["image"], "loss", tta)
     for file, path, probability in zip(written, table["path"], probabilities, strict=True):
         with Image.open(file) as mask, Image.open(path) as image:
             assert (mask.format, mask.mode, mask.size) == ("PNG", "L", image.size)

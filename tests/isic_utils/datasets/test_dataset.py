@@ -75,7 +75,6 @@ def test_images_that_could_not_be_read_are_dropped_and_unknown_ones_refused():
     store.left_out.loc[0] = ["broken", "nowhere", "is empty"]
     broken = table.head(1).assign(image="broken", label=table["label"].iloc[:1])
     assert IsicDataset(store, pd.concat([broken, table])).table["image"].tolist() == table["image"].tolist()
-    refusal(lambda: IsicDataset(store, broken), "None of 1 rows")
     refusal(lambda: IsicDataset(store, table.assign(image="nobody")), "nobody")
 
 

@@ -247,18 +247,6 @@ def test_the_other_server_continues_the_same_version_and_begins_another_anew(tmp
         assert expected <= sites[1].sent < expected + CHUNK
 
 
-def test_the_server_that_gave_the_part_is_asked_first(tmp_path, sites, official):
-    put_tables(tmp_path, official)
-    sites[0].always = ("status", 403)
-    sites[1].faults.extend([("drop", 200_000), ("status", 403)])
-    refused(tmp_path, "403")
-    sites[0].always = None
-    sites[0].requests.clear()
-    fetch(tmp_path)
-    assert_complete(tmp_path, official)
-    assert sites[0].requests == [] and sites[1].requests[-1][1] is not None
-
-
 def test_a_server_that_ignores_ranges_begins_again_and_is_left_if_it_always_breaks(tmp_path, sites, official):
     put_tables(tmp_path, official)
     sites[0].ranges, sites[0].always = False, ("drop", 300_000)
@@ -493,15 +481,11 @@ def test_two_processes_do_not_download_into_one_folder(tmp_path, sites, official
     assert_complete(tmp_path, official)
 
 
-def test_images_that_are_there_stay_and_another_of_the_same_name_is_not_overwritten(tmp_path, sites, official):
+def test_images_that_are_there_stay(tmp_path, sites, official):
     place = tmp_path / tables.IMAGES_2019
     place.mkdir()
     (place / "ISIC_0000003.jpg").write_bytes(image_bytes(3, SIZE))
     at = (place / "ISIC_0000003.jpg").stat().st_mtime_ns
-    (place / "ISIC_0000005.jpg").write_bytes(b"reduced by me")
-    refused(tmp_path, str(place / "ISIC_0000005.jpg"))
-    assert (place / "ISIC_0000005.jpg").read_bytes() == b"reduced by me"
-    (place / "ISIC_0000005.jpg").unlink()
     fetch(tmp_path)
     assert_complete(tmp_path, official)
     assert (place / "ISIC_0000003.jpg").stat().st_mtime_ns == at and len(sites[0].requests) == 3

@@ -43,9 +43,14 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def opinions(trained) -> SecondOpinion:
+def table(trained) -> pd.DataFrame:
+    return read_isic2019(trained[0].data)
+
+
+@pytest.fixture(scope="module")
+def opinions(trained, table) -> SecondOpinion:
     _, store, run, mask_run = trained
-    return assemble(run, mask_run, store)
+    return assemble(run, mask_run, store, table)
 
 
 @pytest.fixture(scope="module")
@@ -70,22 +75,44 @@ def test_an_opinion_is_the_runs_own_prediction_calibrated(trained, opinions, pat
     assert table["lesion_share"][predicted].between(0, 1).all()
 
 
-def test_the_limits_come_from_validation(trained, opinions):
+def validation_of(run: Run) -> tuple[np.ndarray, np.ndarray, pd.Series]:
+    validation, classes = run.predictions("validation"), run.config["classes"]
+    return validation[classes].to_numpy(), validation["label"].map(classes.index).to_numpy(), validation["image"]
+
+
+def test_the_limits_come_from_validation(trained, opinions, table):
     _, store, run, _ = trained
-    validation = run.predictions("validation")
-    probabilities, true = validation[opinions.classes].to_numpy(), validation["label"].map(opinions.classes.index)
-    assert opinions.temperature == calibration.fit_temperature(probabilities, true)
+    probabilities, true, images = validation_of(run)
+    lesions = table.set_index("image")["lesion_id"][images]
+    low, high = calibration.temperature_interval(probabilities, true, lesions)
+    fitted = calibration.fit_temperature(probabilities, true)
+    assert opinions.temperature == (1 if low <= 1 <= high else fitted)
     calibrated = calibration.apply_temperature(probabilities, opinions.temperature)
     scores = calibration.malignant_probability(calibrated, opinions.classes)
-    malignant = validation["label"].isin(tables.MALIGNANT).to_numpy()
+    malignant = np.isin(np.array(opinions.classes)[true], tables.MALIGNANT)
     assert (scores >= opinions.threshold)[malignant].mean() >= opinions.sensitivity == 0.95
-    relaxed = assemble(run, None, store, sensitivity=0.4)
+    relaxed = assemble(run, None, store, table, sensitivity=0.4)
     assert relaxed.threshold > opinions.threshold and relaxed.mask_model is None
+
+
+def test_a_temperature_is_used_only_if_its_interval_excludes_1(trained, table, tmp_path):
+    settings, store, run, _ = trained
+    classes, chance = run.config["classes"], np.random.default_rng(0)
+    for sharpened in (1.0, 4.0):
+        changed = Run(shutil.copytree(run.folder, tmp_path / str(sharpened)))
+        predictions = runs.read_csv(changed.folder / "predictions_validation.csv")
+        calibrated = chance.dirichlet(np.full(8, 0.3), len(predictions))
+        predictions["label"] = [chance.choice(classes, p=row) for row in calibrated]
+        predictions[classes] = calibration.apply_temperature(calibrated, 1 / sharpened)
+        runs.write_csv(changed.folder / "predictions_validation.csv", predictions)
+        decided = second_opinion.decide(changed, store, table)
+        fitted = calibration.fit_temperature(*validation_of(changed)[:2])
+        assert fitted != 1 and decided["temperature"] == (1 if sharpened == 1 else fitted)
 
 
 def usual(opinions: SecondOpinion, paths: list[str]) -> str:
     """An image on which the second opinion does not abstain."""
-    return next(path for path in paths if not opinion_on(opinions, path, explain=False).abstained)
+    return next(path for path in paths if not opinion_on(opinions, path).abstained)
 
 
 def test_files_images_and_arrays_get_the_same_opinion(opinions, paths):
@@ -97,8 +124,6 @@ def test_files_images_and_arrays_get_the_same_opinion(opinions, paths):
     assert first.contour.shape == (opened.height, opened.width) and first.contour.dtype == bool
     assert first.heat.shape == (16, 16) and torch.is_grad_enabled()
     assert first.probabilities.sum() == pytest.approx(1) and first.predicted == first.probabilities.idxmax()
-    quick = opinion_on(opinions, path, explain=False)
-    assert quick.contour is None and quick.heat is None
 
 
 def test_an_expert_is_asked_from_the_threshold_on(opinions, paths):
@@ -138,15 +163,15 @@ def test_a_table_of_opinions_has_a_row_for_what_cannot_be_read(opinions, paths, 
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8 no more")
     good = usual(opinions, paths)
-    table = opinions_on(opinions, [broken, good, np.zeros((20, 20, 3), np.uint8)], explain=False)
+    table = opinions_on(opinions, [broken, good, np.zeros((20, 20, 3), np.uint8)])
     assert table["image"].tolist() == [str(broken), good, "image 3"]
     assert "cut short or damaged" in table["abstained"][0] and table["ask_expert"][0]
-    assert np.isfinite(table["malignant"][1]) and table["lesion_share"].isna().all()
+    assert np.isfinite(table["malignant"][1]) and table["lesion_share"].isna().tolist() == [True, False, True]
 
 
-def test_five_classes_work_and_the_merged_one_counts_as_malignant(trained, paths):
+def test_five_classes_work_and_the_merged_one_counts_as_malignant(trained, table, paths):
     settings, store, _, _ = trained
-    five = assemble(train(settings, "balanced"), None, store)
+    five = assemble(train(settings, "balanced"), None, store, table)
     opinion = opinion_on(five, usual(five, paths))
     malignant = opinion.probabilities[["MEL", "BCC", "AK+DF+VASC+SCC"]]
     assert len(opinion.probabilities) == 5 and opinion.malignant == pytest.approx(malignant.sum())
@@ -178,20 +203,57 @@ def test_runs_on_other_images_or_sizes_are_passed_over(trained, tmp_path):
     assert best_run(own, store=store) is None and best_run(own) is not None
 
 
-def test_runs_of_the_other_task_and_other_data_are_refused(trained, tmp_path):
+def test_runs_of_the_other_task_and_other_data_are_refused(trained, table, tmp_path):
     settings, store, run, mask_run = trained
-    refusal(lambda: assemble(mask_run, None, store), str(mask_run.folder), "classification")
-    refusal(lambda: assemble(run, run, store), str(run.folder), "segmentation")
-    refusal(lambda: assemble(Run(tmp_path), None, store), str(tmp_path))
+    refusal(lambda: assemble(mask_run, None, store, table), str(mask_run.folder), "classification")
+    refusal(lambda: assemble(run, run, store, table), str(run.folder), "segmentation")
+    refusal(lambda: assemble(Run(tmp_path), None, store, table), str(tmp_path))
     changed = dataclasses.replace(settings, data=draw_2019(tmp_path / "other", codes=CODES[:40], count=40))
     other = protocols.load_data("standard", changed)[1]
-    refusal(lambda: assemble(run, None, other), "other images", "ISIC_DATA")
+    refusal(lambda: second_opinion.decide(run, other, table), "other images", "ISIC_DATA")
 
 
-def test_nothing_is_left_in_the_runs(trained, opinions):
-    before = {file.name for file in trained[2].folder.iterdir()}
-    assemble(trained[2], None, trained[1])
-    assert {file.name for file in trained[2].folder.iterdir()} == before
+# what lies with the run
+
+
+@pytest.fixture
+def copy(trained, tmp_path) -> Run:
+    """The classifier's run, as it was when its training ended."""
+    copied = Run(shutil.copytree(trained[2].folder, tmp_path / "copy"))
+    (copied.folder / "decisions.json").unlink(missing_ok=True)
+    return copied
+
+
+def test_once_decided_a_second_opinion_needs_no_training_image(trained, opinions, table, copy, paths):
+    _, store, _, mask_run = trained
+    refusal(lambda: assemble(copy, mask_run), "decisions.json")
+    first, again = assemble(copy, mask_run, store, table), assemble(copy, mask_run)
+    for one in (first, again):
+        decided = [getattr(one, name) for name in ("temperature", "threshold", "sensitivity")]
+        assert decided == [opinions.temperature, opinions.threshold, opinions.sensitivity]
+    pd.testing.assert_frame_equal(
+        opinions_on(opinions, paths, False), opinions_on(again, paths, False)
+    )  # abstentions too
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:200], lambda text: "[]", lambda text: text.replace("mean", "m")])
+def test_a_damaged_file_is_made_anew_where_the_images_are_at_hand(trained, table, copy, damage):
+    _, store, _, _ = trained
+    whole = assemble(copy, None, store, table)
+    file = copy.folder / "decisions.json"
+    file.write_text(damage(file.read_text(encoding="utf-8")), encoding="utf-8")
+    refusal(lambda: assemble(copy, None), "decisions.json", "damaged")
+    assert assemble(copy, None, store, table).threshold == whole.threshold
+    assert assemble(copy, None).threshold == whole.threshold
+
+
+def test_the_file_of_another_training_is_not_believed(trained, table, copy, tmp_path):
+    settings, store, _, _ = trained
+    assemble(copy, None, store, table)
+    other = train(dataclasses.replace(settings, runs=tmp_path / "other"), seed=1)
+    shutil.copy(copy.folder / "decisions.json", other.folder)
+    assert second_opinion.read_decisions(copy) is not None and second_opinion.read_decisions(other) is None
+    assert second_opinion.read_decisions(copy, sensitivity=0.9) is None
 
 
 # from a shell
@@ -246,6 +308,24 @@ def test_predict_refuses_what_it_cannot_begin_with(shell, trained, paths, tmp_pa
     ):
         assert main(["predict", *arguments]) == 1
         assert part in capsys.readouterr().err
+
+
+def test_train_decides_and_predict_then_needs_no_image_of_the_archive(trained, paths, tmp_path, monkeypatch, capsys):
+    own = dataclasses.replace(trained[0], **{name: tmp_path / name for name in ("data", "cache", "runs")})
+    shutil.copytree(trained[0].data, own.data)
+    monkeypatch.setattr("isic_utils.__main__.load_settings", lambda: own)
+    train(own)  # here, since a process for it takes seconds to start
+    assert main(["train", "standard", "residual"]) == 0
+    [run] = [file.parent for file in own.runs.rglob("config.json")]
+    assert second_opinion.read_decisions(Run(run)) is not None
+    shutil.rmtree(own.data)
+    shutil.rmtree(own.cache)
+    capsys.readouterr()
+    assert main(["predict", paths[0]]) == 0
+    assert paths[0] in capsys.readouterr().out
+    (run / "decisions.json").unlink()
+    assert main(["predict", paths[0]]) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 def test_a_second_opinion_from_synthetic_images_says_so(trained, opinions, paths, capsys, shell):

@@ -118,3 +118,81 @@ def test_coverage_and_risk_by_hand():
     table = calibration.coverage_and_risk(np.array([0.5, 0.9, 0.7, 0.6]), np.array([False, True, True, False]))
     assert table["coverage"].tolist() == [0.25, 0.5, 0.75, 1]
     np.testing.assert_allclose(table["risk"], [0, 0, 1 / 3, 1 / 2])
+
+
+def test_the_interval_of_the_temperature_includes_1_for_a_calibrated_model_and_not_for_an_overconfident_one():
+    includes = {1.0: 0, 3.0: 0}
+    for sharpened in includes:
+        for seed in range(12):
+            probabilities, true = drawn(200, sharpened=sharpened, seed=seed)
+            low, high = calibration.temperature_interval(probabilities, true, np.arange(200), draws=60)
+            includes[sharpened] += low <= 1 <= high
+    assert includes[1.0] >= 9 and includes[3.0] == 0
+
+
+def test_the_interval_of_the_temperature_counts_lesions_and_not_images():
+    probabilities, true = drawn(100)
+    low, high = calibration.temperature_interval(probabilities, true, np.arange(100))
+    four_of_each = np.tile(probabilities, (4, 1)), np.tile(true, 4), np.tile(np.arange(100), 4)
+    assert calibration.temperature_interval(*four_of_each) == pytest.approx((low, high), rel=1e-3)
+
+
+def test_the_reliability_of_an_event_is_scikit_learns():
+    probabilities, true = drawn()
+    share, mean = calibration_curve(true == 2, probabilities[:, 2], n_bins=10)
+    table = calibration.reliability_of(probabilities[:, 2], true == 2, bins=10)
+    np.testing.assert_allclose(table["accuracy"], share)
+    np.testing.assert_allclose(table["confidence"], mean)
+    assert calibration.mean_gap(table) == pytest.approx(np.average(abs(share - mean), weights=table["images"]))
+
+
+def test_the_prior_correction_is_bayes_rule():
+    likelihood = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.3, 0.3, 0.4]])  # of three findings, in three classes
+
+    def by_bayes(prior):  # the probabilities of the classes for each finding
+        joint = likelihood.T * prior
+        return joint / joint.sum(axis=1, keepdims=True)
+
+    old, new = np.array([0.5, 0.3, 0.2]), np.array([0.05, 0.05, 0.9])
+    np.testing.assert_allclose(calibration.correct_prior(by_bayes(old), old, new), by_bayes(new))
+    np.testing.assert_allclose(calibration.correct_prior(by_bayes(old), 100 * old, 7 * new), by_bayes(new))
+    without = calibration.correct_prior(by_bayes(old), np.array([0.5, 0.5, 0]), new)
+    assert (without[:, 2] == 0).all() and np.allclose(without.sum(axis=1), 1)
+
+
+def test_the_area_under_risk_and_coverage_by_brute_force():
+    chance = np.random.default_rng(0)
+    confidence, right = chance.random(50), chance.random(50) < 0.7
+    risks = [np.mean(~right[confidence >= limit]) for limit in confidence]  # no two are equal
+    assert calibration.area_under_risk_coverage(confidence, right) == pytest.approx(np.mean(risks))
+    random_orders = [calibration.area_under_risk_coverage(chance.random(50), right) for _ in range(2000)]
+    assert np.mean(random_orders) == pytest.approx(np.mean(~right), abs=0.01)
+    assert calibration.area_under_risk_coverage(right, right) <= min(random_orders)
+
+
+def test_net_benefit_by_hand():
+    scores, positive = np.array([0.9, 0.3, 0.5, 0.1]), np.array([True, True, False, False])
+    # at 0.25: two found, one false alarm that weighs 1/3; at 0.5: one found, one false alarm that weighs 1
+    assert calibration.net_benefit(scores, positive, [0.25, 0.5]) == pytest.approx([(2 - 1 / 3) / 4, 0])
+    elsewhere = calibration.net_benefit(scores, positive, [0.25], prevalence=0.1)
+    assert elsewhere == pytest.approx([0.1 * 1 - 0.9 * 0.5 / 3])
+    everybody = calibration.net_benefit(np.ones(4), positive, [0.1, 0.5])
+    assert everybody == pytest.approx([0.5 - 0.5 / 9, 0])  # it vanishes where the threshold is the prevalence
+
+
+@pytest.mark.parametrize("images, alpha", [(19, 0.1), (50, 0.1), (40, 0.3)])
+def test_a_prediction_set_holds_the_true_class_as_often_as_promised(images, alpha):
+    probabilities, true = drawn(images * 300, classes=4, sharpened=3.0)  # overconfident, which must not matter
+    new, true_new = drawn(300, classes=4, sharpened=3.0, seed=1)
+    covered = []
+    for calibration_set in np.array_split(np.arange(len(true)), 300):
+        threshold = calibration.conformal_threshold(probabilities[calibration_set], true[calibration_set], alpha)
+        covered.append(np.mean(new[np.arange(300), true_new] >= threshold))
+    promised = np.ceil((images + 1) * (1 - alpha)) / (images + 1)  # exactly, for scores without ties
+    assert np.mean(covered) == pytest.approx(promised, abs=0.025) and promised >= 1 - alpha
+
+
+def test_with_too_few_images_every_class_is_in_the_set():
+    probabilities, true = drawn(18)
+    assert calibration.conformal_threshold(probabilities, true, 0.05) == 0
+    assert calibration.conformal_threshold(*drawn(19), 0.05) > 0

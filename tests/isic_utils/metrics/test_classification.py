@@ -70,8 +70,3 @@ def test_what_are_no_labels(true, predicted):
     for call in (metrics.bma, lambda *pair: metrics.recall_per_class(*pair, [0, 1])):
         with pytest.raises((ValueError, TypeError)):
             call(true, predicted)
-
-
-def test_a_label_that_is_no_class():
-    with pytest.raises(ValueError, match="UNK"):
-        metrics.recall_per_class(["NV", "UNK"], ["NV", "NV"], CODES)

@@ -226,7 +226,7 @@ def test_a_fault_that_is_no_download_is_not_hidden(monkeypatch):
     def fail(*arguments, **options):
         raise RuntimeError("weights do not fit")
 
-    monkeypatch.setattr(models, "load_lite0", fail)
+    monkeypatch.setattr(models, "lite0", fail)
     with pytest.raises(RuntimeError, match="do not fit"):
         models.create_model("efficientnet_lite0")
 

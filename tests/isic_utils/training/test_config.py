@@ -57,7 +57,7 @@ def test_a_model_of_timm_by_name(tmp_path):
         (dict(model="resnet18"), ["'resnet18'", "vgg16"]),
         (dict(augmentation="weak"), ["augmentation 'weak'", "standard"]),
         (dict(method="magic"), ["'magic'", "focal"]),
-        (dict(method="post-hoc logit adjustment"), ["post-hoc", "adjust_logits_post_hoc"]),
+        (dict(method="post-hoc logit adjustment"), ["post-hoc", "class-weighted"]),
         (dict(model="unet", mask_loss="focal"), ["mask_loss 'focal'", "soft Dice"]),
         (dict(model="unet", method="focal"), ["unet", "method='focal'"]),
         (dict(mask_loss="soft Dice"), ["residual", "mask_loss='soft Dice'"]),

@@ -98,11 +98,3 @@ def test_a_class_without_training_images_cannot_be_weighted():
         with pytest.raises(IsicError, match="no training image"):
             imbalance.loss_function(METHODS[name], 1, 10, np.array([30, 0]))
     assert imbalance.loss_function(Method(), 1, 10, np.array([30, 0])) is losses.class_cross_entropy
-
-
-def test_an_unknown_method_and_one_that_trains_nothing():
-    assert imbalance.training_method("focal") is METHODS["focal"]
-    with pytest.raises(IsicError, match="'magic'.*cross-entropy"):
-        imbalance.training_method("magic")
-    with pytest.raises(IsicError, match="adjust_logits_post_hoc"):
-        imbalance.training_method("post-hoc logit adjustment")
