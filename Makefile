@@ -115,6 +115,9 @@ measured: $(INSTALLED)
 	@$(IN_VENV) benchmarks/measured_tables.py
 	@$(IN_VENV) benchmarks/measured.py
 	@$(IN_VENV) benchmarks/measured_masks.py
+	@$(IN_VENV) benchmarks/measured_decisions.py
+	@$(IN_VENV) benchmarks/measured_clinics.py
+	@$(IN_VENV) benchmarks/measured_ensemble.py
 
 handout: $(INSTALLED)
 	@$(IN_VENV) tools/handout.py

@@ -7,8 +7,8 @@ For each seed, an archive is drawn into a temporary folder, and three models are
 split, grouped by image and by lesion): the majority-class baseline (always NV), a logistic regression on the mean
 colour of each image, and the residual net as lesson 04 trains it on a laptop. Then what later lessons show: the recall
 of the four smallest classes against that of NV (lesson 04), the effect of imbalance (the dial of lesson 05), the gain
-of a nearest neighbour from known lesions (lesson 06), and what a painted ruler, or a wavy line of the same ink, does to
-the odds of SCC (lesson 09). The table goes into data/README.md.
+of a nearest neighbour from known lesions (lesson 06), and what a painted ruler, or as much of the same ink that is no
+ruler, does to the odds of SCC (lesson 10). The tables go into data/README.md, the ruler's effect into docs/teaching.md.
 """
 
 import argparse
@@ -18,17 +18,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, ImageDraw
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from isic_course import dial, synthetic
+from isic_course import dial, shortcut, synthetic
 from isic_utils import plots
 from isic_utils.datasets import ImageStore, read_isic2019, splits, tables
-from isic_utils.datasets.images import resize
 from isic_utils.metrics import bma, recall_per_class
 from isic_utils.settings import PROFILES, Settings
 from isic_utils.training import TrainConfig, fit_all
@@ -45,8 +43,6 @@ TARGETS = {  # measure: the least and the most that the mean over the seeds shou
     "dial, BMA at 54:1 - at 1:1": (-1.0, 0.0),
     "ruler, log-odds of SCC": (0.3, 9.0),
 }
-INK = (40, 35, 40)
-ALIKE = ["BCC", "AK", "BKL", "SCC"]
 
 
 def main() -> None:
@@ -114,44 +110,18 @@ def neighbour_bma(store: ImageStore, table: pd.DataFrame, labels: pd.Series, spl
 
 
 def ruler_effect(settings: Settings, table: pd.DataFrame, store: ImageStore, seed: int) -> dict[str, float]:
-    """Mean change of the log-odds of SCC by painted marks, in images that a network has not seen: that of lesson 09,
-    trained twice as long."""
-    few = table[table["label"].isin(ALIKE)].sample(frac=1, random_state=seed)
-    few = few.groupby("label", observed=True).head(60).sort_index()
-    few["label"] = few["label"].cat.set_categories(ALIKE)
-    split = splits.standard(few, "lesion", seed)
-    config = TrainConfig.from_settings(settings, "efficientnet_lite0", protocol="four alike", epochs=24, seed=seed)
+    """Mean change of the log-odds of SCC by a painted ruler and by the placebo, in images of lesions that lesson 10's
+    network of four classes has not seen."""
+    config, few, split, unseen = shortcut.arrange(table, settings, seed)
     (run,) = fit_all([(config, few, split)], store, settings.runs, progress=False)
-    known = few.loc[split != "test", "lesion_id"]
-    unseen = table[table["label"].isin(ALIKE) & ~table["lesion_id"].isin(known) & table["lesion_id"].notna()].head(400)
-    images, model, odds = [plots.thumbnail(path) for path in unseen["path"]], run.load_model(), {}
-    for name, paint in {"as it is": np.asarray, "ruler": with_ruler, "wavy line": with_line}.items():
-        pixels = np.stack([resize(Image.fromarray(paint(image)), store.size) for image in images])
-        painted = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
-        with torch.no_grad():
-            probability = model(painted).double().softmax(dim=1)[:, ALIKE.index("SCC")].numpy()
-        odds[name] = np.log(probability / (1 - probability)).mean()
-    return {f"{name}, log-odds of SCC": odds[name] - odds["as it is"] for name in ("ruler", "wavy line")}
-
-
-def with_ruler(image: np.ndarray) -> np.ndarray:
-    """Marks along the upper side, as lesson 09 paints them: uint8 [height, width, 3]."""
-    painted = Image.fromarray(image)
-    pen, (width, height) = ImageDraw.Draw(painted), painted.size
-    for mark in range(20):
-        x, length = width * (0.1 + mark / 28), height * (0.1 if mark % 5 == 0 else 0.06)
-        pen.line([(x, 0.04 * height), (x, 0.04 * height + length)], fill=INK, width=max(1, width // 160))
-    return np.asarray(painted)
-
-
-def with_line(image: np.ndarray) -> np.ndarray:
-    """A wavy line of the same ink in the same place."""
-    painted = Image.fromarray(image)
-    pen, (width, height) = ImageDraw.Draw(painted), painted.size
-    x = np.linspace(0.1, 0.8, 60)
-    y = 0.08 + 0.03 * np.sin(2 * np.pi * x * 8)
-    pen.line([(width * a, height * b) for a, b in zip(x, y, strict=True)], fill=INK, width=max(1, width // 160))
-    return np.asarray(painted)
+    images, model = [plots.thumbnail(path) for path in unseen["path"]], shortcut.load_last(run)
+    kinds = {"as it is": np.asarray, "ruler": shortcut.with_ruler, "placebo": shortcut.with_placebo}
+    scc = shortcut.ALIKE.index("SCC")
+    odds = {
+        name: shortcut.log_odds(model, [paint(image) for image in images], settings.image_size)[:, scc].mean()
+        for name, paint in kinds.items()
+    }
+    return {f"{name}, log-odds of SCC": odds[name] - odds["as it is"] for name in ("ruler", "placebo")}
 
 
 def colour_bma(store: ImageStore, table: pd.DataFrame, labels: pd.Series, split: pd.Series) -> float:

@@ -38,7 +38,7 @@ def main() -> None:
     run = second_opinion.best_run(settings, "classification", store)
     if run is None:
         sys.exit("No classifier is trained on these images: python -m isic_utils train standard efficientnet_lite0.")
-    opinions = second_opinion.assemble(run, second_opinion.best_run(settings, "segmentation"), store)
+    opinions = second_opinion.assemble(run, second_opinion.best_run(settings, "segmentation"), store, table)
     print(f"{run.folder.relative_to(settings.runs)}; loaded in {time.perf_counter() - start:.1f} s")
     test = table.set_index("image").loc[run.predictions()["image"]]
     print(seconds_for_one(opinions, test["path"].iloc[0]).round(3).to_string(), "\n")

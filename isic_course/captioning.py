@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset
 
 from isic_course.sentences import END, PAD, START
@@ -80,7 +81,7 @@ def train_decoder(
     split: np.ndarray,
     vocabulary_size: int,
     every_word: bool,
-    epochs: int = 12,
+    epochs: int = 6,
     seed: int = 0,
 ) -> tuple[Decoder, pd.DataFrame]:
     """Train a decoder, and return it as it was in the epoch of the lowest validation loss, with the losses by epoch.
@@ -92,10 +93,10 @@ def train_decoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         decoder = Decoder(vocabulary_size, every_word, features.shape[1])
-        optimizer = torch.optim.AdamW(decoder.parameters(), lr=2e-3, weight_decay=0.01)
-        batches = DataLoader(
-            TensorDataset(x[train], captions[train]), min(64, len(train)), shuffle=True, drop_last=True
-        )
+        optimizer = torch.optim.AdamW(decoder.parameters(), weight_decay=0.05)
+        data = TensorDataset(x[train], captions[train])
+        batches = DataLoader(data, min(64, len(train)), shuffle=True, drop_last=True)
+        scheduler = OneCycleLR(optimizer, 0.02, epochs=epochs, steps_per_epoch=len(batches))
         history, best = [], {}
         for epoch in range(1, epochs + 1):
             decoder.train()
@@ -105,6 +106,7 @@ def train_decoder(
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+                scheduler.step()
                 losses.append(loss.item())
             validated = mean_loss(decoder, x[validation], captions[validation])
             if not history or validated < min(row["validation"] for row in history):

@@ -1,4 +1,4 @@
-"""Images as features, which a network trained on ImageNet computes of them: the frozen encoder of lessons 08, 11 and 13."""
+"""Images as features, computed by a network trained on ImageNet: the frozen encoder of lessons 06, 08, 11 and 13."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -15,7 +15,7 @@ from isic_course.exercises.answers import verdict
 from isic_course.exercises.order import explain_missing_names
 
 __all__ = ["EXERCISES", "LESSONS", "check", "explain_missing_names"]
-LESSONS = [importlib.import_module(f"isic_course.exercises.lesson_{number:02}") for number in (*range(1, 10), 12, 13)]
+LESSONS = [importlib.import_module(f"isic_course.exercises.lesson_{number:02}") for number in range(1, 14)]
 EXERCISES = {number: exercise for lesson in LESSONS for number, exercise in lesson.EXERCISES.items()}
 
 

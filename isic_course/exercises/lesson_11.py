@@ -7,15 +7,15 @@ from isic_course import clinics
 from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, wrong
 
 
-def lost_melanomas(predictions: pd.DataFrame) -> float:
-    """Exercise 11.5: the recall of MEL in HAM minus that in BCN of the probes trained on HAM, in the classes of both.
+def lost_melanomas(given: tuple[pd.DataFrame, list[str]]) -> float:
+    """Exercise 11.5: the recall of MEL in HAM minus that in BCN of the probes trained on HAM, among some classes.
 
-    predictions: `clinics.predict`, with the columns of all classes.
+    given: the table of `clinics.predict`, and the classes.
     """
-    classes = list(predictions.columns[predictions.columns.get_loc("label") + 1 :])
+    predictions, classes = given
     of_ham = predictions[predictions["trained_on"] == "HAM"]
-    home, abroad = (clinics.recalls(of_ham[of_ham["source"] == one], classes, draws=0)["MEL"][0] for one in ("HAM", "BCN"))
-    return float(home - abroad)
+    home, abroad = (clinics.recalls(of_ham[of_ham["source"] == one], classes, draws=0) for one in ("HAM", "BCN"))
+    return float(home["MEL"][0] - abroad["MEL"][0])
 
 
 def fpr_by_hand(scores: tuple[np.ndarray, np.ndarray]) -> float:

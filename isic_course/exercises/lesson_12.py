@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, Exercise, Mistake, is_number, wrong
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, Mistake, exercise, is_number, wrong
 from isic_utils.metrics import bma
 
 
@@ -24,64 +24,56 @@ def oracle(handed: tuple[list[np.ndarray], np.ndarray]) -> float:
 
 
 EXERCISES = {
-    "12.1": Exercise(
-        right=0.56,
+    "12.1": exercise(
+        0.56,
+        PERCENT,
+        wrong(0.63, "that leaves the ninth recall out; it is 0, and it counts.", 0.0005),
+        wrong(0.63 * 9 / 8, "the other way round: a recall of 0 is added, which lowers the mean.", 0.0005),
         tolerance=0.0005,
-        mistakes=(
-            PERCENT,
-            wrong(0.63, "that leaves the ninth recall out; it is 0, and it counts.", 0.0005),
-            wrong(0.63 * 9 / 8, "the other way round: a recall of 0 is added, which lowers the mean.", 0.0005),
-        ),
         praise="the network loses 0.07 to a class on which it was never trained.",
     ),
-    "12.2": Exercise(
-        right=1 - 0.067 / np.log(2),
-        tolerance=0.0005,
-        mistakes=(
-            PERCENT,
-            COMPLEMENT,
-            wrong(
-                (1 - 0.643) * np.log(2),
-                "that is the least loss of the published accuracy; solve the bound for the accuracy instead.",
-                0.001,
-            ),
-            wrong(
-                np.exp(-0.067),
-                "that is the probability of the true class that a loss of 0.067 means for one image; use the bound of "
-                "finding 10.",
-                0.002,
-            ),
+    "12.2": exercise(
+        1 - 0.067 / np.log(2),
+        PERCENT,
+        COMPLEMENT,
+        wrong(
+            (1 - 0.643) * np.log(2),
+            "that is the least loss of the published accuracy; solve the bound for the accuracy instead.",
+            0.001,
         ),
-        praise="Table 6.1 prints 0.643, so this loss and this accuracy cannot belong to the same predictions.",
+        wrong(
+            np.exp(-0.067),
+            "that is the probability of the true class that a loss of 0.067 means for one image; use the bound of "
+            "finding 10.",
+            0.002,
+        ),
+        tolerance=0.0005,
+        praise="Table 6.1 prints 0.643, so this loss is not the mean cross-entropy of a softmax over these images.",
     ),
-    "12.3": Exercise(
-        right=geometric,
-        tolerance=0.0005,
-        mistakes=(
-            PERCENT,
-            Mistake(
-                lambda answer, right: is_number(answer) and 0 <= answer <= 1,
-                "that is another number. Is it the accuracy, or the plain mean? Take the mean of the logarithms over "
-                "the networks, the largest class of each image, and then the BMA.",
-            ),
+    "12.3": exercise(
+        geometric,
+        PERCENT,
+        Mistake(
+            lambda answer, right: is_number(answer) and 0 <= answer <= 1,
+            "that is another number. Is it the accuracy, or the plain mean? Take the mean of the logarithms over "
+            "the networks, the largest class of each image, and then the BMA.",
         ),
+        tolerance=0.0005,
         praise="compare it with the plain mean: a veto helps where a network that rules a class out is right.",
     ),
-    "12.4": Exercise(
-        right=oracle,
-        tolerance=0.0005,
-        mistakes=(
-            PERCENT,
-            Mistake(
-                lambda answer, right: is_number(answer) and right < answer <= 1,
-                "that is more than any choice among the five can reach. Is it an accuracy? Take the recall of each "
-                "class first, then their mean.",
-            ),
-            Mistake(
-                lambda answer, right: is_number(answer) and 0 <= answer < right,
-                "that is less. An image counts as right if at least one of the five is right.",
-            ),
+    "12.4": exercise(
+        oracle,
+        PERCENT,
+        Mistake(
+            lambda answer, right: is_number(answer) and right < answer <= 1,
+            "that is more than any choice among the five can reach. Is it an accuracy? Take the recall of each "
+            "class first, then their mean.",
         ),
+        Mistake(
+            lambda answer, right: is_number(answer) and 0 <= answer < right,
+            "that is less. An image counts as right if at least one of the five is right.",
+        ),
+        tolerance=0.0005,
         praise="no choice among the five predictions can exceed this value. A mean of probabilities can do a little "
         "better, as it may predict the second choice of every network; the rest takes another network or other images.",
     ),

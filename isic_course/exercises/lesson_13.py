@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Exercise, Mistake, close, wrong
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Mistake, close, exercise, wrong
 
 
 def balanced_accuracy_of_class_words(facts: tuple[pd.DataFrame, pd.DataFrame]) -> float:
@@ -14,79 +14,65 @@ def balanced_accuracy_of_class_words(facts: tuple[pd.DataFrame, pd.DataFrame]) -
 
 
 EXERCISES = {
-    "13.1": Exercise(
-        right=-math.log(0.5 * 0.8 * 0.25 * 1.0) / 4,
-        mistakes=(
-            Mistake(
-                lambda answer, right: close(answer, 4 * right, 0.005), "that is the sum; divide it by the four words."
-            ),
-            wrong(0.1, "that is the probability of the sentence; the loss is minus the mean of the logarithms."),
-            Mistake(lambda answer, right: close(answer, -right, 0.005), "the loss is minus the logarithm."),
-            Mistake(
-                lambda answer, right: close(answer, right / math.log(10), 0.005),
-                "that is the logarithm to base 10; the loss takes the natural one, np.log.",
-            ),
-            Mistake(
-                lambda answer, right: close(answer, 4 * right / 3, 0.005),
-                "the full stop is a word too, even if it is certain: divide by four.",
-            ),
+    "13.1": exercise(
+        -math.log(0.5 * 0.8 * 0.25 * 1.0) / 4,
+        Mistake(lambda answer, right: close(answer, 4 * right, 0.005), "that is the sum; divide it by the four words."),
+        wrong(0.1, "that is the probability of the sentence; the loss is minus the mean of the logarithms."),
+        Mistake(lambda answer, right: close(answer, -right, 0.005), "the loss is minus the logarithm."),
+        Mistake(
+            lambda answer, right: close(answer, right / math.log(10), 0.005),
+            "that is the logarithm to base 10; the loss takes the natural one, np.log.",
+        ),
+        Mistake(
+            lambda answer, right: close(answer, 4 * right / 3, 0.005),
+            "the full stop is a word too, even if it is certain: divide by four.",
         ),
         praise="the decoder is as uncertain as if it chose among e^0.58, about 1.8, equally probable words each time.",
     ),
-    "13.2": Exercise(
-        right=0.36,
-        mistakes=(
-            PERCENT,
-            COMPLEMENT,
-            wrong(0.24, "that is what greedy search finds. Follow the less probable first word as well.", 0.0005),
-            wrong(0.9, "that is the second word alone; multiply by the probability of the first.", 0.0005),
-        ),
+    "13.2": exercise(
+        0.36,
+        PERCENT,
+        COMPLEMENT,
+        wrong(0.24, "that is what greedy search finds. Follow the less probable first word as well.", 0.0005),
+        wrong(0.9, "that is the second word alone; multiply by the probability of the first.", 0.0005),
         praise="greedy search finds only 0.24: after a probable first word, no continuation need be probable.",
     ),
-    "13.3": Exercise(
-        right=5 / 8,
-        mistakes=(
-            PERCENT,
-            UPSIDE_DOWN,
-            wrong(1, "a word counts at most as often as the true sentence has it: two a's, one nevus, one of.", 0.0005),
-            wrong(5 / 9, "divide by the predicted words, eight; the true sentence has nine."),
-            COMPLEMENT,
-        ),
+    "13.3": exercise(
+        5 / 8,
+        PERCENT,
+        UPSIDE_DOWN,
+        wrong(1, "a word counts at most as often as the true sentence has it: two a's, one nevus, one of.", 0.0005),
+        wrong(5 / 9, "divide by the predicted words, eight; the true sentence has nine."),
+        COMPLEMENT,
         praise="five eighths for a sentence that no one would call a sentence: BLEU-1 does not look at the order.",
     ),
-    "13.4": Exercise(
-        right=balanced_accuracy_of_class_words,
-        mistakes=(
-            PERCENT,
-            wrong(1 / 8, "that is the BMA of naming one class always; take the mean of the eight recalls.", 0),
-            Mistake(
-                lambda answer, right: answer > right,
-                "that is too high. Is it the accuracy? Take the recall of each class first, then their mean.",
-            ),
+    "13.4": exercise(
+        balanced_accuracy_of_class_words,
+        PERCENT,
+        wrong(1 / 8, "that is the BMA of naming one class always; take the mean of the eight recalls.", 0),
+        Mistake(
+            lambda answer, right: answer > right,
+            "that is too high. Is it the accuracy? Take the recall of each class first, then their mean.",
         ),
         praise="inside the fluent sentence is a classifier, and it should be evaluated as one.",
     ),
-    "13.5": Exercise(
-        right="class",
-        mistakes=(
-            Mistake(
-                lambda answer, right: answer.strip().lower() == "site",
-                "then its accuracy would fall with another image of the same class, since that shows another lesion.",
-            ),
-            Mistake(
-                lambda answer, right: answer.strip().lower() in ("image", "skin"),
-                "everything in the image was exchanged but one thing. Which one?",
-            ),
+    "13.5": exercise(
+        "class",
+        Mistake(
+            lambda answer, right: answer.strip().lower() == "site",
+            "then its accuracy would fall with another image of the same class, since that shows another lesion.",
+        ),
+        Mistake(
+            lambda answer, right: answer.strip().lower() in ("image", "skin"),
+            "everything in the image was exchanged but one thing. Which one?",
         ),
         praise="the site was guessed from the class, and yet it reads like an observation.",
     ),
-    "13.6": Exercise(
-        right=[3 / 6, 2 / 3],
-        mistakes=(
-            wrong([2 / 3, 3 / 6], "the other way round: structures first, then sentences."),
-            wrong([3 / 4, 2 / 3], "divide by the structures that are mentioned, six, not by those that are there."),
-            wrong([3 / 6, 3 / 3], "a sentence counts once, however many of its structures are not there."),
-        ),
-        praise="half of the structures were invented, and two of the three sentences contain one of them.",
+    "13.6": exercise(
+        [3 / 6, 2 / 3],
+        wrong([2 / 3, 3 / 6], "the other way round: structures first, then sentences."),
+        wrong([3 / 4, 2 / 3], "divide by the structures that are mentioned, six, not by those that are there."),
+        wrong([3 / 6, 3 / 3], "a sentence counts once, however many of its structures are not there."),
+        praise="half of the structures are hallucinated, and two of the three sentences contain one of them.",
     ),
 }

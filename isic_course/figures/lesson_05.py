@@ -1,4 +1,7 @@
-"""The figures of lesson 05: the imbalance dial, and recalls beside a reference."""
+"""The figures of lesson 05: the imbalance dial, and recalls beside a reference.
+
+`curves` and `recall_panels` return a figure and its alternative text, for `plots.show`.
+"""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -9,7 +12,7 @@ from isic_utils import plots
 from isic_utils.archive import CODES
 
 
-def curves(results: pd.DataFrame) -> Figure:
+def curves(results: pd.DataFrame) -> tuple[Figure, str]:
     """Accuracy and BMA against the ratio, with a dot for each training and a line through the means, and the accuracy
     of always predicting NV; beside them the mean recall of each class, with thicker lines for the smaller half.
 
@@ -43,7 +46,12 @@ def curves(results: pd.DataFrame) -> Figure:
         axis.minorticks_off()
         axis.set_ylim(-0.03, 1.03)
         axis.grid(axis="y", alpha=0.3)
-    return figure
+    changes = [f"{name} goes from {mean[name].iloc[0]:.3f} to {mean[name].iloc[-1]:.3f}" for name in legend]
+    return figure, (
+        "Left: accuracy and BMA against the ratio of largest to smallest class, a dot for each training. From "
+        f"{mean.index[0]}:1 to {mean.index[-1]}:1, {' and '.join(changes)}. Right: the mean recall of each of the "
+        "eight classes, the four smallest with thick lines."
+    )
 
 
 def heights_apart(ends: pd.Series, gap: float = 0.06) -> pd.Series:
@@ -60,7 +68,7 @@ def heights_apart(ends: pd.Series, gap: float = 0.06) -> pd.Series:
     return heights[ends.index]
 
 
-def recall_panels(recalls: pd.DataFrame, reference: pd.Series, xlabel: str, reference_label: str) -> Figure:
+def recall_panels(recalls: pd.DataFrame, reference: pd.Series, xlabel: str, reference_label: str) -> tuple[Figure, str]:
     """A panel for each column: its values against the table's index, and the reference as a dashed line.
 
     recalls: values from 0 to 1; reference: a value for each column of `recalls`, drawn in its panel.
@@ -80,4 +88,4 @@ def recall_panels(recalls: pd.DataFrame, reference: pd.Series, xlabel: str, refe
     for axis in axes.flat[recalls.shape[1] :]:
         axis.axis("off")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    return figure
+    return figure, f"The recall of each class and the BMA against the {xlabel}; dashed: {reference_label}."

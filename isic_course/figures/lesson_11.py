@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from isic_utils import plots
 
 
-def matrix(tables: dict[str, pd.DataFrame]) -> Figure:
+def matrix(tables: dict[str, pd.DataFrame], classes: Sequence[int]) -> Figure:
     """BMA with its interval: a panel for each table, a group for each clinic that is tested, a marker for each training
-    set, filled where it is the clinic's own. tables: title -> `clinics.matrix`."""
+    set, filled where it is the clinic's own. tables: title -> `clinics.matrix`; classes: their number in each."""
     figure, axes = plt.subplots(1, len(tables), figsize=(5 * len(tables), 3.4), sharey=True, squeeze=False)
-    for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
+    for axis, (title, table), count in zip(axes[0], tables.items(), classes, strict=True):
         tested, names = list(table["tested on"].unique()), list(table["trained on"].unique())
         for row in table.to_dict("records"):
             i = names.index(row["trained on"])
@@ -23,7 +23,7 @@ def matrix(tables: dict[str, pd.DataFrame]) -> Figure:
             inside = None if row["trained on"] == row["tested on"] else "white"
             axis.vlines(place, row["low"], row["high"], color=plots.COLOURS[i], linewidth=2)
             axis.plot(place, row["BMA"], markerfacecolor=inside, **style)
-        axis.axhline(1 / table.attrs["classes"], color=plots.GREY, linestyle=":", linewidth=1)
+        axis.axhline(1 / count, color=plots.GREY, linestyle=":", linewidth=1)
         axis.set_xticks(range(len(tested)), [f"tested on {name}" for name in tested])
         axis.set(title=title, xlim=(-0.6, len(tested) - 0.4), ylim=(0, 1))
         for i, name in enumerate(names):
@@ -51,7 +51,7 @@ def scores(usual: pd.DataFrame, odd: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def looks(rows: dict[str, Sequence[np.ndarray]]) -> Figure:
+def image_rows(rows: dict[str, Sequence[np.ndarray]]) -> Figure:
     """Images in a grid, a row for each look. rows: name -> images, uint8 [height, width, 3], as many for each."""
     columns = len(next(iter(rows.values())))
     images = [image for some in rows.values() for image in some]

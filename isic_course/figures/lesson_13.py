@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,19 +14,20 @@ from isic_course.sentences import END, Vocabulary
 from isic_utils import plots
 
 
-def captioned(
-    images: Sequence[str | Path | np.ndarray], captions: dict[str, Sequence[str]], columns: int = 2
-) -> Figure:
+def captioned(images: plots.Images, captions: dict[str, Sequence[str]], columns: int = 2) -> Figure:
     """Images with their captions below.
 
     images: files or arrays [height, width, 3]; captions: whose they are -> a caption for each image.
     """
     figure = plots.image_grid(images, [""] * len(images), columns, side=3.6)
+    tallest = max(np.divide(*axis.images[0].get_array().shape[:2]) for axis in figure.axes[: len(images)])
+    figure.set_figheight(len(figure.axes) / columns * (3.6 * tallest + 0.2 + 0.7 * len(captions)))
     for place, axis in enumerate(figure.axes[: len(images)]):
         lines = [
             textwrap.fill(f"{who}: {texts[place]}.", 44, subsequent_indent="   ") for who, texts in captions.items()
         ]
         axis.text(0, -0.04, "\n".join(lines), transform=axis.transAxes, va="top", fontsize=9)
+        axis.set_anchor("N")
     return figure
 
 
@@ -44,11 +44,9 @@ def next_words(probabilities: np.ndarray, words: Sequence[str], predicted: Seque
         axis.axis("off")
     for axis, chances, chosen in zip(axes.flat, probabilities, predicted, strict=False):
         best = np.argsort(-chances, kind="stable")[:most]
-        colours = [plots.BLUE if word == chosen else plots.GREY for word in best]
-        axis.bar(range(most), chances[best], color=colours)
+        axis.bar(range(most), chances[best], color=[plots.BLUE if word == chosen else plots.GREY for word in best])
         axis.set_xticks(range(most), [words[word] for word in best], rotation=90, fontsize=8)
         axis.set_ylim(0, 1)
-        axis.tick_params(axis="y", labelsize=8)
     figure.supylabel("probability", fontsize=9)
     return figure
 

@@ -15,7 +15,7 @@ from isic_utils.errors import IsicError
 from .camera import Marks
 from .clinics import CLINICS, SOURCES, shares_by_source
 
-# The planted shortcut (data/README.md, "For instructors"): ruler marks say something about the diagnosis that the
+# The planted shortcut (docs/teaching.md, lesson 10): ruler marks say something about the diagnosis that the
 # skin does not. It is written into no table; a lesson finds it from the images.
 RULER_CLASS = "SCC"
 RULER_SHARE_IN_THAT_CLASS = 0.45  # elsewhere, and everywhere without the shortcut, the clinic's
@@ -87,7 +87,7 @@ class Options:
     size: usual width and height in pixels; each clinic has its own sizes, relative to these.
     pairs: number of images with a mask for segmentation (all, if there are fewer); 0: none, and no folders for them.
     least_images, least_lesions: every class with a share has at least so many.
-    shortcut: whether the planted one is there (data/README.md); the archive without it differs in nothing else.
+    shortcut: whether the planted one is there (docs/teaching.md); the archive without it differs in nothing else.
     sources: which of BCN, HAM, MSK and none give images; those without lesion_id ("none") are taken by MSK's camera.
     """
 

@@ -47,7 +47,7 @@ def read_isic2019_test(folder: Path | str) -> pd.DataFrame:
 
 def predict_2019(run: Run, settings: Settings) -> pd.DataFrame:
     """What a run of eight classes predicts for ISIC 2019's test set: image, label, weight, the calibrated probability
-    of each class, and UNK (`submission.unknown_score`; 1 for an image that is out of distribution, lesson 09). Kept in
+    of each class, and UNK (`submission.unknown_score`; 1 for an image that is out of distribution, lesson 11). Kept in
     the run's folder, and read from there the next time.
 
     Raises IsicError if the test set is not in ``settings.data`` (`read_isic2019_test`), or the data are not those that

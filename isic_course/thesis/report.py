@@ -119,24 +119,21 @@ def facts(found: Found) -> list[str]:
 def failures(found: Found, failed: dict[str, str]) -> list[str]:
     """A sentence for each reason why things could not be done, which names them all."""
     causes = {f"{protocol} has no images": why for protocol, why in found.missing.items()} | failed
-    grouped: dict[str, list[str]] = {}
-    for what, why in causes.items():
-        grouped.setdefault(why, []).append(what)
-    return [f"{'; '.join(what)}: {why}" for why, what in grouped.items()]
+    causes = pd.Series(causes, dtype=object)
+    return [f"{'; '.join(same.index)}: {why}" for why, same in causes.groupby(causes, sort=False)]
 
 
 def trainings(found: Found, plan: list[Step]) -> pd.DataFrame:
     """A row for each training: whether it is finished, its epochs, how long they took, and when they ended."""
     rows = {}
-    for step in [*plan, *(step for step in found.runs if step not in plan)]:
-        row = {"state": "missing", "epochs": "", "minutes": "", "pretrained": "", "finished": ""}
-        run = found.runs.get(step)
-        if run is not None:
+    for step in dict.fromkeys([*plan, *found.runs]):
+        rows[str(step)] = {"state": "missing"}
+        if step in found.runs:
+            run = found.runs[step]
             ended = datetime.fromtimestamp((run.folder / "predictions_test.csv").stat().st_mtime)
             row = {"state": "finished", "epochs": str(run.config["epochs"]), "minutes": f"{run.seconds / 60:,.1f}"}
-            row |= {"pretrained": run.config["pretrained"], "finished": f"{ended:%Y-%m-%d %H:%M}"}
-        rows[str(step)] = row
-    return pd.DataFrame(rows).T.rename_axis("training")
+            rows[str(step)] = row | {"pretrained": run.config["pretrained"], "finished": f"{ended:%Y-%m-%d %H:%M}"}
+    return pd.DataFrame(rows, ["state", "epochs", "minutes", "pretrained", "finished"]).T.fillna("")
 
 
 def figures_of(table: Callable, found: Found) -> list[tuple[Figure, str]]:
@@ -159,7 +156,8 @@ def accuracy_and_bma(found: Found) -> tuple[Figure, str]:
         for name, row in values.iterrows():
             place = list(table.index).index(name)
             style = dict(marker=plots.MARKERS[place], color=plots.COLOURS[place], fillstyle=fill, linestyle="")
-            axis.plot(row["BMA"], row["accuracy"], markersize=9, label=f"{name}, {half.split(',')[0]}", **style)
+            title = f"{name}, thesis" if half == results.THESIS else row["network"]
+            axis.plot(row["BMA"], row["accuracy"], markersize=9, label=title, **style)
     axis.plot([0, 1], [0, 1], color="0.8", zorder=0)
     axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="BMA", ylabel="accuracy")
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)

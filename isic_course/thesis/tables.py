@@ -2,7 +2,7 @@
 
 A table's columns have two levels: ``thesis, ISIC 2019`` (or ``published``) and ``here, <data>``. Where a run is not
 there, our side is empty (NaN); `formatted` writes the word. Our figures are those of the headline checkpoint, the one
-with the best validation BMA or Jaccard index, and each row says what its network started from.
+with the best validation BMA or Jaccard index, and each row gives the width and the initial weights of its network.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ import pandas as pd
 from sklearn.metrics import accuracy_score
 
 from isic_course.thesis import official, published
+from isic_course.thesis.published import CLASSIFIERS
 from isic_utils.datasets import ImageStore, splits
 from isic_utils.errors import IsicError
 from isic_utils.metrics import bma, intervals as confidence
 from isic_utils.models import MODELS, SEGMENTERS, TITLES
 from isic_utils.settings import Settings
-from isic_utils.training import Run, TrainConfig, protocols, run_of
+from isic_utils.training import Run, protocols, run_of
 
-CLASSIFIERS = ["vgg16", "alexnet", "residual", "resnet101", "wide_resnet"]  # in the order of the thesis's tables
 THESIS = "thesis, ISIC 2019"
 
 
@@ -102,7 +102,11 @@ def find(settings: Settings, steps: Iterable[Step], group_by: str = "image") -> 
         try:
             if kind not in drawn:
                 with contextlib.redirect_stdout(io.StringIO()):  # of small classes, which training tells again
-                    drawn[kind] = protocols.draw(step.protocol, table, grouped, fold=step.fold)
+                    if step.protocol == "cross-validation":  # all folds at once
+                        folds = splits.cross_validation(table, grouped)
+                        drawn |= {(step.protocol, fold): (table, folds[fold]) for fold in folds}
+                    else:
+                        drawn[kind] = protocols.draw(step.protocol, table, grouped)
             config = protocols.config_of(step.protocol, step.model, settings, grouped, fold=step.fold)
             run = run_of(config, store, *drawn[kind], settings.runs)
         except IsicError as error:
@@ -111,14 +115,6 @@ def find(settings: Settings, steps: Iterable[Step], group_by: str = "image") -> 
         if run.finished:
             runs[step] = run
     return Found(settings, group_by, runs, data, missing)
-
-
-def arrange(
-    step: Step, settings: Settings, table: pd.DataFrame, store: ImageStore, group_by: str = "image"
-) -> tuple[TrainConfig, ImageStore, pd.DataFrame, pd.Series]:
-    """The arguments of `fit` for a step. The thesis splits by image."""
-    config, table, split = protocols.arrange(step.protocol, step.model, table, settings, group_by, fold=step.fold)
-    return config, store, table, split
 
 
 def models_in(found: Found) -> list[str]:
@@ -170,7 +166,7 @@ def intervals(found: Found) -> pd.DataFrame:
         if folds:
             predictions = pd.concat([run.predictions() for run in folds.values()], ignore_index=True)
             rows[name] = {"images": len(predictions)} | accuracy_intervals(predictions, found.table)
-            rows[name] |= {"folds": len(folds), "pretrained": pretrained(folds.values())}
+            rows[name] |= {"folds": len(folds), "network": full_titles(folds.values())}
     columns = ["images", "accuracy", "low", "high", "low, lesions", "high, lesions", "folds"]
     return beside(found, published.INTERVALS, rows, columns)
 
@@ -194,7 +190,7 @@ def cross_validation(found: Found) -> pd.DataFrame:
             row = {fold: scores(run)["BMA"] for fold, run in folds.items()}
             if len(row) == len(protocols.FOLDS):
                 row["mean"] = np.mean(list(row.values()))
-            rows[name] = row | {"pretrained": pretrained(folds.values())}
+            rows[name] = row | {"network": full_titles(folds.values())}
     return beside(found, published.CROSS_VALIDATION, rows, [*protocols.FOLDS, "mean"])
 
 
@@ -206,7 +202,7 @@ def leaderboard_2019(found: Found) -> pd.DataFrame:
         run = found.runs.get(Step("standard", name))
         row = {"BMA, cross-validation": crossed.loc[TITLES[name], "mean"]}
         if run is not None:
-            row |= official.scores_2019(run) | {"pretrained": run.config["pretrained"]}
+            row |= official.scores_2019(run) | {"network": full_titles([run])}
         rows[name] = row
     both = pd.concat([published.OWN_MODELS.to_frame(), published.LEADERBOARD_2019])
     columns = ["BMA, cross-validation", "official test, 8 classes", "official test, 9 classes"]
@@ -222,7 +218,7 @@ def segmentation(found: Found) -> pd.DataFrame:
         if run is not None:
             row = run.scores().loc[run.headline]
             row = {"Jaccard": row["jaccard"], "thresholded Jaccard": row["thresholded_jaccard"]}
-            rows[name] = row | official.scores_2018(run) | {"pretrained": run.config["pretrained"]}
+            rows[name] = row | official.scores_2018(run) | {"network": full_titles([run])}
     thesis = published.SEGMENTATION.rename(index={"U-Net (thesis)": TITLES["unet"]})
     columns = ["Jaccard", "thresholded Jaccard", "official test, Jaccard", "official test, thresholded"]
     return beside(found, thesis, rows, columns, thesis_is="published, ISIC 2018")
@@ -239,38 +235,44 @@ ALL = {  # title -> function
 
 
 def scores(run: Run) -> pd.Series:
-    """Loss, accuracy and BMA of a run's headline checkpoint on its test set, and what it started from."""
+    """Loss, accuracy and BMA of a run's headline checkpoint on its test set, and the full title of its network."""
     row = run.scores().loc[run.headline, ["loss", "accuracy", "BMA"]]
-    return pd.Series({**row, "pretrained": run.config["pretrained"]})
+    return pd.Series({**row, "network": full_titles([run])})
 
 
-def pretrained(some: Iterable[Run]) -> str:
-    """What the runs started from; where that differs, each kind."""
-    return " / ".join(sorted({run.config["pretrained"] for run in some}))
+def full_titles(some: Iterable[Run]) -> str:
+    """What a network is called that may be narrow and not pretrained: "ResNet101, 1/8 width, from scratch"; where the
+    runs differ, each kind."""
+    titles = set()
+    for config in (run.config for run in some):
+        width = "" if config["width"] == 1 else f", 1/{1 / config['width']:.0f} width"
+        start = "pretrained" if config["pretrained"] == "ImageNet" else "from scratch"
+        titles.add(f"{TITLES[config['model']]}{width}, {start}")
+    return " / ".join(sorted(titles))
 
 
 def beside(
     found: Found, thesis: pd.DataFrame, rows: dict[str, pd.Series | dict], columns: list, thesis_is: str = THESIS
 ) -> pd.DataFrame:
-    """A published table beside ours. rows: model -> what we measured; columns: of our half; pretrained is added."""
-    ours = pd.DataFrame(rows).T.rename(index=TITLES).reindex(columns=[*columns, "pretrained"])
-    ours = ours.astype({column: float for column in columns})
-    ours["pretrained"] = ours["pretrained"].astype(object)
+    """A published table beside ours. rows: model -> what we measured; columns: of our half; network is added."""
+    ours = pd.DataFrame(rows).T.rename(index=TITLES).reindex(columns=[*columns, "network"])
+    ours = ours.astype(dict.fromkeys(columns, float) | {"network": object})
     index = [*thesis.index, *(title for title in ours.index if title not in thesis.index)]
     halves = {thesis_is: thesis.reindex(index), found.here: ours.reindex(index)}
     return pd.concat(halves, axis=1).rename_axis("model")
 
 
 def formatted(table: pd.DataFrame, found: Found) -> pd.DataFrame:
-    """A table as text: three decimals, whole numbers without, "missing" where a run of ours is not there."""
+    """A table as text: three decimals, four for the ends of intervals (as in the thesis), whole numbers without,
+    "missing" where a run of ours is not there."""
     text = pd.DataFrame("", index=table.index, columns=table.columns)
     for half, column in table.columns:
-        whole = column in ("images", "folds")
+        decimals = 0 if column in ("images", "folds") else 4 if str(column).startswith(("low", "high")) else 3
         for row, value in table[half, column].items():
             if isinstance(value, str):
                 text.loc[row, (half, column)] = value
             elif pd.notna(value):
-                text.loc[row, (half, column)] = f"{value:,.0f}" if whole else f"{value:.3f}"
+                text.loc[row, (half, column)] = f"{value:,.{decimals}f}"
             elif half == found.here and row in TITLES.values():
                 text.loc[row, (half, column)] = "missing"
     return text

@@ -76,7 +76,7 @@ def prepare(run: Run, config: TrainConfig, data: dict[str, IsicDataset], acceler
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=decay, fused=True)
     draw = imbalance.METHODS[config.method].sampler
     sampler = draw and draw(data["train"].labels, config.seed)  # else each image once an epoch
-    batches = {"train": loader(data["train"], config.batch_size, shuffle=True, seed=config.seed, sampler=sampler)}
+    batches = {"train": loader(data["train"], config.batch_size, shuffle=not draw, seed=config.seed, sampler=sampler)}
     steps = config.epochs * len(batches["train"])
     scheduler = LambdaLR(optimizer, functools.partial(warm_up_and_cosine, steps=steps, warm_up=config.warm_up))
     at_a_time = (config.micro_batch_size or config.batch_size // accelerator.num_processes) * accelerator.num_processes

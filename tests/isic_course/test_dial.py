@@ -1,8 +1,7 @@
 """The imbalance dial: sizes, sets grouped by lesion, nested subsets, the scores it returns, and its figures."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,11 +19,13 @@ from isic_utils.datasets import tables
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """The dial's pool without its images: the plan is the same, drawing them takes seconds."""
+    """A cache with the dial's pool without its images: the plan is the same, drawing them takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "_draw_images", lambda folder, planned, seed: write_empty(folder, planned))
-        place = tmp_path_factory.mktemp("dial") / "pool"
-        return synthetic.draw(place, **dial.pool_options(dial.OVERLAP), workers=1, progress=False)
+        cache = tmp_path_factory.mktemp("dial")
+        options = dial.pool_options(dial.OVERLAP)
+        synthetic.draw(cache / f"dial-overlap{dial.OVERLAP}", **options, workers=1, progress=False)
+        return cache
 
 
 def write_empty(folder: Path, planned: PlannedLesion) -> dict[str, set[str]]:
@@ -35,7 +36,8 @@ def write_empty(folder: Path, planned: PlannedLesion) -> dict[str, set[str]]:
 
 @pytest.fixture
 def pool(folder, monkeypatch) -> pd.DataFrame:
-    monkeypatch.setattr(dial, "pool_folder", lambda overlap: folder)
+    monkeypatch.setattr(dial, "load_settings", lambda: SimpleNamespace(cache=folder))
+    monkeypatch.setattr(synthetic, "_draw_whole", lambda *rest, **named: pytest.fail("it is drawn already"))
     return dial.pool()
 
 
@@ -82,34 +84,15 @@ def test_a_smaller_subset_is_part_of_a_larger_one(pool):
     assert trained(1, "NV") < trained(54, "NV")
 
 
-def test_two_that_ask_for_the_pool_at_once_both_get_it(tmp_path, monkeypatch):
-    """As two notebooks do: each finds no pool, and one waits while the other draws it."""
-    place, both, real = tmp_path / "pool", threading.Barrier(2, timeout=60), synthetic.draw
-
-    def draw(folder, **options):
-        both.wait()  # until neither has found a pool; a third call would wait in vain
-        return real(folder, **options, workers=1, progress=False)
-
-    monkeypatch.setattr(synthetic, "draw", draw)
-    monkeypatch.setattr(synthetic, "_draw_images", lambda folder, planned, seed: write_empty(folder, planned))
-    monkeypatch.setattr(dial, "pool_folder", lambda overlap: place)
-    with ThreadPoolExecutor(2) as threads:
-        first, second = threads.map(lambda _: dial.pool(), range(2))
-    pd.testing.assert_frame_equal(first, second)
-    pd.testing.assert_frame_equal(first, dial.pool())  # drawn already
-
-
-def test_a_pool_that_cannot_be_drawn_says_why(tmp_path, monkeypatch):
-    (tmp_path / "something").touch()
-    monkeypatch.setattr(dial, "pool_folder", lambda overlap: tmp_path)
-    refusal(dial.pool, str(tmp_path), "is not empty")
-
-
-def test_other_overlaps_and_versions_lie_elsewhere(monkeypatch):
-    first = dial.pool_folder(0.3)
-    assert dial.pool_folder(0.4) != first
-    monkeypatch.setattr(synthetic, "VERSION", synthetic.VERSION + 1)
-    assert dial.pool_folder(0.3) != first
+def test_each_overlap_has_a_pool_of_its_own(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(dial, "load_settings", lambda: SimpleNamespace(cache=tmp_path))
+    monkeypatch.setattr(dial, "read_isic2019", lambda folder: None)
+    monkeypatch.setattr(dial, "with_split", lambda table: None)
+    monkeypatch.setattr(synthetic, "ensure", lambda folder, overlap, **options: drawn.append((folder, overlap)))
+    dial.pool(0.3)
+    dial.pool(0.4)
+    assert [overlap for _, overlap in drawn] == [0.3, 0.4] and drawn[0][0] != drawn[1][0]
 
 
 def test_accuracy_is_that_of_a_test_set_with_the_same_imbalance(pool, monkeypatch):
@@ -136,7 +119,7 @@ def test_accuracy_is_that_of_a_test_set_with_the_same_imbalance(pool, monkeypatc
 def test_the_dial_shows_every_class_with_a_style_of_its_own_and_every_training():
     columns = ["accuracy", "BMA", *dial.ORDER]
     results = pd.DataFrame(np.linspace(0, 1, 60).reshape(6, 10), index=[1, 1, 8, 8, 54, 54], columns=columns)
-    left, right = lesson_05.curves(results).axes
+    left, right = lesson_05.curves(results)[0].axes
     assert [line.get_label() for line in right.lines] == CODES  # so each class has the colour of the whole course
     assert len({(line.get_linestyle(), line.get_marker()) for line in right.lines}) == 8
     of_df = right.lines[CODES.index("DF")].get_ydata()
@@ -162,7 +145,7 @@ def test_names_beside_the_lines_keep_their_order_and_do_not_touch(ends):
 
 def test_panels_show_the_reference_in_each():
     recalls = pd.DataFrame({"MEL": [0.1, 0.2], "NV": [0.9, 0.8]}, index=[50, 100])
-    figure = lesson_05.recall_panels(recalls, pd.Series({"NV": 0.7, "MEL": 0.4}), "images", "all")
+    figure, _ = lesson_05.recall_panels(recalls, pd.Series({"NV": 0.7, "MEL": 0.4}), "images", "all")
     shown = {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
     assert list(shown) == ["MEL", "NV"]
     for name, reference in (("MEL", 0.4), ("NV", 0.7)):

@@ -159,9 +159,46 @@ TYPICAL_MISTAKES = [
     ("09.3", 0.95, "that is found"),
     ("09.3", 0.0095, "with an alarm"),
     ("09.3", 0.655, "half of all lesions"),
-    ("09.4", 0.5, "validation"),
-    ("09.5", 1.0, "no width"),
-    ("09.5", 0.49, "*missed*"),
+    ("09.4", 0.064, "odds that scale"),
+    ("09.4", 0.2449, "o / (1 + o)"),
+    ("09.4", 0.8, "rarer"),
+    ("09.4", 0.985, "upside down"),
+    ("09.4", 0.0755, "half of the training images"),
+    ("09.5", -0.16, "not once"),
+    ("09.5", 0.02, "not t"),
+    ("09.5", -0.0556, "for all patients"),
+    ("09.5", 17.78, "divide by their number"),
+    ("09.6", 20, "one fewer"),
+    ("09.6", 18, "no 19th"),
+    ("09.6", 9, "α = 0.1"),
+    ("09.7", 0.5, "validation"),
+    ("09.8", 1.3, "belongs to every set"),
+    ("10.1", 0.5, "mean of two recalls"),
+    ("10.1", 0.0143, "the accuracy rises"),
+    ("10.2", 0.364, "a single lesion"),
+    ("10.2", 0.87, "share of the others"),
+    ("10.3", 1.2, "expected number"),
+    ("10.3", 0.292, "share of the others"),
+    ("10.4", 1.0, "no width"),
+    ("10.4", 0.49, "share of the others"),
+    ("10.5", 1.048, "ink together"),
+    ("10.5", 0.177, "ink alone"),
+    ("10.5", 0.14, "difference of probabilities"),
+    ("10.6", -0.5, "younger minus older"),
+    ("10.6", 0.25, "that is another value"),
+    ("11.1", 20, "per cent"),
+    ("11.1", 0.62, "in the second clinic"),
+    ("11.1", 0, "weights them by the class shares"),
+    ("11.2", {"a", "c", "e"}, "both sides"),
+    ("11.2", {"B", "c", "e"}, "no longer outside"),
+    ("11.2", {"c", "d", "e"}, "temporal"),
+    ("11.2", {"e"}, "Is there more"),
+    ("11.2", {"c"}, "gave nothing"),
+    ("11.3", -0.025, "the same three"),
+    ("11.3", 0.25, "not their sum"),
+    ("11.4", 0.2, "0.2 times 0.6"),
+    ("11.5", -0.5, "home minus abroad"),
+    ("11.4", 1 / 3, "by chance"),
     ("12.1", 0.63, "leaves the ninth recall out"),
     ("12.1", 0.70875, "other way round"),
     ("12.2", 0.2475, "least loss of the published accuracy"),
@@ -181,6 +218,9 @@ TYPICAL_MISTAKES = [
     ("13.4", 1 / 8, "one class always"),
     ("13.5", "Site", "would fall"),
     ("13.5", "image", "Which one"),
+    ("13.6", [2 / 3, 0.5], "other way round"),
+    ("13.6", [0.75, 2 / 3], "six"),
+    ("13.6", [0.5, 1], "counts once"),
 ]
 
 
@@ -233,11 +273,32 @@ def make_predictions() -> pd.DataFrame:
     return pd.DataFrame(rows | {"label": ["DF", "NV", "NV", "NV", "MEL", "DF"]})
 
 
+def make_three_classes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Validation probabilities of three classes, with nine, nine and two images; their classes; three test images."""
+    first, second = np.array([0.55, *[0.8] * 8]), np.array([*[0.7] * 8, 0.05])
+    validated = [[p, (1 - p) / 2, (1 - p) / 2] for p in first] + [[(1 - p) / 2, p, (1 - p) / 2] for p in second]
+    test = np.array([[0.6, 0.3, 0.1], [0.3, 0.6, 0.1], [0.96, 0.01, 0.03]])
+    return np.array(validated + [[0.1, 0.1, 0.8]] * 2), np.repeat([0, 1, 2], [9, 9, 2]), test
+
+
 def make_squares() -> tuple[np.ndarray, np.ndarray]:
     """A mask that is a square, and one that is 2 pixels larger on each side."""
     inner, outer = np.zeros((2, 31, 31), bool)
     inner[10:21, 10:21] = outer[8:23, 8:23] = True
     return inner, outer
+
+
+def make_abroad() -> pd.DataFrame:
+    """Predictions of a probe from HAM: it finds three of four melanomas at home, one of four in BCN."""
+    rows = {"trained_on": ["HAM"] * 8 + ["BCN"], "source": ["HAM"] * 4 + ["BCN"] * 5, "label": "MEL"}
+    table = pd.DataFrame(rows | {"lesion_id": names(9), "MEL": [0.9, 0.8, 0.7, 0.1, 0.9, 0.2, 0.3, 0.4, 0.9]})
+    return table.assign(NV=1 - table["MEL"])
+
+
+def make_alarms() -> pd.DataFrame:
+    """Four old nevi, all with an alarm, two young ones, one with an alarm, and others that do not count."""
+    rows = {"label": ["NV"] * 7 + ["BKL", "MEL"], "age_approx": [60, 65, 70, 80, 55, 40, None, 70, 20]}
+    return pd.DataFrame(rows | {"alarm": [True, True, True, True, True, False, True, False, False]})
 
 
 def make_ensemble() -> tuple[list[np.ndarray], np.ndarray]:
@@ -260,7 +321,11 @@ HANDED_OVER = {
     "07.8": make_squares(),
     "08.5": make_predictions(),
     "08.6": make_race(),
-    "09.4": (np.arange(1, 11) / 10, np.arange(10) >= 5, np.array([0.6, 0.7, 0.71, 0.1, 0.9])),
+    "09.7": (np.arange(1, 11) / 10, np.arange(10) >= 5, np.array([0.6, 0.7, 0.71, 0.1, 0.9])),
+    "09.8": make_three_classes(),
+    "10.6": make_alarms(),
+    "11.5": (make_abroad(), ["MEL", "NV"]),
+    "11.6": (np.arange(1.0, 21), np.array([0.0, 1, 2, 3])),
     "12.3": make_ensemble(),
     "12.4": make_ensemble(),
     "13.4": (pd.DataFrame({"class": ["NV", "NV", "NV", "MEL"]}), pd.DataFrame({"class": ["NV", "NV", "NV", "NV"]})),
@@ -319,7 +384,11 @@ RIGHT_BY_HAND = {
     "07.4": (1 + 1 / 2) / 2,  # two pixels of two; two of which one is right
     "07.8": np.sqrt(8),  # from corner to corner, 4 of the larger border's 56 pixels
     "08.5": 1.5,  # a mean of 0.3, and one image of five
-    "09.4": 3 / 5,  # four of the five malignant ones are at 0.7 or above, as are three of five test images
+    "09.7": 3 / 5,  # four of the five malignant ones are at 0.7 or above, as are three of five test images
+    "09.8": 7 / 3,  # thresholds 0.55, 0.05, and 0 for the class with too few images: sets of 3, 2 and 2 classes
+    "10.6": 1 / 2,  # all of the old nevi, half of the young ones
+    "11.5": 3 / 4 - 1 / 4,  # of four melanomas each
+    "11.6": 1 / 2,  # 19 of the 20 usual ones are at 2 or above, as are two of four odd ones
     "13.4": 1 / 2,  # NV 1, MEL 0; the accuracy is 3/4
     "06.5": 1 / 2 - 1 / 4,  # seen: NV 1, MEL 0; not seen: NV a half, MEL 0
     "12.3": 2 / 3,  # classes 0 and 1 whole; with the plain mean one half, for class 1 loses an image

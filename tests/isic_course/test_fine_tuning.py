@@ -31,7 +31,7 @@ def test_the_table_of_steps_has_a_row_for_each():
 
 def test_the_figure_has_a_line_per_seed_and_a_mean_only_where_all_seeds_are():
     rows = [("first", 0, 0.5), ("second", 0, 0.6), ("second", 1, 0.7)]
-    [axis] = lesson_08.steps(pd.DataFrame(rows, columns=["step", "seed", "test BMA"])).axes
+    [axis] = lesson_08.steps(pd.DataFrame(rows, columns=["step", "seed", "test BMA"]))[0].axes
     drawn = {line.get_label(): list(line.get_xdata()) for line in axis.lines}
     assert drawn == {"seed 0": [0.5, 0.6], "seed 1": [0.7], "mean": [pytest.approx(0.65)]}
     assert [tick.get_text() for tick in axis.get_yticklabels()] == ["first", "second"]

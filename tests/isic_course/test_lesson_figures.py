@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from isic_course.figures import lesson_02, lesson_03, lesson_08, lesson_09
+from isic_course.figures import lesson_02, lesson_03, lesson_08, lesson_09, lesson_10, lesson_11
 from isic_utils import plots
 
 
@@ -81,21 +81,27 @@ def test_u_net_has_a_skip_connection_and_a_step_up_for_each_step_down():
     assert boxes[1].get_height() == 2 * boxes[2].get_height() and boxes[1].get_width() < boxes[2].get_width()
 
 
-def test_the_plane_has_a_marker_and_a_name_for_each_method():
-    scores = pd.DataFrame({"accuracy": [0.75, 0.55], "BMA": [0.35, 0.5]}, ["plain", "weighted"])
-    [axis] = lesson_08.plane(scores).axes
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axis.lines] == [(0.75, 0.35), (0.55, 0.5)]
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["plain", "weighted"]
+def test_the_plane_has_a_marker_of_its_own_for_each_method_and_its_name_beside_it_clear_of_the_others():
+    accuracy = [0.74, 0.738, 0.743, 0.45, 0.7, 0.69, 0.71, 0.63, 0.631, 0.648, 0.72]
+    names = [f"method number {i}" for i in range(11)]
+    scores = pd.DataFrame({"accuracy": accuracy, "BMA": np.linspace(0.48, 0.6, 11).round(2)}, names)
+    [axis] = lesson_08.plane(scores)[0].axes
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axis.lines] == scores.apply(tuple, axis=1).tolist()
+    assert len({(line.get_marker(), line.get_color()) for line in axis.lines}) == 11
+    texts = [text for text in axis.texts if text.get_text()]
+    assert [text.get_text() for text in texts] == names
+    boxes = [text.get_window_extent() for text in texts]
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 
 
 def test_the_decision_boundary_moves_to_the_middle_with_equal_priors():
-    boundaries = [axis.lines[0].get_xdata()[0] for axis in lesson_08.two_classes(prior=0.95).axes]
+    boundaries = [axis.lines[0].get_xdata()[0] for axis in lesson_08.two_classes(prior=0.95)[0].axes]
     assert boundaries == [pytest.approx(1 + np.log(19) / 2), pytest.approx(1)]
 
 
 def test_principal_components_show_each_class_with_its_number():
     features, labels = np.random.default_rng(0).normal(size=(30, 5)), pd.Series(["NV"] * 20 + ["MEL"] * 10)
-    [axis] = lesson_08.principal_components(features, labels, ["NV", "MEL"]).axes
+    [axis] = lesson_08.principal_components(features, labels, ["NV", "MEL"])[0].axes
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["NV, 20", "MEL, 10"]
     assert [len(points.get_offsets()) for points in axis.collections] == [20, 10]
     colours = [to_hex(points.get_facecolors()[0], keep_alpha=False).upper() for points in axis.collections]
@@ -110,8 +116,51 @@ def test_a_reliability_diagram_has_dots_as_large_as_their_number_of_images():
     assert axis.get_title() == "as trained"
 
 
+def test_the_interval_of_a_temperature_lies_below_its_curve():
+    losses = pd.DataFrame({"as trained": [0.7, 0.6, 0.8], "tripled": [2.0, 1.0, 0.6]}, index=[0.5, 1.0, 3.0])
+    fitted = pd.DataFrame({"T": [1.0, 3.0], "low": [0.9, 2.5], "high": [1.2, 3.5]}, index=losses.columns)
+    [axis] = lesson_09.temperatures(losses, fitted).axes
+    ends = [bar.get_segments()[0][:, 0].tolist() for bar in axis.collections]
+    assert ends == [[0.9, 1.2], [2.5, 3.5]]
+    assert all(bar.get_segments()[0][:, 1].max() < losses.min().min() for bar in axis.collections)
+    colours = [line.get_color() for line in axis.lines[:2]]  # the bar of a network has the colour of its curve
+    assert [to_hex(bar.get_color()[0]).upper() for bar in axis.collections] == [to_hex(c).upper() for c in colours]
+
+
 def test_intervals_name_each_group_with_its_number_of_images():
     table = pd.DataFrame({"value": [0.5], "low": [0.3], "high": [0.7], "images": [1200]}, index=["female"])
     [axis] = lesson_09.intervals(table, "BMA", whole=0.6).axes
     assert [text.get_text() for text in axis.get_yticklabels()] == ["female (1,200)"]
     assert axis.lines[0].get_color() == plots.BLUE and set(axis.lines[1].get_xdata()) == {0.6}
+
+
+def test_differences_show_both_of_each_group_and_leave_a_group_without_them_empty():
+    columns = {"all": [0.2, np.nan], "same classes": [0.1, np.nan], "low": [0.0, np.nan], "high": [0.3, np.nan]}
+    table = pd.DataFrame(columns, ["sex female", "age 0–29"])
+    left, right = lesson_10.differences({"sensitivity": table, "false-positive rate": -table}).axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ["sex female", "age 0–29"]
+    _, same, every = right.lines  # after the line at 0
+    assert same.get_xdata()[0] == -0.1 and every.get_xdata()[0] == -0.2 and np.isnan(same.get_xdata()[1])
+    assert left.collections[0].get_segments()[0][:, 0].tolist() == [0.0, 0.3]
+
+
+def test_effects_stand_above_their_class_a_marker_for_each_change():
+    index = pd.MultiIndex.from_product([["ruler", "placebo"], ["AK", "SCC"]])
+    table = pd.DataFrame({"change": [0.1, 1.5, 0.0, 0.2], "low": 0.0, "high": 2.0}, index)
+    [axis] = lesson_10.effects({"as trained": table}).axes
+    assert axis.get_title() == "as trained"
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["AK", "SCC"]
+    _, ruler, placebo = axis.lines
+    assert list(ruler.get_ydata()) == [0.1, 1.5] and list(placebo.get_ydata()) == [0.0, 0.2]
+    assert np.allclose(ruler.get_xdata(), placebo.get_xdata(), atol=0.3) and ruler.get_marker() != placebo.get_marker()
+
+
+def test_a_clinics_own_network_is_filled_and_stands_where_it_is_tested():
+    rows = [("A", "A", 0.8), ("A", "B", 0.4), ("B", "A", 0.5), ("B", "B", 0.6)]
+    table = pd.DataFrame(rows, columns=["trained on", "tested on", "BMA"]).assign(low=0.1, high=0.9)
+    axis = lesson_11.matrix({"two classes": table}, [2]).axes[0]
+    points = [line for line in axis.lines if len(line.get_xdata()) == 1]
+    assert [line.get_ydata()[0] for line in points] == [0.8, 0.4, 0.5, 0.6]
+    assert [round(line.get_xdata()[0]) for line in points] == [0, 1, 0, 1]
+    assert [line.get_markerfacecolor() == "white" for line in points] == [False, True, True, False]
+    assert axis.get_legend_handles_labels()[1] == ["trained on A", "trained on B"]

@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import joblib
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -219,3 +221,36 @@ def test_the_lessons_tables_hold_what_they_promise():
         assert found <= set(keys), f"{file.name} holds rows of other trainings: make measured"
     page = (PROJECT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert measured.written(page) == page, "run python benchmarks/measured.py --write"
+
+
+def test_the_table_of_lesson_11_holds_the_units_of_its_benchmark_and_no_others():
+    import measured_clinics
+
+    table = read_isic2019(synthetic.ensure())
+    units = {unit for look in measured_clinics.APPEARANCES for unit in measured_clinics.units(table, look)}
+    measured = pd.read_csv(measured_clinics.TABLE)
+    assert set(zip(measured["look"], measured["trained on"], strict=True)) <= units
+    assert not measured.duplicated(measured_clinics.KEY).any()
+    for score in ("BMA", "accuracy"):
+        assert measured[score].between(measured[f"{score}_low"], measured[f"{score}_high"]).all()
+
+
+def test_an_interrupted_measurement_of_the_clinics_goes_on(tmp_path, monkeypatch):
+    import measured_clinics
+
+    from isic_course import clinics, features
+
+    monkeypatch.setattr(measured_clinics, "APPEARANCES", {measured_clinics.AS_IT_IS: lambda pixels, ratios: pixels})
+    monkeypatch.setattr(features, "of_pixels", lambda pixels: pixels.reshape(len(pixels), -1)[:, ::997].astype("f4"))
+    draw_2019(tmp_path / "data", 160, [("MEL", "NV")[number // 2 % 2] for number in range(160)])
+    file = tmp_path / "data" / "ISIC_2019_Training_Metadata.csv"
+    rows = pd.read_csv(file)
+    rows["lesion_id"] = np.where(rows["lesion_id"].str[1:].astype(int) % 4 < 2, "BCN_", "HAM_") + rows["lesion_id"]
+    rows.to_csv(file, index=False)
+    data = measured_clinics.load(tiny_settings(tmp_path))
+    with joblib.parallel_config("threading"):
+        measured_clinics.measure(data, tmp_path / "expected.csv")
+        monkeypatch.setattr(clinics, "predict", None)  # predictions that are there are not made again
+        measured_clinics.measure(data, tmp_path / "table.csv")
+    assert len(list(data.runs.glob("*.pkl"))) == 4
+    assert pd.read_csv(tmp_path / "table.csv").equals(pd.read_csv(tmp_path / "expected.csv"))

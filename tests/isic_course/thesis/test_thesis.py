@@ -189,6 +189,8 @@ def test_table_6_3_pools_the_folds(done):
     assert row["images"] == n and row["folds"] == 2 and row["accuracy"] == pytest.approx(p)
     assert row["low"] == pytest.approx(p - half, abs=1e-6) and row["high"] == pytest.approx(p + half, abs=1e-6)
     assert row["low, lesions"] < p < row["high, lesions"]
+    printed = results.formatted(results.intervals(done), done)[results.THESIS].loc["AlexNet"]
+    assert printed.tolist() == ["0.631", "0.6252", "0.6368"], "four digits, as the thesis prints the ends"
 
 
 def test_table_6_4_has_a_mean_only_where_all_folds_are_there(done, monkeypatch):

@@ -231,9 +231,7 @@ def test_once_decided_a_second_opinion_needs_no_training_image(trained, opinions
     for one in (first, again):
         decided = [getattr(one, name) for name in ("temperature", "threshold", "sensitivity")]
         assert decided == [opinions.temperature, opinions.threshold, opinions.sensitivity]
-    pd.testing.assert_frame_equal(
-        opinions_on(opinions, paths, False), opinions_on(again, paths, False)
-    )  # abstentions too
+    pd.testing.assert_frame_equal(opinions_on(opinions, paths), opinions_on(again, paths))  # abstentions too
 
 
 @pytest.mark.parametrize("damage", [lambda text: text[:200], lambda text: "[]", lambda text: text.replace("mean", "m")])
