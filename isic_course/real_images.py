@@ -7,7 +7,7 @@ from isic_utils.settings import PROJECT
 SCORES = ["accuracy", "BMA", "BMA_low", "BMA_high", "melanoma recall"]
 
 
-def measured(lesson: str, columns: list[str]) -> pd.DataFrame:
+def measured(lesson: str, columns: list[str], scores: list[str] = SCORES) -> pd.DataFrame:
     """Some columns and the scores of a lesson's table, benchmarks/results/measured_<lesson>.csv; prints of which data.
 
     BMA_low, BMA_high: a 95 % interval of the BMA on the test set, by a cluster bootstrap over lesions.
@@ -16,5 +16,6 @@ def measured(lesson: str, columns: list[str]) -> pd.DataFrame:
     of = table.iloc[0]
     print(f"{of['images']:,} images of {of['lesions']:,} lesions;")
     print(f"test set: {of['test_images']:,} images of {of['test_lesions']:,} lesions; processor: {of['processor']}")
-    table["start"] = table["pretrained"].map({True: "ImageNet", False: "random"})
-    return table[[*columns, *SCORES]].round(3)
+    if "start" in columns:
+        table["start"] = table["pretrained"].map({True: "ImageNet", False: "random"})
+    return table[[*columns, *scores]].round(3)

@@ -47,6 +47,8 @@ def write(file: Path, save: Callable[[Path], None], advice: str = ADVICE) -> Non
             try:
                 save(partial)
             except RuntimeError as error:  # torch.save's on a full disk comes without the system's reason
+                if "PytorchStreamWriter" not in str(error) and "unexpected pos" not in str(error):
+                    raise  # e.g. a GPU's, which no disk space cures
                 raise OSError(errno.ENOSPC, "the disk may be full") from error
 
 

@@ -74,7 +74,11 @@ class ImageStore:
             if not self.open():
                 with FileLock(self.folder.with_suffix(".lock")):  # a second process waits, then finds the work done
                     if not self.open():
-                        self.decode_all(table, progress)
+                        partial = self.folder.with_name(f".{self.folder.name}")
+                        try:
+                            self.decode_all(table, partial, progress)
+                        finally:
+                            shutil.rmtree(partial, ignore_errors=True)
                         self.open()
         except OSError as error:
             place = f"{error.filename or cache} cannot be read or written ({error.strerror or error})"
@@ -97,11 +101,10 @@ class ImageStore:
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return False
 
-    def decode_all(self, table: pd.DataFrame, progress: bool) -> None:
+    def decode_all(self, table: pd.DataFrame, partial: Path, progress: bool) -> None:
         """Decode every image of the table into the store's folder, which appears only when it is complete: pixels.bin
-        and index.json. The caller holds the lock."""
-        partial = self.folder.with_name(f".{self.folder.name}")
-        shutil.rmtree(partial, ignore_errors=True)  # of a process that was stopped
+        and index.json. partial: where they are written first. The caller holds the lock."""
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
         partial.mkdir()
         masks = table["mask_path"] if self.has_masks else [None] * len(table)
         rows = list(zip(table["image"], table["path"], masks, strict=True))

@@ -140,7 +140,9 @@ def evaluation_loss(config: TrainConfig) -> Callable:
 
 
 def datasets(config: TrainConfig, store: ImageStore, table: pd.DataFrame, split: pd.Series) -> dict[str, IsicDataset]:
-    """The three sets. Raises IsicError if one is empty, or has not what the task learns from."""
+    """The three sets. Raises IsicError if one is empty, lacks what the task learns from, or `split` has other rows."""
+    if not split.index.equals(table.index):  # else pandas would give rows the places of others
+        raise IsicError("`split` and `table` have different rows: draw the split from the same table.")
     labels = table.get("label", pd.Series(None, dtype=object))
     if config.task == "classification" and (labels.dtype != "category" or labels.isna().any()):
         raise IsicError(f"{config.model} learns from the column label, a category for each image: use read_isic2019.")

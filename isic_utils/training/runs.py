@@ -101,8 +101,8 @@ class Run:
         file, checkpoint = self.folder / f"predictions_{split}.csv", self.weights(checkpoint).stem.removeprefix("best_")
         if not file.exists():
             raise IsicError(f"{file} is missing, since this run is not finished: call fit again, which continues it.")
-        rows = read_csv(file).query("checkpoint == @checkpoint")
-        return rows.drop(columns="checkpoint").reset_index(drop=True)
+        table = read_csv(file)
+        return table[table["checkpoint"] == checkpoint].drop(columns="checkpoint").reset_index(drop=True)
 
     def scores(self, split: str = "test") -> pd.DataFrame:
         """The scores of each checkpoint, from its predictions: epoch, loss, and accuracy and BMA, or the means of
@@ -167,7 +167,7 @@ def best_epoch(history: pd.DataFrame, checkpoint: str) -> int:
 def list_runs(folder: Path) -> pd.DataFrame:
     """Every run below a folder, a row each: its place, how far it is, and the headline checkpoint's test scores.
 
-    Folders whose config cannot be read are left out.
+    Folders whose files cannot be read are left out.
     """
     rows = []
     for file in sorted(folder.rglob("config.json")):
@@ -179,7 +179,7 @@ def list_runs(folder: Path) -> pd.DataFrame:
             if run.finished:
                 found = run.scores().loc[run.headline]
                 row |= {name: found.get(name) for name in ("accuracy", "BMA", "jaccard")}
-        except (KeyError, ValueError):  # IsicError is a ValueError
+        except (KeyError, ValueError, OSError):  # IsicError is a ValueError
             continue
         rows.append(row)
     return pd.DataFrame(rows, columns=["run", "epochs", "pretrained", "accuracy", "BMA", "jaccard"]).set_index("run")

@@ -37,3 +37,12 @@ def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path):
     with files.whole(tmp_path / "last.pt") as again:
         again.write_text("newer")
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"] and (tmp_path / "last.pt").read_text() == "newer"
+
+
+def test_an_error_that_is_not_the_disks_is_not_called_a_full_disk(tmp_path):
+    def save(partial):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        files.write(tmp_path / "last.pt", save)
+    assert not list(tmp_path.iterdir())

@@ -69,8 +69,8 @@ def many(folder: Path, count: int, masks: bool = False) -> pd.DataFrame:
 
 
 def finished(cache: Path) -> list[Path]:
-    """The stores in the cache, without the locks and what an interrupted decoding left."""
-    return [path for path in cache.iterdir() if path.suffix != ".lock" and not path.name.startswith(".")]
+    """What lies in the cache, but for the locks."""
+    return [path for path in cache.iterdir() if path.suffix != ".lock"]
 
 
 # Decoded once
@@ -293,7 +293,7 @@ def test_a_read_only_cache_folder_and_a_file_in_its_place(table, cache, monkeypa
     assert cache.read_text() == "mine"
 
 
-def test_an_interrupted_decoding_leaves_no_store(table, cache, monkeypatch):
+def test_an_interrupted_decoding_leaves_nothing(table, cache, monkeypatch):
     real = images.decode
 
     def interrupted(path, *arguments):

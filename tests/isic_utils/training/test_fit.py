@@ -353,6 +353,12 @@ def test_an_empty_set(images, tmp_path, empty):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_split_of_another_table(images, tmp_path):
+    store, table, split = images
+    some = table[table.index % 5 > 0].reset_index(drop=True)  # numbered anew: each row would get another's place
+    refusal(lambda: classify(tmp_path / "runs", (store, some, split)), "different rows", "same table")
+
+
 def test_an_image_that_is_not_decoded(images, tmp_path):
     store, table, split = images
     table = table.assign(image=table["image"].replace("ISIC_0000005", "ISIC_0000005x"))

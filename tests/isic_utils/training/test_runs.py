@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -222,9 +223,12 @@ def test_runs_are_listed_with_their_scores(classifier, segmenter, tmp_path):
     for name, content in (("damaged", "{"), ("other", "[1]"), ("foreign", '{"model": 1, "classes": 2}')):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(content)
+    (tmp_path / "unreadable" / "config.json").mkdir(parents=True)
+    cut = shutil.copytree(classifier.folder, tmp_path / "cut")
+    (cut / "predictions_test.csv").write_text("image\nISIC_1\n")
     listed = runs.list_runs(tmp_path)
     assert listed.loc["begun", "epochs"] == "0 of 3" and pd.isna(listed.loc["begun", "BMA"])
-    assert not {"damaged", "other", "foreign"} & set(listed.index)
+    assert not {"damaged", "other", "foreign", "unreadable", "cut"} & set(listed.index)
     assert runs.list_runs(tmp_path / "nowhere").empty
     for run in (classifier, segmenter):
         row = runs.list_runs(run.folder.parents[1]).loc[f"memory/{run.folder.name}"]
