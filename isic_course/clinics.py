@@ -103,7 +103,7 @@ def recalls(predictions: pd.DataFrame, classes: Sequence[str], draws: int = 1000
 
 def with_interval(values: pd.Series) -> tuple[float, float, float]:
     """A score as measured, and its 95 % interval. values: of the rows of `recalls`."""
-    return float(values.iloc[0]), *np.quantile(values.iloc[1:], [0.025, 0.975]).tolist()
+    return float(values.iloc[0]), *intervals.percentile_interval(values.iloc[1:])
 
 
 def matrix(predictions: pd.DataFrame, classes: Sequence[str], tested_on: Sequence[str] = CLINICS) -> pd.DataFrame:

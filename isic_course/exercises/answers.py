@@ -1,6 +1,5 @@
 """What an exercise is, and how an answer is compared with the right one."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,6 +49,11 @@ def too_large(hint: str) -> Mistake:
     return Mistake(lambda answer, right: answer > right, hint)
 
 
+def between(low: float, high: float, hint: str) -> Mistake:
+    """The mistake of any other number from `low` to `high`."""
+    return Mistake(lambda answer, right: is_number(answer) and low <= answer <= high, hint)
+
+
 def otherwise(hint: str) -> Mistake:
     """Any other mistake; the last one of an exercise."""
     return Mistake(lambda answer, right: True, hint)
@@ -85,11 +89,6 @@ def equal(answer: object, right: object, tolerance: float) -> bool:
         )
     except (TypeError, ValueError):  # a list of unlike things
         return False
-
-
-def close(answer: object, right: object, tolerance: float) -> bool:
-    """Whether a number is near another; False for anything that is no number."""
-    return is_number(answer) and is_number(right) and math.isclose(answer, right, abs_tol=tolerance, rel_tol=0)
 
 
 def kind(value: object) -> str:

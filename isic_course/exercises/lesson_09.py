@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from isic_course.exercises.answers import PERCENT, Mistake, exercise, is_number, wrong
+from isic_course.exercises.answers import PERCENT, between, exercise, too_small, wrong
 from isic_utils.metrics import calibration
 
 ODDS = 4 * (0.02 / 0.98) / (0.25 / 0.75)  # of exercise 09.4: those of 80 %, times the ratio of the prior odds
@@ -93,8 +93,9 @@ EXERCISES = {
     "09.7": exercise(
         share_of_alarms,
         PERCENT,
-        Mistake(
-            lambda answer, right: is_number(answer) and 0 <= answer <= 1,
+        between(
+            0,
+            1,
             "that is another value. Take `calibration.threshold_for(0.8, …)` on the validation set, then the "
             "proportion of test images at or above it.",
         ),
@@ -104,10 +105,9 @@ EXERCISES = {
     ),
     "09.8": exercise(
         size_of_sets,
-        Mistake(
-            lambda answer, right: is_number(answer) and answer < right,
+        too_small(
             "too few. Take the threshold of a class from the validation images of this class alone; one with fewer "
-            "than nine such images gets the threshold 0, and belongs to every set.",
+            "than nine such images gets the threshold 0, and belongs to every set."
         ),
         praise="every class now has its coverage, and the sets grow: a class with few calibration images is in all.",
     ),

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, Mistake, close, exercise, is_number, wrong
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, between, exercise, wrong
 
 
 def alarms_of_nevi(test: pd.DataFrame) -> float:
@@ -58,11 +58,8 @@ EXERCISES = {
     "10.6": exercise(
         alarms_of_nevi,
         PERCENT,
-        Mistake(lambda answer, right: close(answer, -right, 0.002), "that is younger minus older."),
-        Mistake(
-            lambda answer, right: is_number(answer) and -1 <= answer <= 1,
-            "that is another value. Keep the nevi whose age is known, then compare the means of `alarm`.",
-        ),
+        wrong(lambda right: -right, "that is younger minus older.", 0.002),
+        between(-1, 1, "that is another value. Keep the nevi whose age is known, then compare the means of `alarm`."),
         tolerance=0.002,
         praise="this compares like with like: no other benign class can cause this difference.",
     ),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from isic_course import clinics
-from isic_course.exercises.answers import PERCENT, Mistake, close, exercise, wrong
+from isic_course.exercises.answers import PERCENT, Mistake, exercise, wrong
 
 
 def lost_melanomas(given: tuple[pd.DataFrame, list[str]]) -> float:
@@ -71,17 +71,14 @@ EXERCISES = {
     "11.5": exercise(
         lost_melanomas,
         PERCENT,
-        Mistake(lambda answer, right: close(answer, -right, 0.002), "home minus abroad, please."),
+        wrong(lambda right: -right, "home minus abroad, please.", 0.002),
         tolerance=0.002,
         praise="this is the number that a patient with a melanoma feels; the BMA hides it among seven others.",
     ),
     "11.6": exercise(
         fpr_by_hand,
         PERCENT,
-        Mistake(
-            lambda answer, right: close(answer, 1 - right, 0.002),
-            "that is the share of odd images that are *rejected*.",
-        ),
+        wrong(lambda right: 1 - right, "that is the share of odd images that are *rejected*.", 0.002),
         tolerance=0.002,
         praise="the threshold comes from the usual images alone; no odd image is needed to set it.",
     ),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, Mistake, exercise, is_number, wrong
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, Mistake, between, exercise, is_number, wrong
 from isic_utils.metrics import bma
 
 
@@ -53,8 +53,9 @@ EXERCISES = {
     "12.3": exercise(
         geometric,
         PERCENT,
-        Mistake(
-            lambda answer, right: is_number(answer) and 0 <= answer <= 1,
+        between(
+            0,
+            1,
             "that is another number. Is it the accuracy, or the plain mean? Take the mean of the logarithms over "
             "the networks, the largest class of each image, and then the BMA.",
         ),

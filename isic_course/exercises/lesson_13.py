@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Mistake, close, exercise, wrong
+from isic_course.exercises.answers import COMPLEMENT, PERCENT, UPSIDE_DOWN, Mistake, exercise, too_large, wrong
 
 
 def balanced_accuracy_of_class_words(facts: tuple[pd.DataFrame, pd.DataFrame]) -> float:
@@ -16,17 +16,14 @@ def balanced_accuracy_of_class_words(facts: tuple[pd.DataFrame, pd.DataFrame]) -
 EXERCISES = {
     "13.1": exercise(
         -math.log(0.5 * 0.8 * 0.25 * 1.0) / 4,
-        Mistake(lambda answer, right: close(answer, 4 * right, 0.005), "that is the sum; divide it by the four words."),
+        wrong(lambda right: 4 * right, "that is the sum; divide it by the four words."),
         wrong(0.1, "that is the probability of the sentence; the loss is minus the mean of the logarithms."),
-        Mistake(lambda answer, right: close(answer, -right, 0.005), "the loss is minus the logarithm."),
-        Mistake(
-            lambda answer, right: close(answer, right / math.log(10), 0.005),
+        wrong(lambda right: -right, "the loss is minus the logarithm."),
+        wrong(
+            lambda right: right / math.log(10),
             "that is the logarithm to base 10; the loss takes the natural one, np.log.",
         ),
-        Mistake(
-            lambda answer, right: close(answer, 4 * right / 3, 0.005),
-            "the full stop is a word too, even if it is certain: divide by four.",
-        ),
+        wrong(lambda right: 4 * right / 3, "the full stop is a word too, even if it is certain: divide by four."),
         praise="the decoder is as uncertain as if it chose among e^0.58, about 1.8, equally probable words each time.",
     ),
     "13.2": exercise(
@@ -50,16 +47,13 @@ EXERCISES = {
         balanced_accuracy_of_class_words,
         PERCENT,
         wrong(1 / 8, "that is the BMA of naming one class always; take the mean of the eight recalls.", 0),
-        Mistake(
-            lambda answer, right: answer > right,
-            "that is too high. Is it the accuracy? Take the recall of each class first, then their mean.",
-        ),
+        too_large("that is too high. Is it the accuracy? Take the recall of each class first, then their mean."),
         praise="inside the fluent sentence is a classifier, and it should be evaluated as one.",
     ),
     "13.5": exercise(
         "class",
-        Mistake(
-            lambda answer, right: answer.strip().lower() == "site",
+        wrong(
+            "site",
             "then its accuracy would fall with another image of the same class, since that shows another lesion.",
         ),
         Mistake(
