@@ -129,13 +129,26 @@ def seconds(
     checkpoints predict validation and test (30 %). micro_batch: images in memory at a time; None: the batch."""
     work = counted(name, *size, multiplier)
     train, validation, test = 0.7 * images, 0.1 * images, 0.2 * images
-    steps, passes = train / batch, train / (micro_batch or batch)
-    training = train * on_card(card, work.forward + work.backward, work.moved)
-    training += passes * 3 * work.weights * card.number / card.bandwidth
-    training += steps * work.weights * OPTIMIZER / card.bandwidth
-    training = max(training, passes * work.operations * LAUNCH, train * size[0] * size[1] * 4 / READING)
+    training = training_seconds(work, card, train, size, batch, micro_batch)
     predicting = on_card(card, work.forward, work.moved_forward)
     return epochs * (training + validation * predicting) + 3 * (validation + test) * predicting
+
+
+def training_seconds(
+    work: Work,
+    card: Card,
+    images: float,
+    size: tuple[int, int],
+    batch: int,
+    micro_batch: int | None = None,
+    reading: float = READING,
+) -> float:
+    """Training on so many images once. reading: bytes of images that come to the card in a second; inf: are there."""
+    steps, passes = images / batch, images / (micro_batch or batch)
+    training = images * on_card(card, work.forward + work.backward, work.moved)
+    training += passes * 3 * work.weights * card.number / card.bandwidth
+    training += steps * work.weights * OPTIMIZER / card.bandwidth
+    return max(training, passes * work.operations * LAUNCH, images * size[0] * size[1] * 4 / reading)
 
 
 def on_card(card: Card, multiply_adds: float, numbers: float) -> float:
@@ -282,8 +295,8 @@ def of_lab() -> pd.DataFrame:
         ),
         (
             "06",
-            "VGG16 and AlexNet in five folds, and AlexNet in five more split by image",
-            5 * classifier("vgg16") + 10 * classifier("alexnet"),
+            "the residual net and AlexNet in five folds, and AlexNet in five more split by image",
+            5 * classifier("residual") + 10 * classifier("alexnet"),
         ),
         (
             "07",

@@ -67,8 +67,10 @@ def report(script: str, table: list[dict], packages: list[str], save: bool) -> N
 
 
 def processor() -> str:
-    """The arithmetic that this process uses, e.g. AVX2, 32 bits."""
+    """The arithmetic that this process uses, e.g. AVX2, 32 bits, or the graphics card and its bits."""
     bits = 32 if (os.environ.get("ACCELERATE_MIXED_PRECISION") or fastest_precision()) == "no" else 16
+    if torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name()}, {bits} bits"
     return f"{torch.backends.cpu.get_cpu_capability().replace('AVX512', 'AVX-512')}, {bits} bits"
 
 

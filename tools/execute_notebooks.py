@@ -3,6 +3,7 @@
     python tools/execute_notebooks.py               every notebook, in order
     python tools/execute_notebooks.py 01 04         only these
     python tools/execute_notebooks.py --in-place    also save them over the committed ones, ready for a commit
+    python tools/execute_notebooks.py --epochs 1 04 every network of `settings` trains for one epoch: does it run here?
 
 A notebook that fails does not stop the others, but a disk that takes no more does. The exit status is 1 if any failed.
 """
@@ -20,6 +21,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 from tqdm import tqdm
 
 from isic_course import doctor
@@ -36,7 +38,10 @@ def main() -> int:
     parser.add_argument("--in-place", action="store_true", help="also save over the notebooks themselves")
     parser.add_argument("--notebooks", type=Path, default=PROJECT / "notebooks", help="folder to read from")
     parser.add_argument("--build", type=Path, default=PROJECT / "build", help="folder to write to")
+    parser.add_argument("--epochs", type=int, help="of every network of the settings; the executed copy shows the cell")
     arguments = parser.parse_args()
+    if arguments.epochs and arguments.in_place:
+        parser.error("--epochs is for a look: its notebooks are not saved over the committed ones")
 
     paths = chosen_notebooks(arguments.notebooks, arguments.names)
     try:
@@ -44,7 +49,7 @@ def main() -> int:
             if finding.problem:
                 print(finding.problem, flush=True)
         arguments.build.mkdir(parents=True, exist_ok=True)
-        return execute_all(paths, arguments.build, arguments.in_place)
+        return execute_all(paths, arguments.build, arguments.in_place, arguments.epochs)
     except IsicError as error:  # of the settings
         sys.exit(str(error))
     except OSError as error:
@@ -54,14 +59,18 @@ def main() -> int:
         )
 
 
-def execute_all(paths: list[Path], build: Path, in_place: bool) -> int:
-    """Execute notebooks, write them to ``build`` and, in place, over themselves. Returns 1 if any failed, else 0."""
+def execute_all(paths: list[Path], build: Path, in_place: bool, epochs: int | None = None) -> int:
+    """Execute notebooks, write them to ``build`` and, in place, over themselves. Returns 1 if any failed, else 0.
+
+    epochs: see `shorten`; None: as many as the settings say."""
     lines = []
     failures = 0
     for position, path in enumerate(paths, start=1):
         print(f"[{position}/{len(paths)}] {path.name}", flush=True)
         start = time.monotonic()
         notebook = nbformat.read(path, as_version=4)
+        if epochs:
+            shorten(notebook, epochs)
         failure = execute(notebook, path)
         clean(notebook)
         write(notebook, build / path.name)
@@ -86,6 +95,18 @@ def chosen_notebooks(folder: Path, names: list[str]) -> list[Path]:
         if not any(path.name.startswith(name) for path in paths):
             sys.exit(f"No notebook begins with {name}: there are {', '.join(path.stem for path in paths)}.")
     return [path for path in paths if not names or path.name.startswith(tuple(names))]
+
+
+def shorten(notebook: NotebookNode, epochs: int) -> None:
+    """Put a cell after the one that loads the settings: every network trains for so many epochs. Solutions go, since
+    some of them expect networks that have learnt enough."""
+    notebook.cells = [cell for cell in notebook.cells if "solution" not in cell.metadata.get("tags", [])]
+    fields = ", ".join(f"{field}={epochs}" for field in ("epochs", "fine_tuning_epochs", "segmentation_epochs"))
+    cell = new_code_cell(f"from dataclasses import replace\n\nsettings = replace(settings, {fields})")
+    for position, loading in enumerate(notebook.cells):
+        if loading.cell_type == "code" and "settings = load_settings()" in loading.source:
+            notebook.cells.insert(position + 1, cell)
+            return
 
 
 def execute(notebook: NotebookNode, path: Path) -> str | None:

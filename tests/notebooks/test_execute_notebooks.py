@@ -86,6 +86,19 @@ def test_without_in_place_the_notebook_stays_as_it_was(folder):
     assert "step 2" in (folder / "build" / "02_good.html").read_text(encoding="utf-8")
 
 
+def test_with_epochs_a_cell_that_says_so_follows_the_settings_in_the_copy_alone(folder):
+    loads = "from isic_utils.settings import load_settings\n\nsettings = load_settings()"
+    says = "print(settings.epochs, settings.fine_tuning_epochs, settings.segmentation_epochs)"
+    cells = [TITLE, new_code_cell(loads, id="first"), new_code_cell(says, id="second")]
+    nbformat.write(new_notebook(cells=cells), folder / "03_trains.ipynb")
+    before = (folder / "03_trains.ipynb").read_bytes()
+    assert run(folder, "--epochs", "1", "03").returncode == 0
+    *_, shortened, said = nbformat.read(folder / "build" / "03_trains.ipynb", as_version=4).cells
+    assert "replace(settings, epochs=1," in shortened.source and said.outputs[0].text == "1 1 1\n"
+    assert (folder / "03_trains.ipynb").read_bytes() == before
+    assert run(folder, "--epochs", "1", "--in-place", "03").returncode == 2
+
+
 def test_unknown_name_and_empty_folder_are_errors(folder, tmp_path_factory):
     unknown = run(folder, "07")
     assert unknown.returncode == 1

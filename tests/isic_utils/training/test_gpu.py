@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from archives import interrupt_at
 from small_runs import CLASSIFIER, classify, segment
 
@@ -17,26 +18,35 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def memory_is_used():
+    torch.cuda.init()
     torch.cuda.reset_peak_memory_stats()
     yield
     assert torch.cuda.max_memory_allocated() > 1e6
+
+
+@pytest.fixture(autouse=True)
+def any_precision():
+    """accelerate keeps that of a process; the next test may ask for another."""
+    AcceleratorState._reset_state()
+    yield
+    AcceleratorState._reset_state()
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
 def test_both_tasks_learn_in_each_precision(images, pairs, tmp_path, monkeypatch, precision):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
     assert get_accelerator().mixed_precision == precision
-    classes = classify(tmp_path, images, epochs=8)
+    classes = classify(tmp_path, images, epochs=30)
     masks = segment(tmp_path, pairs, epochs=8, micro_batch_size=4)
     for run in (classes, masks):
         assert run.history["train_loss"].iloc[-1] < 0.9 * run.history["train_loss"].iloc[0]
-    assert classes.scores().loc["loss", "accuracy"] > 0.5  # each class has a colour of its own
+    assert classes.scores().loc["loss", "accuracy"] > 0.6  # on a processor 0.9: each class has a colour of its own
 
 
-def test_in_32_bits_the_first_epoch_is_a_processor_s(images, classifier, tmp_path, monkeypatch):
+def test_in_32_bits_the_first_epoch_is_a_processor_s(images, tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    run = classify(tmp_path, images)
-    np.testing.assert_allclose(run.history["train_loss"].iloc[0], classifier.history["train_loss"].iloc[0], rtol=0.02)
+    loss = classify(tmp_path, images).history["train_loss"].iloc[0]
+    assert loss == pytest.approx(2.089, rel=0.04)  # on a processor; other random numbers of dropout move it by 2 %
 
 
 def test_an_interrupted_run_goes_on(images, tmp_path, monkeypatch):
