@@ -22,7 +22,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 NO_WIDGET = "Here a running notebook has a button, which a page cannot have."
 DOCUMENTS = ["docs/*.md", "data/README.md", "benchmarks/README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 CODE = ["isic_utils/**/*.py", "isic_course/**/*.py", "tests/repository/test_architecture.py"]  # a document links to it
-LINKED = ["docs/*.png", "docs/*.svg", "benchmarks/*.png", "LICENSE", *CODE]
+LINKED = ["docs/**/*.png", "docs/*.svg", "benchmarks/*.png", "benchmarks/results/lessons.csv", "LICENSE", *CODE]
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 SOLUTION = {"tags": ["solution", "hide-cell"], "mystnb": {"code_prompt_show": "Show the solution",
                                                           "code_prompt_hide": "Hide the solution"}}  # fmt: skip
@@ -116,7 +116,6 @@ def first_page(readme: str, cards: list[str], names: list[str]) -> str:
     """README.md with the gallery after its introduction, and the table of contents, which Sphinx shows at the side."""
     introduction, start, rest = readme.partition("\n## Start\n")
     gallery = "\n".join(['<div class="gallery">', *cards, "</div>", ""])
-    rest = re.sub(r"\n## A look inside\n.*?(?=\n## )", "", rest, flags=re.DOTALL)  # README's own, smaller gallery
     lessons, others = ([name for name in names if name.startswith("notebooks/") == wanted] for wanted in (True, False))
     contents = [
         f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(listed) + "\n```\n"

@@ -1,9 +1,9 @@
-"""The README's gallery: a figure of each lesson, taken from the notebook as it is committed and made small.
+"""The gallery: a figure of each lesson, taken from the notebook as it is committed and made small.
 
     python tools/gallery.py
 
-Writes docs/gallery, the gallery's table in README.md and the large figure at its top. Run it after `make execute`; a
-test compares.
+Writes docs/gallery, the table in docs/gallery.md and the figure at the top of README.md. Run it after `make execute`;
+a test compares.
 """
 
 import base64
@@ -24,7 +24,7 @@ LARGE = "Recall of each class for six networks"  # of lesson 04: docs/recall.png
 
 
 def main() -> int:
-    folder = PROJECT / "docs" / "gallery"
+    folder, page = PROJECT / "docs" / "gallery", PROJECT / "docs" / "gallery.md"
     folder.mkdir(exist_ok=True)
     cells = []
     for path in sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
@@ -33,26 +33,25 @@ def main() -> int:
         cells.append(cell(path, text))
     large, _ = figure(lesson("04"), LARGE)
     small(large, 4).save(PROJECT / "docs" / "recall.png", optimize=True)
-    readme = PROJECT / "README.md"
-    readme.write_text(with_gallery(readme.read_text(encoding="utf-8"), cells), encoding="utf-8")
-    print(f"{folder} and README.md: {len(cells)} lessons.")
+    page.write_text(with_gallery(page.read_text(encoding="utf-8"), cells), encoding="utf-8")
+    print(f"{folder} and {page.name}: {len(cells)} lessons.")
     return 0
 
 
 def cell(path: Path, text: str) -> str:
     """A lesson in the gallery: its figure and its title, both of them links to the notebook."""
     title = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ")
-    link = f"notebooks/{path.name}"
-    return f"[![{text}](docs/gallery/{path.stem[:2]}.png)]({link})<br>[{title}]({link})"
+    link = f"../notebooks/{path.name}"
+    return f"[![{text}](gallery/{path.stem[:2]}.png)]({link})<br>[{title}]({link})"
 
 
-def with_gallery(readme: str, cells: list[str]) -> str:
-    """The README with these cells in its gallery, three in a row."""
+def with_gallery(page: str, cells: list[str]) -> str:
+    """The page with these cells in its gallery, three in a row."""
     cells = cells + [""] * (-len(cells) % COLUMNS)
     rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
     lines = [rows[0], ["---"] * COLUMNS, *rows[1:]]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    before, rest = readme.split(START)
+    before, rest = page.split(START)
     return before + START + "\n" + table + "\n" + END + rest.split(END)[1]
 
 

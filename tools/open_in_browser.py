@@ -23,7 +23,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 GITHUB = re.compile(r"https://github\.com/(?P<place>[\w.-]+/[\w.-]+?)(?:\.git)?/?")
 BADGE = re.compile(r" \[!\[[^\]]*\]\([^)]*\)\]\([^)]*\)")
 LESSON = re.compile(r"(?P<link>\[[^\]]+\]\((?P<notebook>notebooks/[^)]+\.ipynb)\))")
-ROW = re.compile(r"\| \d\d \|")  # of the lessons' table; the gallery links to notebooks too
+ROW = re.compile(r"\| \d\d \|")  # of the lessons' table
 TAG = "colab"  # of the cell that installs the course
 INSTALL = """import sys
 

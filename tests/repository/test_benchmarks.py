@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,6 +89,41 @@ def test_contenders_take_turns_and_are_compared_round_by_round():
     assert seconds == {"course": [1.0, 2.0, 4.0], "rival": [3.0, 8.0, 4.0]}  # the first turn does not count
     _, rival = side_by_side.rows("what", 100, seconds, {"rival": 2.5})
     assert rival["ratio"] == 3.0 and rival["required"] == 2.5 and rival["per second"] == 25.0
+
+
+# on a graphics card
+
+
+def test_the_check_of_a_card_runs_on_a_processor_at_the_smallest_sizes(tmp_path, monkeypatch, capsys):
+    import gpu_check
+
+    parts = [part for part in gpu_check.PARTS if part != "lessons"]
+    file = tmp_path / "check.csv"
+    monkeypatch.setattr("sys.argv", ["gpu_check.py", "--smallest", "--parts", *parts, "--write", str(file)])
+    assert gpu_check.main() == 0, capsys.readouterr().out
+    table, said = pd.read_csv(file), capsys.readouterr().out
+    assert list(table["part"].unique()) == parts and all(f"**{part}**" in said for part in parts)
+    networks = table[table["part"] == "networks"]
+    assert list(networks["network"]) == list(models.TITLES.values())
+    assert (networks[["images/s", "images/s, read", "images/s, predicting"]] > 0).all(axis=None)
+    if not torch.cuda.is_available():
+        assert (table[["loss, resumed", "weights, resumed"]].dropna() == 0).all(axis=None)
+
+
+def test_the_check_of_a_card_goes_on_after_a_failure(tmp_path, monkeypatch, capsys):
+    import gpu_check
+
+    def out_of_memory(self, name, profile):
+        if name != "unet":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return {"network": name}
+
+    monkeypatch.setattr(gpu_check.Check, "network", out_of_memory)
+    monkeypatch.setattr("sys.argv", ["gpu_check.py", "--smallest", "--parts", "networks"])
+    monkeypatch.setattr(gpu_check, "RESULTS", tmp_path / "check.csv")
+    assert gpu_check.main() == 1
+    said = capsys.readouterr().out
+    assert "FAILED networks, vgg16, smallest: OutOfMemoryError: CUDA out of memory" in said and "| unet |" in said
 
 
 # what the lessons show of real images
@@ -223,6 +257,18 @@ def test_the_lessons_tables_hold_what_they_promise():
     assert measured.written(page) == page, "run python benchmarks/measured.py --write"
 
 
+def test_a_group_of_another_mix_of_classes_differs_over_all_classes_and_not_within_them():
+    import measured_subgroups
+
+    lesions = pd.Index([f"lesion {number}" for number in range(60)])
+    labels = np.repeat(["NV", "BKL", "BKL", "NV", "NV", "BKL"], 10)  # the group: 10 NV, 20 BKL; the rest the reverse
+    some = pd.DataFrame({"lesion_id": lesions, "label": labels, "source": "BCN", "alarm": labels == "BKL"})
+    member = np.arange(60) < 30
+    found = measured_subgroups.compare(some.sample(frac=1, random_state=0), "alarm", lesions, member, ~member)
+    assert found["all"] == pytest.approx(1 / 3) and found["same classes"] == found["and clinic"] == found["low"] == 0
+    assert found["of lesions"] == 30 and found["value"] == pytest.approx(2 / 3) and found["p"] == 1
+
+
 def test_the_table_of_lesson_11_holds_the_units_of_its_benchmark_and_no_others():
     import measured_clinics
 
@@ -248,9 +294,8 @@ def test_an_interrupted_measurement_of_the_clinics_goes_on(tmp_path, monkeypatch
     rows["lesion_id"] = np.where(rows["lesion_id"].str[1:].astype(int) % 4 < 2, "BCN_", "HAM_") + rows["lesion_id"]
     rows.to_csv(file, index=False)
     data = measured_clinics.load(tiny_settings(tmp_path))
-    with joblib.parallel_config("threading"):
-        measured_clinics.measure(data, tmp_path / "expected.csv")
-        monkeypatch.setattr(clinics, "predict", None)  # predictions that are there are not made again
-        measured_clinics.measure(data, tmp_path / "table.csv")
+    measured_clinics.measure(data, tmp_path / "expected.csv")
+    monkeypatch.setattr(clinics, "predict", None)  # predictions that are there are not made again
+    measured_clinics.measure(data, tmp_path / "table.csv")
     assert len(list(data.runs.glob("*.pkl"))) == 4
     assert pd.read_csv(tmp_path / "table.csv").equals(pd.read_csv(tmp_path / "expected.csv"))

@@ -97,8 +97,9 @@ def test_make_knows_and_explains_each_target(target):
 
 
 @pytest.mark.parametrize("command", ["make notebooks", "make test", "conda env create", r".venv\Scripts"])
-def test_readme_gives_every_way_in(command):
-    assert command in (PROJECT / "README.md").read_text(encoding="utf-8")
+def test_readme_and_setup_give_every_way_in(command):
+    pages = [PROJECT / "README.md", PROJECT / "docs" / "setup.md"]
+    assert command in "".join(page.read_text(encoding="utf-8") for page in pages)
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
