@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from isic_utils import archive
 from isic_utils.errors import IsicError
-from isic_utils.processes import START_METHOD, follow_the_caller
+from isic_utils.processes import follow_the_caller
 from isic_utils.settings import MARKER, SAMPLE
 
 from . import camera, masks, planning
@@ -83,10 +83,7 @@ def ensure(folder: Path | str | None = None, seed: int = 0, progress: bool = Tru
         return folder
     with _alone(folder):
         if folder.exists() and not (folder / MARKER).exists() and any(folder.iterdir()):
-            raise IsicError(
-                f"{folder} holds something else than a synthetic sample: move it away, and name its new place in "
-                "ISIC_DATA if it is data to work on."
-            )
+            raise IsicError(f"{folder} holds something else than a synthetic sample: move it away (see ISIC_DATA).")
         if not marker <= _marker_in(folder).items():  # else another process has drawn it in the meantime
             _draw_whole(folder, wanted, seed, workers=2, progress=progress)
     return folder
@@ -114,10 +111,8 @@ def _alone(folder: Path) -> Iterator[None]:
         with FileLock(folder.parent / f".{folder.name}.lock"):
             yield
     except OSError as error:
-        raise IsicError(
-            f"The sample cannot be drawn into {folder} ({error.strerror or error}): make {folder.parent} writable and "
-            "see that 30 MB are free."
-        ) from error
+        needed = f"make {folder.parent} writable and see that 30 MB are free"
+        raise IsicError(f"The sample cannot be drawn into {folder} ({error.strerror or error}): {needed}.") from error
 
 
 def _draw_whole(folder: Path, options: Options, seed: int, workers: int, progress: bool) -> None:
@@ -171,9 +166,7 @@ def _marker_of_this_version(folder: Path | str) -> dict:
     """The content of the marker file of a complete sample; IsicError if there is none."""
     marker = _marker_in(Path(folder))
     if marker.get("version") != VERSION or not (Path(folder) / STRUCTURES_FILE).exists():
-        raise IsicError(
-            f"{folder} holds no synthetic sample of this version: only drawn images have a list of what is drawn."
-        )
+        raise IsicError(f"{folder} holds no synthetic sample of this version: only drawn images list their structures.")
     return marker
 
 
@@ -199,8 +192,8 @@ def _mapped(workers: int) -> Iterator[Callable]:
     if workers == 1:
         yield map
         return
-    context = multiprocessing.get_context(START_METHOD)
-    context.set_forkserver_preload([__name__])
+    # "spawn": a fork server that has only drawn would be the one that `fit_all` trains with, without PyTorch in it
+    context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=follow_the_caller) as pool:
         try:
             yield partial(pool.map, chunksize=TOGETHER)
