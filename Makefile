@@ -1,9 +1,16 @@
 # `make` alone lists the commands. They need Python >= 3.11, git and make; everything else is installed into .venv.
 # ISIC_DATA, ISIC_PROFILE and ISIC_RUNS are passed on to the notebooks.
 
+# python3 has .venv. Any other Python has an environment named after its version, such as .venv-3.12; one that does not
+# start has none, and the first rule says so.
 PYTHON ?= python3
-INSTALLED := .venv/.installed
-IN_VENV := .venv/bin/python
+VERSION := import sys; print("-%d.%d" % sys.version_info[:2])
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),$(shell "$(PYTHON)" -c '$(VERSION)' 2> /dev/null || echo -none))
+IN_VENV := $(VENV)/bin/python
+
+# TESTED=1 installs versions that have passed the tests. Later commands find them there without it.
+INSTALLED := $(VENV)/$(if $(TESTED),.tested,.installed)
+CONSTRAINT := $(if $(TESTED),--constraint requirements-tested.txt)
 
 # Tests and committed outputs always come from the synthetic sample, whatever the shell has set, and from runs
 # trained by the present code: each starts with an empty folder of runs, which its notebooks then share.
@@ -21,7 +28,8 @@ export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help notebooks thesis doctor test check gpu-check browser lab tensorboard execute times measured handout book clean
+.PHONY: help which notebooks thesis doctor test check tested gpu-check browser lab tensorboard execute times measured \
+  handout book clean
 
 help:
 	@echo "make notebooks    set up .venv, draw the synthetic sample, execute every notebook; results in build/"
@@ -29,7 +37,8 @@ help:
 	@echo "make doctor       look at this installation, and say in plain words what does not work"
 	@echo "make test         unit tests, every notebook through nbval, ruff: what CI runs"
 	@echo "make check        the quick part of it, some minutes: no notebooks, nothing marked slow"
-	@echo "make gpu-check    the tests that need a graphics card (they are skipped elsewhere)"
+	@echo "make tested       make test, and if it passes, write the installed versions into requirements-tested.txt"
+	@echo "make gpu-check    on a graphics card, at most eight minutes: speed and memory of every network, and its tests"
 	@echo "make browser      open the book and JupyterLab in a real browser (Chromium), and look at what they show"
 	@echo "make lab          open the notebooks in JupyterLab"
 	@echo "make tensorboard  watch the runs in TensorBoard"
@@ -38,29 +47,35 @@ help:
 	@echo "make measured     measure on the real images of ISIC_DATA what lessons show of them; an hour a lesson, resumable"
 	@echo "make handout      write the notebooks for a class, without solutions and outputs, and with both; in build/"
 	@echo "make book         the notebooks and documents as pages for a browser, in build/book"
-	@echo "make clean        remove build/ and the caches of the tools; data, runs and .venv stay"
+	@echo "make clean        remove build/ and the caches of the tools; data, runs and environments stay"
 	@echo "make help         this list"
 	@echo
 	@echo "Data, size and place of runs: ISIC_DATA=<folder>  ISIC_PROFILE=laptop|lab|full  ISIC_RUNS=<folder>"
-	@echo "Another Python: make notebooks PYTHON=python3.12"
+	@echo "Another Python: make test PYTHON=python3.12, in an environment of its own, .venv-3.12"
+	@echo "Versions of the packages that passed the tests, instead of the newest: make notebooks TESTED=1"
 
 # The stamp is written last: an interrupted installation does not count, and the next one starts from nothing.
-$(INSTALLED): pyproject.toml
-	@command -v "$(PYTHON)" > /dev/null || \
+$(INSTALLED): pyproject.toml $(if $(TESTED),requirements-tested.txt)
+	@"$(PYTHON)" -c '' 2> /dev/null || \
 	  { echo "There is no $(PYTHON) here: install Python 3.11 or newer, or name yours with PYTHON=<path>." >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11: name a newer one with PYTHON=<path>." >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2> /dev/null || \
 	  { echo "$(PYTHON) lacks the venv module: install it (Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
-	@echo "Setting up .venv: a few minutes, several gigabytes, only this once."
-	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
-	@rm -f $@
-	@$(IN_VENV) -m pip install --quiet uv && $(IN_VENV) -m uv pip install --compile-bytecode --editable '.[test]' || \
-	  $(IN_VENV) -m pip install --editable '.[test]'  # slower, where uv cannot be had
+	@echo "Setting up $(VENV): a few minutes, several gigabytes, only this once."
+	@test -e $(VENV)/.installed || "$(PYTHON)" -m venv --clear $(VENV)
+	@rm -f $(VENV)/.installed $(VENV)/.tested
+	@$(IN_VENV) -m pip install --quiet uv && \
+	  $(IN_VENV) -m uv pip install --compile-bytecode $(CONSTRAINT) --editable '.[test]' || \
+	  $(IN_VENV) -m pip install $(CONSTRAINT) --editable '.[test]'  # slower, where uv cannot be had
 	@$(IN_VENV) -c 'import matplotlib.font_manager'  # builds the font cache now, not with a warning in a lesson
-	@touch $@
+	@touch $(VENV)/.installed $@
 
-notebooks: $(INSTALLED)
+# What a log begins with.
+which: $(INSTALLED)
+	@$(IN_VENV) -c 'import platform, torch; print("Python", platform.python_version(), "and PyTorch", torch.__version__)'
+
+notebooks: which
 	@test -n "$$ISIC_DATA" || $(IN_VENV) -m isic_course.synthetic
 	@$(IN_VENV) tools/execute_notebooks.py
 
@@ -71,7 +86,7 @@ thesis: $(INSTALLED)
 doctor: $(INSTALLED)
 	@$(IN_VENV) -m isic_course doctor
 
-test: $(INSTALLED)
+test: which
 	@rm -rf build/test-runs
 	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
 	@status=0; \
@@ -82,17 +97,28 @@ test: $(INSTALLED)
 	$(IN_VENV) -m ruff check . || status=1; \
 	exit $$status
 
-check: $(INSTALLED)
+check: which
 	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
 	@$(ON_SAMPLE) $(IN_VENV) -m pytest $(TWO_AT_A_TIME) -m "not slow" tests
 	@$(IN_VENV) -m ruff check .
 
-gpu-check: $(INSTALLED)
-	@$(ON_SAMPLE) $(IN_VENV) -m pytest -m gpu tests
+# What stands behind a version's "+" names a build, such as that for processors, and is left out.
+tested: test
+	@versions=$$($(IN_VENV) -m pip list --format freeze --exclude-editable --exclude pip --exclude uv) && \
+	on=$$($(IN_VENV) -c 'import platform; print(platform.python_version(), "on", platform.system())') && \
+	printf '# What `make test` passed with, under Python %s. `make tested` writes this, TESTED=1 installs it.\n%s\n' \
+	  "$$on" "$$versions" | sed 's/+.*//' > requirements-tested.txt
+
+# On a processor: at the smallest sizes, and without the tests that need a card.
+gpu-check: which
+	@status=0; \
+	$(ON_SAMPLE) $(IN_VENV) benchmarks/gpu_check.py || status=1; \
+	$(ON_SAMPLE) $(IN_VENV) -m pytest -m gpu tests/isic_utils/training/test_gpu.py || status=1; \
+	exit $$status
 
 browser: $(INSTALLED)
 	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
-	@$(ON_SAMPLE) ISIC_BROWSER=1 $(IN_VENV) -m pytest tests/notebooks/test_book.py tests/notebooks/test_lab.py
+	@$(ON_SAMPLE) ISIC_BROWSER=1 $(IN_VENV) -m pytest tests/notebooks/test_book.py tests/notebooks/test_pages.py tests/notebooks/test_lab.py
 
 lab: $(INSTALLED)
 	$(IN_VENV) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
@@ -117,16 +143,18 @@ measured: $(INSTALLED)
 	@$(IN_VENV) benchmarks/measured_masks.py
 	@$(IN_VENV) benchmarks/measured_decisions.py
 	@$(IN_VENV) benchmarks/measured_clinics.py
+	@$(IN_VENV) benchmarks/measured_subgroups.py
 	@$(IN_VENV) benchmarks/measured_ensemble.py
+	@$(IN_VENV) benchmarks/measured_captions.py
 
 handout: $(INSTALLED)
 	@$(IN_VENV) tools/handout.py
 
-.venv/.book: $(INSTALLED)
-	$(IN_VENV) -m pip install --editable '.[book]'
+$(VENV)/.book: $(INSTALLED)
+	$(IN_VENV) -m pip install $(CONSTRAINT) --editable '.[book]'
 	@touch $@
 
-book: .venv/.book
+book: $(VENV)/.book
 	@$(IN_VENV) tools/book.py
 
 clean:

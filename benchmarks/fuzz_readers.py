@@ -278,7 +278,7 @@ def refusal(error: IsicError) -> str:
     kinds = (
         "is missing", "no UTF-8 text", "is empty", "lacks the column", "the column", "has no rows", "cells instead",
         "no row of a table", "stands there twice", "is a path", "needs 1 for one class", "is no age", "none of the",
-        "cut short or damaged", "not a JPEG or PNG", "pixels", "not only 0 and 255", "has the mode",
+        "cut short or damaged", "not a JPEG, PNG or WebP", "pixels", "no white", "has the mode",
     )  # fmt: skip
     return "refused: " + next((kind for kind in kinds if kind in message), message)
 

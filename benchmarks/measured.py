@@ -348,7 +348,7 @@ def written(page: str) -> str:
             shown[score] = [f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in columns]
         of = f"{row['images']:,} images of {row['lesions']:,} lesions"
         tested = f"test set: {row['test_images']:,} images of {row['test_lesions']:,} lesions"
-        on = ", ".join(table["processor"].unique())
+        on = " and ".join(table["processor"].unique())
         text.append(f"Lesson {row['lesson']}, {row['data']} ({of}; {tested}; {on}):")
         text.append(markdown(shown.assign(**{"melanoma recall": table["melanoma recall"].map("{:.3f}".format)})))
     return marks.replaced(page, START, END, "\n\n".join(text))

@@ -12,8 +12,9 @@ Columns: `drop` is the BMA in the training clinic minus that in the tested one (
 BMA minus that of the row `compared with`, on the same lesions: another look is compared with the images as they are,
 other training images with the tested clinic's own. `re-weighted` is the accuracy if the tested clinic had the class
 shares of the training clinic. Every image is tested once per seed (test_images); a row is `of images` of them. The
-second table, results/measured_11_more.csv, holds what is no such row: how well the source is predicted, what it gives
-away, and out-of-distribution detection. Two units are measured side by side.
+second table, results/measured_11_more.csv, holds what is no such row: the gap between visitor and local with a look and
+by how much the look narrows it, how well the source is predicted, what it gives away, and out-of-distribution
+detection.
 """
 
 import dataclasses
@@ -22,7 +23,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -186,6 +186,24 @@ def named(name: str, values: pd.Series) -> dict[str, float]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), clinics.with_interval(values), strict=True))
 
 
+def of_gaps(data: Data) -> list[tuple[str, str, float, float, float]]:
+    """The BMA of the local probe minus the visitor's, both with one look, and how much smaller it is than as it is."""
+    classes, rows = clinics.common_classes(data.table, ["BCN", "HAM"]), []
+
+    def draws(look: str, name: str, clinic: str) -> pd.Series:
+        some = predictions_of(data, look, name)
+        return clinics.recalls(some[some["source"] == clinic], classes).mean(axis=1)
+
+    for home, abroad in (("BCN", "HAM"), ("HAM", "BCN")):
+        gaps = {look: draws(look, abroad, abroad) - draws(look, home, abroad) for look in APPEARANCES}
+        for look, gap in gaps.items():
+            rows.append(("gap", f"{home} in {abroad}, {look}", *clinics.with_interval(gap)))
+            if look != AS_IT_IS:
+                narrowed = clinics.with_interval(gaps[AS_IT_IS] - gap)
+                rows.append(("gap narrowed by", f"{home} in {abroad}, {look}", *narrowed))
+    return rows
+
+
 def of_sources(data: Data) -> list[tuple[str, str, float, float, float]]:
     """How well the source is predicted from the image, and the diagnosis from the source: rows of `MORE`."""
     there = [clinic for clinic in clinics.CLINICS if (data.table["source"] == clinic).any()]
@@ -221,7 +239,6 @@ def measure(data: Data, file: Path) -> None:
     for look in APPEARANCES:
         features_of(data, look)
         some = units(data.table, look)
-        joblib.Parallel(n_jobs=2)(joblib.delayed(predictions_of)(data, *unit) for unit in some)
         for unit in some:
             rows = rows_of(data, *unit)
             done += rows
@@ -232,7 +249,8 @@ def measure(data: Data, file: Path) -> None:
 
 def write_more(data: Data, file: Path) -> None:
     """Write the second table."""
-    rows = pd.DataFrame([*of_sources(data), *of_ood(data)], columns=["score", "of", "value", "low", "high"])
+    found = [*of_gaps(data), *of_sources(data), *of_ood(data)]
+    rows = pd.DataFrame(found, columns=["score", "of", "value", "low", "high"])
     rows.insert(0, "data", data.name)
     rows.insert(1, "images", len(data.table))
     write_csv(file, rows.round(4))
@@ -240,7 +258,8 @@ def write_more(data: Data, file: Path) -> None:
 
 
 def of_ood(data: Data) -> list[tuple[str, str, float, float, float]]:
-    """AUROC and FPR at 95 % TPR of three detectors against each kind of odd image: rows of `MORE`.
+    """AUROC and FPR at 95 % TPR of three detectors against each kind of odd image: rows of `MORE`, with intervals over
+    lesions (over images where no lesion is shown).
 
     As in the lesson: seven classes are known, in all clinics; or all classes, in one clinic.
     """
@@ -250,22 +269,24 @@ def of_ood(data: Data) -> list[tuple[str, str, float, float, float]]:
     x, pixels = features_of(data, AS_IT_IS), data.store.take(data.store.rows(table["image"]))
     images = [np.asarray(read_image(path)) for path in table["path"][~train].sample(40, random_state=0)]
     far = {kind: shrunk(some, pixels.shape[1]) for kind, some in odd_images.draw(images, each=40).items()}
-    kinds = {f"{HELD_OUT}, never seen": (x[~known], pixels[~known])}
-    kinds |= {kind: (features.of_pixels(some), some) for kind, some in far.items()}
+    lesions = data.table["lesion_id"].to_numpy()
+    kinds = {f"{HELD_OUT}, never seen": (x[~known], pixels[~known], lesions[~known])}
+    kinds |= {kind: (features.of_pixels(some), some, np.arange(len(some))) for kind, some in far.items()}
     cases = [(train & known, ~train & known, kinds)]
     for own, other in (("BCN", "HAM"), ("HAM", "BCN")):
-        rows = ~train & (source == other)
-        of_own = source == own
-        cases.append((train & of_own, ~train & of_own, {f"{other}, trained on {own}": (x[rows], pixels[rows])}))
+        there, of_own = ~train & (source == other), source == own
+        foreign = {f"{other}, trained on {own}": (x[there], pixels[there], lesions[there])}
+        cases.append((train & of_own, ~train & of_own, foreign))
     rows = []
     for fitted, usual, some in cases:
         with threadpool_limits(1):
             detectors = clinics.detectors(x[fitted], label[fitted], pixels[fitted])
             of_usual = {name: score(x[usual], pixels[usual]) for name, score in detectors.items()}
-            for kind, odd in some.items():
+            for kind, (*odd, of_odd) in some.items():
                 for name, score in detectors.items():
-                    for key, value in clinics.detection(of_usual[name], score(*odd)).items():
-                        rows.append((f"{key}, {name}", kind, value, np.nan, np.nan))
+                    found = clinics.detection(of_usual[name], score(*odd), (lesions[usual], of_odd))
+                    for key, values in found.items():
+                        rows.append((f"{key}, {name}", kind, *clinics.with_interval(values)))
     return rows
 
 

@@ -8,7 +8,8 @@ split, grouped by image and by lesion): the majority-class baseline (always NV),
 colour of each image, and the residual net as lesson 04 trains it on a laptop. Then what later lessons show: the recall
 of the four smallest classes against that of NV (lesson 04), the effect of imbalance (the dial of lesson 05), the gain
 of a nearest neighbour from known lesions (lesson 06), and what a painted ruler, or as much of the same ink that is no
-ruler, does to the odds of SCC (lesson 10). The tables go into data/README.md, the ruler's effect into docs/teaching.md.
+ruler, does to the odds of SCC for a linear probe (lesson 10). The tables go into data/README.md, the ruler's effect
+into docs/teaching.md.
 """
 
 import argparse
@@ -24,10 +25,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from isic_course import dial, shortcut, synthetic
+from isic_course import clinics, dial, features, shortcut, synthetic
 from isic_utils import plots
 from isic_utils.datasets import ImageStore, read_isic2019, splits, tables
-from isic_utils.metrics import bma, recall_per_class
+from isic_utils.metrics import bma, intervals, recall_per_class
 from isic_utils.settings import PROFILES, Settings
 from isic_utils.training import TrainConfig, fit_all
 
@@ -97,7 +98,7 @@ def measure(folder: Path, seed: int, overlap: float) -> dict[str, float]:
     at = dial.try_ratios((1, 54), seeds=(seed,)).groupby(level=0).mean()
     for name in ("accuracy", "BMA"):
         result[f"dial, {name} at 54:1 - at 1:1"] = at.loc[54, name] - at.loc[1, name]
-    return result | ruler_effect(settings, table, store, seed)
+    return result | {f"{name}, log-odds of SCC": change for name, change in ruler_effect(data, seed)["change"].items()}
 
 
 def neighbour_bma(store: ImageStore, table: pd.DataFrame, labels: pd.Series, split: pd.Series) -> float:
@@ -109,19 +110,24 @@ def neighbour_bma(store: ImageStore, table: pd.DataFrame, labels: pd.Series, spl
     return bma(labels[test], model.predict(tiny[test]))
 
 
-def ruler_effect(settings: Settings, table: pd.DataFrame, store: ImageStore, seed: int) -> dict[str, float]:
-    """Mean change of the log-odds of SCC by a painted ruler and by the placebo, in images of lesions that lesson 10's
-    network of four classes has not seen."""
-    config, few, split, unseen = shortcut.arrange(table, settings, seed)
-    (run,) = fit_all([(config, few, split)], store, settings.runs, progress=False)
-    images, model = [plots.thumbnail(path) for path in unseen["path"]], shortcut.load_last(run)
-    kinds = {"as it is": np.asarray, "ruler": shortcut.with_ruler, "placebo": shortcut.with_placebo}
-    scc = shortcut.ALIKE.index("SCC")
-    odds = {
-        name: shortcut.log_odds(model, [paint(image) for image in images], settings.image_size)[:, scc].mean()
-        for name, paint in kinds.items()
-    }
-    return {f"{name}, log-odds of SCC": odds[name] - odds["as it is"] for name in ("ruler", "placebo")}
+def ruler_effect(data: Path, seed: int = 0) -> pd.DataFrame:
+    """By how much each shape of lesson 10 moves the log-odds of SCC for its linear probe of four classes, in images of
+    lesions that the probe has not seen: a row per shape, with the columns change, low and high (a 95 % interval)."""
+    table = read_isic2019(data)
+    few = table[table["label"].isin(shortcut.ALIKE) & table["lesion_id"].notna()].astype({"label": str})
+    train = (splits.standard(few, seed=seed) != "test").to_numpy()
+    images, found = [plots.thumbnail(path) for path in few["path"]], {}
+    as_it_is = features.of_pixels(shortcut.shrunk(images, shortcut.IMAGE_SIZE))
+    probe = clinics.make_probe().fit(as_it_is[train], few["label"][train])
+    test, scc = np.flatnonzero(~train), list(probe.classes_).index("SCC")
+    before = shortcut.log_odds(probe.decision_function(as_it_is[test]))[:, scc]
+    for name, shape in shortcut.SHAPES.items():
+        painted = [shortcut.painted(images[row], shape) for row in test]
+        x = features.of_pixels(shortcut.shrunk(painted, shortcut.IMAGE_SIZE))
+        more = shortcut.log_odds(probe.decision_function(x))[:, scc] - before
+        limits = intervals.percentile_interval(intervals.bootstrap_mean(more, few["lesion_id"][~train]))
+        found[name] = more.mean(), *limits
+    return pd.DataFrame(found, index=["change", "low", "high"]).T
 
 
 def colour_bma(store: ImageStore, table: pd.DataFrame, labels: pd.Series, split: pd.Series) -> float:

@@ -1,10 +1,12 @@
 """``python -m isic_course doctor`` looks at this machine, ``python -m isic_course thesis`` trains all of the thesis.
 
-Only what every Python has is imported at the top, so that the doctor runs on a broken installation.
+Only what needs no other package is imported at the top, so that the doctor runs on a broken installation.
 """
 
 import argparse
 import sys
+
+from isic_utils.errors import IsicError, exit_status
 
 COMMANDS = {
     "doctor": "say what is installed, which data are found, and whether everything works",
@@ -26,33 +28,24 @@ def main(arguments: list[str] | None = None) -> int:
         from isic_course import doctor
 
         return doctor.main(without_self_test=chosen.quick)
-    return reproduce_thesis(train=not chosen.report_only)
+    return exit_status(lambda: reproduce_thesis(train=not chosen.report_only))
 
 
-def reproduce_thesis(train: bool) -> int:
-    """Train everything of the thesis, and write the report. Returns the exit status."""
+def reproduce_thesis(train: bool) -> None:
+    """Train everything of the thesis, and write the report. Raises IsicError if not all of it can be done."""
     import torch
 
     from isic_course.thesis.reproduce import reproduce
-    from isic_utils.errors import IsicError
     from isic_utils.settings import load_settings
     from isic_utils.training import get_accelerator
 
-    try:
-        settings = load_settings()
-        torch.set_num_threads(settings.threads)
-        _, failed = reproduce(settings, train)
-        get_accelerator().end_training()
-        if failed:
-            first = next(iter(failed))
-            raise IsicError(f"{len(failed)} of the steps are not done; the report says why. The first: {first}.")
-    except IsicError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped; the same command continues from here.", file=sys.stderr)
-        return 130
-    return 0
+    settings = load_settings()
+    torch.set_num_threads(settings.threads)
+    _, failed = reproduce(settings, train)
+    get_accelerator().end_training()
+    if failed:
+        first = next(iter(failed))
+        raise IsicError(f"{len(failed)} of the steps are not done; the report says why. The first: {first}.")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ predicts those of all clinics, always of lesions that it was not trained on.
 
 from collections.abc import Callable, Mapping, Sequence
 
+import joblib
 import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy.spatial.distance import cdist
 from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -63,21 +63,22 @@ def predict(
     Returns a row per name, seed and image, with the columns trained_on, seed, image, lesion_id, source, label, and the
     probability of each class, 0 for one that the probe has not seen.
     """
-    codes, found = list(table["label"].cat.categories), []
-    labels = table["label"].astype(str).to_numpy()
+    codes, labels = list(table["label"].cat.categories), table["label"].astype(str).to_numpy()
+    features = features.astype(float)  # scikit-learn computes in 64 bits, and would convert them in every step
     rows = splits.rows_to_split(table.assign(label=labels + " " + table["source"]), "lesion")
-    for seed in seeds:
-        for test in splits.folds(rows, splits.FOLDS, "lesion", seed):
-            tested = table.loc[test, ["image", "lesion_id", "source", "label"]]
-            for name, chosen in trained_on.items():
-                train = np.setdiff1d(np.flatnonzero(chosen), test)
-                x = np.concatenate([part[train] for part in (features, *copies)])
-                probe = make_probe().fit(x, np.tile(labels[train], 1 + len(copies)))
-                probabilities = pd.DataFrame(probe.predict_proba(features[test]), test, probe.classes_)
-                found.append(tested.join(probabilities.reindex(columns=codes, fill_value=0.0)))
-                found[-1].insert(0, "trained_on", name)
-                found[-1].insert(1, "seed", seed)
-    return pd.concat(found, ignore_index=True)
+
+    def of_fold(seed: int, test: np.ndarray, name: str) -> pd.DataFrame:
+        train = np.setdiff1d(np.flatnonzero(trained_on[name]), test)
+        x = np.concatenate([part[train] for part in (features, *copies)])
+        probe = make_probe().fit(x, np.tile(labels[train], 1 + len(copies)))
+        probabilities = pd.DataFrame(probe.predict_proba(features[test]), test, probe.classes_)
+        found = table.loc[test, ["image", "lesion_id", "source", "label"]]
+        found = found.join(probabilities.reindex(columns=codes, fill_value=0.0))
+        return pd.concat([pd.Series(name, test, name="trained_on"), pd.Series(seed, test, name="seed"), found], axis=1)
+
+    folds = [(seed, test) for seed in seeds for test in splits.folds(rows, splits.FOLDS, "lesion", seed)]
+    jobs = [joblib.delayed(of_fold)(*fold, name) for fold in folds for name in trained_on]
+    return pd.concat(joblib.Parallel(n_jobs=2, prefer="threads")(jobs), ignore_index=True)
 
 
 def recalls(predictions: pd.DataFrame, classes: Sequence[str], draws: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -209,12 +210,25 @@ def detectors(
     }
 
 
-def detection(usual: np.ndarray, odd: np.ndarray) -> dict[str, float]:
-    """How well a score tells usual images from odd ones, if it is higher for usual ones. usual, odd: float [any] each.
+def detection(
+    usual: np.ndarray, odd: np.ndarray, lesions: Sequence[np.ndarray] | None = None, draws: int = 1000
+) -> pd.DataFrame:
+    """How well a score tells usual images from odd ones, if it is higher for usual ones: first as measured, then in
+    `draws` bootstrapped test sets; the columns AUROC and FPR95 [1 + draws].
 
     AUROC: the probability that a usual image has the higher score of two. FPR95, the false-positive rate at 95 % TPR:
     the share of odd images that are accepted by the threshold that accepts 95 % of the usual ones.
+    usual, odd: float [any] each; lesions: of the usual and of the odd images, to be drawn with replacement (usual and
+    odd ones separately, so no draw lacks either), None: each image is drawn by itself.
     """
-    is_usual, scores = np.repeat([1, 0], [len(usual), len(odd)]), np.concatenate([usual, odd])
-    accepted_odd, accepted_usual, _ = roc_curve(is_usual, scores, drop_intermediate=False)
-    return {"AUROC": roc_auc_score(is_usual, scores), "FPR95": accepted_odd[np.argmax(accepted_usual >= 0.95)]}
+    usual, odd, times = np.asarray(usual), np.asarray(odd), []
+    for seed, of in enumerate(lesions or (np.arange(len(usual)), np.arange(len(odd)))):
+        drawn = intervals.draw_lesions(of, None, draws, seed)[:, pd.factorize(of)[0]]
+        times.append(np.vstack([np.ones(len(of), int), drawn]))
+    all_usual, all_odd = (counts.sum(axis=1) for counts in times)
+    wins = (usual[:, None] > odd) + 0.5 * (usual[:, None] == odd)
+    order = np.argsort(-usual)
+    reached = times[0][:, order].cumsum(axis=1) / all_usual[:, None] >= 0.95
+    accepted = odd >= usual[order][reached.argmax(axis=1)][:, None]
+    auroc = (times[0] @ wins * times[1]).sum(axis=1) / (all_usual * all_odd)
+    return pd.DataFrame({"AUROC": auroc, "FPR95": (times[1] * accepted).sum(axis=1) / all_odd})

@@ -19,7 +19,7 @@ from isic_utils.errors import IsicError
 from isic_utils.metrics import recall_per_class
 from isic_utils.models import model_info
 from isic_utils.settings import load_settings
-from isic_utils.training import TrainConfig, fit_all
+from isic_utils.training import Run, TrainConfig, fit_all
 
 LARGEST_RATIO = 54  # NV to DF in ISIC 2019: 12 875 / 239
 RATIOS = (1, 4, 15, LARGEST_RATIO)
@@ -97,23 +97,31 @@ def subset(pooled: pd.DataFrame, ratio: float) -> pd.DataFrame:
     return pooled[(pooled["split"] != "train") | (place < wanted)].reset_index(drop=True)
 
 
-def try_ratios(ratios: Sequence[float], overlap: float = OVERLAP, seeds: Sequence[int] = (0,)) -> pd.DataFrame:
-    """Train the narrow residual net at some settings of the dial, and score it on the balanced test set.
+def train(ratios: Sequence[float], overlap: float = OVERLAP, seeds: Sequence[int] = (0,)) -> list[tuple[float, Run]]:
+    """Train the narrow residual net at some settings of the dial. Returns a ratio and a run for each ratio and seed.
 
     ratios: largest to smallest class, from 1 to 54; overlap: as in `pool`, and a new one draws a new pool first;
     seeds: of the weights, the order and the augmentation.
-    A row for each ratio and seed, indexed by ratio. Columns: accuracy (what a test set as imbalanced as the training
-    set would give: each class's recall weighted with its prior in training), BMA, and the recall of each class, the
-    largest first.
     """
     pooled = pool(overlap)
     store = ImageStore(pooled, IMAGE_SIZE, load_settings().cache)
     size = dict(width=model_info("residual").narrow_width, epochs=EPOCHS, batch_size=BATCH_SIZE)
-    jobs, rows = [], []
-    for ratio, seed in itertools.product(ratios, seeds):
+    jobs, settings = [], list(itertools.product(ratios, seeds))
+    for ratio, seed in settings:
         table = subset(pooled, ratio)
         jobs.append((TrainConfig("residual", protocol=f"dial-{ratio:g}", seed=seed, **size), table, table["split"]))
-    for (ratio, _), run in zip(itertools.product(ratios, seeds), fit_all(jobs, store), strict=True):
+    return [(ratio, run) for (ratio, _), run in zip(settings, fit_all(jobs, store), strict=True)]
+
+
+def try_ratios(ratios: Sequence[float], overlap: float = OVERLAP, seeds: Sequence[int] = (0,)) -> pd.DataFrame:
+    """Train at some settings of the dial, and score on the balanced test set. ratios, overlap, seeds: as in `train`.
+
+    A row for each ratio and seed, indexed by ratio. Columns: accuracy (what a test set as imbalanced as the training
+    set would give: each class's recall weighted with its prior in training), BMA, and the recall of each class, the
+    largest first.
+    """
+    rows = []
+    for ratio, run in train(ratios, overlap, seeds):
         predictions = run.predictions("test")
         recall = recall_per_class(predictions["label"], predictions["predicted"], CODES)
         accuracy = (recall * class_sizes(ratio) / TRAINING).sum()

@@ -47,7 +47,8 @@ def main(without_self_test: bool = False) -> int:
             if problem:
                 problems[f"- {one_line(problem)}"] = None
     everything = f"**Everything works{', without the self-test' if without_self_test else ''}.**"
-    say("\n".join(["\n## Verdict\n", *(["**This does not work:**\n", *problems] if problems else [everything])]))
+    wrong = ["**This does not work** (more in docs/troubleshooting.md):\n", *problems]
+    say("\n".join(["\n## Verdict\n", *(wrong if problems else [everything])]))
     return 1 if problems else 0
 
 
@@ -91,7 +92,25 @@ def device() -> Iterator[Finding]:
     accelerator, problem = get_accelerator(), ""
     if found.nvidia_gpu_models and accelerator.device.type != "cuda":
         problem = "PyTorch cannot use this GPU: install its version for your CUDA (https://pytorch.org/get-started)."
+    if accelerator.device.type == "cuda" and torch.version.cuda:  # not AMD's
+        problem = without_code_for(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())
     yield Finding("training", f"{accelerator.device.type}, mixed precision: {accelerator.mixed_precision}", problem)
+
+
+def without_code_for(capability: tuple[int, int], built_for: list[str]) -> str:
+    """What to do if a build of PyTorch has no code for a card, in a sentence; "" if it has.
+
+    capability: the card's, e.g. (8, 6); built_for: `torch.cuda.get_arch_list()`. Code for sm_80 runs on 8.0 to 8.9;
+    the driver translates that for compute_80 for every card from 8.0 on.
+    """
+    for kind, *digits in re.findall(r"(sm|compute)_(\d+)(\d)", " ".join(built_for)):
+        major, minor = map(int, digits)
+        if (major, minor) <= capability and (kind == "compute" or major == capability[0]):
+            return ""
+    has_it = "install the one for CUDA 12.6, which has" if capability < (7, 5) else "update PyTorch: the newest one has"
+    advice = has_it if capability >= (5, 0) else "hide the card (CUDA_VISIBLE_DEVICES=-1), since no build has"
+    version = ".".join(map(str, capability))
+    return f"This build of PyTorch has no code for this card (compute capability {version}): {advice}."
 
 
 def variables() -> Iterator[Finding]:
@@ -113,8 +132,9 @@ def data() -> Iterator[Finding]:
     yield Finding("kind", "synthetic, drawn by code" if found.synthetic else "real images")
     tasks = {"ISIC_2019": read_isic2019, "ISIC2018_Task1": read_isic2018}
     there = [task for task in tasks if any(found.data.glob(f"{task}*Training*"))]
-    if not there:
-        raise IsicError(f"There are no images in {found.data}: set ISIC_DATA to ISIC's folders, or unset it.")
+    others = ("HAM10000_metadata*", "ISIC2018_Task3*")  # whose tables `read_isic2019` reads, too
+    if "ISIC_2019" not in there and (not there or any(any(found.data.glob(other)) for other in others)):
+        there.append("ISIC_2019")  # if nothing is there, it says what is missing
     for task in there:
         try:
             with contextlib.redirect_stdout(io.StringIO()) as told:  # what is missing from a partial download

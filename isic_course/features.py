@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from isic_utils import files
 from isic_utils.datasets import ImageStore
@@ -23,18 +22,11 @@ def extract(store: ImageStore, cache: Path) -> np.ndarray:
     file = cache / f"features-lite0-{store.digest}.npy"
     if not file.exists():
         advice = f"make {cache} writable, free disk space, and run the cell again"
-        with files.writing(cache, advice):
-            cache.mkdir(parents=True, exist_ok=True)
-            with FileLock(file.with_suffix(".lock")):  # a second lesson waits here and then finds the work done
-                if not file.exists():
-                    features = compute(store)
-                    files.write(file, lambda partial: save(partial, features), advice)
+        with files.locked(file.with_suffix(".lock"), advice):  # a second lesson waits, and then finds the work done
+            if not file.exists():
+                features = of_pixels(store.pixels)
+                files.write(file, lambda partial: save(partial, features), advice)
     return np.load(file)
-
-
-def compute(store: ImageStore) -> np.ndarray:
-    """The features of the images of a store (see `extract`)."""
-    return of_pixels(store.pixels)
 
 
 def of_pixels(pixels: np.ndarray) -> np.ndarray:

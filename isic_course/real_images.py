@@ -12,10 +12,12 @@ def measured(lesson: str, columns: list[str], scores: list[str] = SCORES) -> pd.
 
     BMA_low, BMA_high: a 95 % interval of the BMA on the test set, by a cluster bootstrap over lesions.
     """
-    table = pd.read_csv(PROJECT / "benchmarks" / "results" / f"measured_{lesson}.csv", keep_default_na=False)
+    file = PROJECT / "benchmarks" / "results" / f"measured_{lesson}.csv"
+    table = pd.read_csv(file, keep_default_na=False, na_values="")
     of = table.iloc[0]
     print(f"{of['images']:,} images of {of['lesions']:,} lesions;")
-    print(f"test set: {of['test_images']:,} images of {of['test_lesions']:,} lesions; processor: {of['processor']}")
+    processors = " and ".join(table["processor"].unique())
+    print(f"test set: {of['test_images']:,} images of {of['test_lesions']:,} lesions; processor: {processors}")
     if "start" in columns:
         table["start"] = table["pretrained"].map({True: "ImageNet", False: "random"})
     return table[[*columns, *scores]].round(3)

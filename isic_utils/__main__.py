@@ -1,7 +1,6 @@
 """The course's steps from a shell: ``python -m isic_utils COMMAND``; ``--help`` explains each."""
 
 import argparse
-import contextlib
 import itertools
 import sys
 from functools import partial
@@ -14,8 +13,9 @@ from PIL import Image
 
 from isic_utils import files, models
 from isic_utils.datasets import download as downloads
-from isic_utils.errors import IsicError
+from isic_utils.errors import IsicError, exit_status
 from isic_utils.inference import second_opinion
+from isic_utils.inference.second_opinion import Opinion, SecondOpinion
 from isic_utils.settings import load_settings
 from isic_utils.training import Run, TrainConfig, fit_all, get_accelerator, imbalance, losses, protocols, runs
 
@@ -23,17 +23,9 @@ ADVICE = "free disk space or choose another place"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 not done (the reason is on stderr), 130 stopped by Ctrl-C."""
+    """Run one command. Returns its `exit_status`."""
     chosen = build_parser().parse_args(arguments)
-    try:
-        chosen.command(chosen)
-    except (IsicError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped; the same command continues from here.", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(partial(chosen.command, chosen))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     sizes = "2019 (classification; training 9.8 GB, test 3.9 GB) or 2018 (segmentation; 11.2, validation 0.2, test 2.4)"
     option("year", type=int, choices=sorted(downloads.ARCHIVES), help=f"{sizes}; unpacking needs twice the size")
     option("--split", choices=["training", "validation", "test", "all"], default="training", help="default: training")
-    option("--images", type=natural, metavar="N", help="about N images of a split, by class and in whole lesions")
+    option("--images", type=int, metavar="N", help="about N images of a split, by class and in whole lesions")
     option("--folder", type=Path, default=downloads.DEFAULT_FOLDER, help="where to; default: the project's data/isic")
 
     protocol = {"choices": list(protocols.PROTOCOLS)}
@@ -65,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     option("protocol", **protocol)
     option("models", nargs="*", metavar="MODEL", help=f"{', '.join(models.MODELS)}, timm:NAME; default: all")
     option("--group-by", choices=["lesion", "image"], default="lesion", help="default lesion; the thesis: image")
-    option("--seeds", type=natural, nargs="+", default=[0], metavar="N", help="default 0")
+    option("--seeds", type=int, nargs="+", default=[0], metavar="N", help="default 0")
     option("--folds", type=int, nargs="+", choices=protocols.FOLDS, metavar="K", help="of cross-validation")
     methods = [name for name, method in imbalance.METHODS.items() if not method.post_hoc]
     option("--method", choices=methods, help="against class imbalance (lesson 08)")
@@ -77,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     text = f"Give the probable diagnoses of images, and say whether to ask an expert. {second_opinion.STATEMENT}"
     option = add("predict", predict, text, "my-images --csv opinions.csv --save opinions")
-    option("images", nargs="+", type=Path, metavar="IMAGE", help="a JPEG or PNG file, or a folder")
+    option("images", nargs="+", type=Path, metavar="IMAGE", help="a JPEG, PNG or WebP file, or a folder")
     option("--run", type=Path, metavar="RUN", help="of a classifier; default: the best one on validation")
     option("--masks", type=Path, metavar="RUN", help="of a U-Net, for contours; default: the best one, if any")
     option("--csv", type=Path, metavar="FILE", help="also write a table with a row per image")
@@ -85,14 +77,6 @@ def build_parser() -> argparse.ArgumentParser:
 
     add("runs", list_runs, "List the runs in ISIC_RUNS with their test scores, those of the headline checkpoint.")
     return parser
-
-
-def natural(text: str) -> int:
-    """A whole number from 0 to 2^32 - 1, which every random generator takes for a seed."""
-    number = int(text)
-    if not 0 <= number < 2**32:
-        raise ValueError
-    return number
 
 
 def download(chosen: argparse.Namespace) -> None:
@@ -104,7 +88,7 @@ def download(chosen: argparse.Namespace) -> None:
 
 def prepare(chosen: argparse.Namespace) -> None:
     """Decode the images that a protocol needs."""
-    _, store = protocols.load_data(chosen.protocol, load_settings())
+    _, store = protocols.load_data(chosen.protocol, load_settings(), akiec=True)
     size = "×".join(map(str, store.size))
     print(f"{len(store):,} images are ready, {size} pixels, {store.pixels.nbytes / 1e6:,.0f} MB.")
 
@@ -115,10 +99,10 @@ def train(chosen: argparse.Namespace) -> None:
     changes = {name: getattr(chosen, name) for name in ("method", "mask_loss") if getattr(chosen, name)}
     for name in names:
         TrainConfig.from_settings(settings, name, **changes)  # rejects wrong settings before any image is decoded
-    table, store = protocols.load_data(chosen.protocol, settings)
+    table, store = protocols.load_data(chosen.protocol, settings, akiec=True)
     folds = chosen.folds or (protocols.FOLDS if chosen.protocol == "cross-validation" else [0])
     jobs = [
-        protocols.arrange(chosen.protocol, name, table, settings, chosen.group_by, seed, fold, **changes)
+        protocols.arrange(chosen.protocol, name, table, settings, chosen.group_by, seed=seed, fold=fold, **changes)
         for seed, fold, name in itertools.product(chosen.seeds, folds, names)
     ]
     torch.set_num_threads(settings.threads)
@@ -128,8 +112,10 @@ def train(chosen: argparse.Namespace) -> None:
             told = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in scores.items())
             print(f"{run.folder.relative_to(settings.runs)}: {told}", flush=True)
             if run.config["classes"]:
-                with contextlib.suppress(IsicError):  # too few validation images for a threshold: `predict` says so
+                try:
                     second_opinion.read_decisions(run) or second_opinion.decide(run, store, table)
+                except IsicError as error:  # too few validation images for a threshold
+                    print(f"  without a second opinion: {error}", flush=True)
     get_accelerator().end_training()
 
 
@@ -154,7 +140,7 @@ def predict(chosen: argparse.Namespace) -> None:
     images, settings = second_opinion.image_files(chosen.images), load_settings()
     run, table, store = run_in(chosen.run) if chosen.run else second_opinion.best_run(settings), None, None
     if run is None or second_opinion.read_decisions(run) is None:  # these need the images, the second opinion does not
-        table, store = protocols.load_data("standard", settings)
+        table, store = protocols.load_data("standard", settings, akiec=True)
         run = run_in(chosen.run) if chosen.run else second_opinion.best_run(settings, store=store)
     if run is None:
         raise IsicError("No classifier is trained on these images: python -m isic_utils train standard alexnet.")
@@ -178,9 +164,7 @@ def predict(chosen: argparse.Namespace) -> None:
         raise IsicError(f"{unreadable:,} of {len(images):,} images cannot be read (see above).")
 
 
-def save(
-    opinions: second_opinion.SecondOpinion, image: Image.Image, opinion: second_opinion.Opinion, file: Path
-) -> None:
+def save(opinions: SecondOpinion, image: Image.Image, opinion: Opinion, file: Path) -> None:
     """Draw an opinion as a PNG file."""
     import matplotlib.pyplot as plt  # which no other command needs
 

@@ -58,7 +58,14 @@ def use_style() -> None:
 
 
 def show(figure: Figure, alt: str, synthetic: bool | None = None, note: str = SYNTHETIC) -> None:
-    """Display a figure with its alternative text; drawn from the synthetic sample, it says so at its lower edge.
+    """Display a figure with its alternative text. All arguments are those of `as_html`."""
+    # as HTML, since JupyterLab drops the alternative text of a plain image
+    display({"text/html": as_html(figure, alt, synthetic, note), "text/plain": alt}, raw=True)
+
+
+def as_html(figure: Figure, alt: str, synthetic: bool | None = None, note: str = SYNTHETIC) -> str:
+    """A figure as an HTML image that carries its pixels with it; the figure is closed. Drawn from the synthetic sample,
+    it says so at its lower edge.
 
     alt: what the figure shows, in a sentence, for readers who cannot see it.
     synthetic: whether it was drawn from the synthetic sample; None: if the data of these settings are.
@@ -72,9 +79,7 @@ def show(figure: Figure, alt: str, synthetic: bool | None = None, note: str = SY
     plt.close(figure)
     width = Image.open(buffer).width // 2
     pixels = base64.b64encode(buffer.getvalue()).decode()
-    page = f'<img src="data:image/{kind};base64,{pixels}" alt="{html.escape(alt)}" width="{width}">'
-    # as HTML, since JupyterLab drops the alternative text of a plain image
-    display({"text/html": page, "text/plain": alt}, raw=True)
+    return f'<img src="data:image/{kind};base64,{pixels}" alt="{html.escape(alt)}" width="{width}">'
 
 
 def thumbnail(path: str | Path) -> np.ndarray:
@@ -84,13 +89,20 @@ def thumbnail(path: str | Path) -> np.ndarray:
     return np.asarray(image)
 
 
+def grid(count: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
+    """A figure with panels in rows, and its `count` axes. width, height: inches of each; options: of `plt.subplots`."""
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * width, rows * height), squeeze=False, **options)
+    for axis in axes.flat[count:]:
+        axis.axis("off")
+    return figure, axes.flat[:count]
+
+
 def image_grid(images: Images, titles: Sequence[str], columns: int = 8, side: float = 1.4) -> Figure:
     """Images in rows. images: files or arrays [height, width, 3]; titles: one above each; side: inches of each."""
-    rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * side, rows * side), squeeze=False)
-    for axis in axes.flat:
+    figure, axes = grid(len(images), columns, side, side)
+    for axis, image, title in zip(axes, images, titles, strict=False):
         axis.axis("off")
-    for axis, image, title in zip(axes.flat, images, titles, strict=False):
         axis.imshow(image if isinstance(image, np.ndarray) else thumbnail(image))
         axis.set_title(title, fontsize=8)
     return figure
@@ -136,29 +148,25 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], title: str = "", axis:
 
 def confusions(matrices: dict[str, np.ndarray], classes: Sequence[str]) -> Figure:
     """Several confusion matrices, three in a row. matrices: title -> matrix as in `confusion`."""
-    rows = -(-len(matrices) // 3)
-    figure, axes = plt.subplots(rows, 3, figsize=(11, 3.7 * rows), squeeze=False)
-    for axis, (title, matrix) in zip(axes.flat, matrices.items(), strict=False):
+    figure, axes = grid(len(matrices), 3, 11 / 3, 3.7)
+    for axis, (title, matrix) in zip(axes, matrices.items(), strict=True):
         confusion(matrix, classes, title, axis)
-    for axis in axes.flat[len(matrices) :]:
-        axis.axis("off")
     return figure
 
 
-def recall_dots(recalls: pd.DataFrame, counts: pd.Series | None = None) -> Figure:
+def recall_dots(recalls: pd.DataFrame, counts: pd.Series) -> Figure:
     """Recall per class, a marker per model. recalls: classes as rows, models as columns; counts: training images of
-    each class, of which the largest then comes first. The markers of a class stand side by side, centred on its tick.
+    each class, of which the largest comes first. The markers of a class stand side by side, centred on its tick.
     """
-    if counts is not None:
-        recalls = recalls.loc[counts[recalls.index].sort_values(ascending=False, kind="stable").index]
+    recalls = recalls.loc[counts[recalls.index].sort_values(ascending=False, kind="stable").index]
     figure, axis = plt.subplots(figsize=(9, 3.4))
     places = np.arange(len(recalls))
     for i, column in enumerate(recalls.columns):
         shift = 0.12 * (i - (len(recalls.columns) - 1) / 2)
         axis.plot(places + shift, recalls[column], MARKERS[i % 8], color=COLOURS[i % 8], label=column, markersize=6)
-    axis.set_xticks(places, [code if counts is None else f"{code}\n{counts[code]:,}" for code in recalls.index])
-    xlabel = "" if counts is None else "class and its number of training images"
-    axis.set(xlim=(-0.6, len(recalls) - 0.4), ylim=(-0.03, 1.03), ylabel="recall", xlabel=xlabel)
+    axis.set_xticks(places, [f"{code}\n{counts[code]:,}" for code in recalls.index])
+    axis.set(xlabel="class and its number of training images", ylabel="recall")
+    axis.set(xlim=(-0.6, len(recalls) - 0.4), ylim=(-0.03, 1.03))
     axis.grid(axis="y", alpha=0.3)
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -92,9 +92,8 @@ def load_settings() -> Settings:
         raise IsicError(f"ISIC_PROFILE is {profile!r}, which is no profile: set it to one of {', '.join(PROFILES)}.")
     data = folder_from("ISIC_DATA", default=SAMPLE)
     if data != SAMPLE and not data.is_dir():
-        raise IsicError(
-            f"ISIC_DATA is {os.environ['ISIC_DATA']!r}, but there is no folder {data}: correct or unset it."
-        )
+        named = os.environ["ISIC_DATA"]
+        raise IsicError(f"ISIC_DATA is {named!r}, but there is no folder {data}: correct or unset it.")
     runs = folder_from("ISIC_RUNS", default=PROJECT / "runs")
     return Settings(profile, **PROFILES[profile], data=data, cache=PROJECT / "data" / "cache", runs=runs)
 

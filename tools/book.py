@@ -22,7 +22,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 NO_WIDGET = "Here a running notebook has a button, which a page cannot have."
 DOCUMENTS = ["docs/*.md", "data/README.md", "benchmarks/README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 CODE = ["isic_utils/**/*.py", "isic_course/**/*.py", "tests/repository/test_architecture.py"]  # a document links to it
-LINKED = ["docs/**/*.png", "docs/*.svg", "benchmarks/*.png", "benchmarks/results/lessons.csv", "LICENSE", *CODE]
+PAGES = ["docs/dial.html", "docs/threshold.html"]  # with sliders; whole as they are
+LINKED = ["docs/**/*.png", "docs/*.svg", *PAGES, "benchmarks/*.png", "benchmarks/*/*.csv", "LICENSE", *CODE]
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 SOLUTION = {"tags": ["solution", "hide-cell"], "mystnb": {"code_prompt_show": "Show the solution",
                                                           "code_prompt_hide": "Hide the solution"}}  # fmt: skip

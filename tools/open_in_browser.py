@@ -1,4 +1,4 @@
-"""Links that open a lesson in Colab or Binder, and the cell that installs the course there.
+"""Links that open a lesson in Colab or Binder, the cell that installs the course there, and the badge of the tests.
 
     python tools/open_in_browser.py
 
@@ -7,7 +7,8 @@ Say in pyproject.toml where the course can be cloned from, then run this:
     [project.urls]
     repository = "https://github.com/OWNER/NAME"
 
-Each lesson in the README's table gets its badges, and each notebook a first code cell that acts on Colab only.
+Each lesson in the README's table gets its badges, the README's title that of the workflow tests.yml, and each notebook
+a first code cell that acts on Colab only.
 While the setting is missing there are none, and a second run changes nothing. Afterwards `make execute` counts the
 notebooks' cells anew. Colab and Binder open public repositories of GitHub.
 """
@@ -23,6 +24,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 GITHUB = re.compile(r"https://github\.com/(?P<place>[\w.-]+/[\w.-]+?)(?:\.git)?/?")
 BADGE = re.compile(r" \[!\[[^\]]*\]\([^)]*\)\]\([^)]*\)")
 LESSON = re.compile(r"(?P<link>\[[^\]]+\]\((?P<notebook>notebooks/[^)]+\.ipynb)\))")
+STATUS = re.compile(r"\n\[!\[tests\].*\n")  # after the title
 ROW = re.compile(r"\| \d\d \|")  # of the lessons' table
 TAG = "colab"  # of the cell that installs the course
 INSTALL = """import sys
@@ -68,7 +70,8 @@ def repository_of(file: Path) -> str | None:
 
 
 def with_badges(readme: str, repository: str | None) -> str:
-    """The README with badges behind each lesson of its table, or without any if there is no repository."""
+    """The README with badges below its title and behind each lesson, or without any if there is no repository."""
+    readme = STATUS.sub("", readme, count=1)
     lines = []
     for line in readme.splitlines(keepends=True):
         if ROW.match(line) and LESSON.search(line):
@@ -76,6 +79,9 @@ def with_badges(readme: str, repository: str | None) -> str:
             if repository:
                 line = LESSON.sub(lambda found: found["link"] + badges(repository, found["notebook"]), line, count=1)
         lines.append(line)
+    if repository:
+        workflow = f"{repository}/actions/workflows/tests.yml"
+        lines.insert(1, f"\n[![tests]({workflow}/badge.svg?branch=main)]({workflow})\n")
     return "".join(lines)
 
 

@@ -17,9 +17,7 @@ EXERCISES = {
     "03.2": exercise(
         64 * (32 * 5 * 5 + 1),
         wrong(64 * 32 * 25, "add one bias for every filter."),
-        Mistake(
-            lambda answer, right: answer in (64 * 25, 64 * 26), "a filter has weights for each of its 32 channels."
-        ),
+        Mistake(lambda answer, right: answer in (64 * 25, 64 * 26), "count weights for each of its 32 channels."),
         wrong(64 * 32 * 25 + 32, "one bias for every filter, not for every channel."),
         tolerance=0,
         praise="whatever the size of the image.",
@@ -29,10 +27,7 @@ EXERCISES = {
         wrong(np.negative, "that is positive where it gets darker."),
         wrong(np.flipud, "that one is for the other diagonal: its zeros go from the upper left to the lower right."),
         wrong(np.fliplr, "that one is for the other diagonal: its zeros go from the upper left to the lower right."),
-        Mistake(
-            lambda answer, right: np.array(answer, dtype=object).shape != (3, 3),
-            "a kernel of 3 × 3 is a list of three lists of three numbers.",
-        ),
+        Mistake(lambda answer, right: np.array(answer, object).shape != (3, 3), "write three lists of three numbers."),
         praise="the lower right corner minus the upper left one.",
     ),
     "03.4": exercise(

@@ -14,14 +14,8 @@ EXERCISES = {
     ),
     "05.2": exercise(
         ["ResNet101", "Wide ResNet"],
-        Mistake(
-            lambda answer, right: set(right) < {name.strip() for name in answer},
-            "at least one of these is below 5/8 · 1, so a very good five-class model could have beaten it.",
-        ),
-        Mistake(
-            lambda answer, right: {name.strip() for name in answer} < set(right),
-            "there is another one. What is the highest possible value of 5/8 · M_b?",
-        ),
+        Mistake(lambda answer, right: set(right) < set(answer), "one is below 5/8 · 1: it could have been beaten."),
+        Mistake(lambda answer, right: set(answer) < set(right), "there is another one. How high can 5/8 · M_b be?"),
         praise="5/8 · M_b is at most 0.625, so those two had won before the balanced models were trained.",
     ),
     "05.3": exercise(
@@ -38,11 +32,7 @@ EXERCISES = {
         PERCENT,
         COMPLEMENT,
         wrong(0.9, "that is the recall. Precision is the proportion of all alarms that are true.", 0.001),
-        wrong(
-            0.009,
-            "that is the proportion of true alarms among all images; divide by the proportion of all alarms.",
-            0.0005,
-        ),
+        wrong(0.009, "that is the proportion of true alarms among all images; divide by all alarms.", 0.0005),
         wrong(0.009 / 0.099, "that is true against false alarms; divide by all alarms, true and false.", 0.0005),
         tolerance=0.001,
         praise="one alarm in twelve is right, although recall is 0.9 and the false-positive rate only 0.1.",

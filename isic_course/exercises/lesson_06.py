@@ -55,10 +55,7 @@ EXERCISES = {
         gain_on_seen_lesions,
         PERCENT,
         wrong(np.negative, "that is the other way round: take seen minus not seen."),
-        otherwise(
-            "that is another difference. Is it the accuracy? Take the recall of each class, then their mean, on "
-            "the images that were seen and on those that were not."
-        ),
+        otherwise("that is another difference. Is it the accuracy? The BMA is the mean of the recalls of the classes."),
         praise="a hint of the leak but no measure of it, because the two groups show different lesions.",
     ),
     "06.6": exercise(

@@ -44,9 +44,7 @@ EXERCISES = {
     "07.4": exercise(
         jaccard_at_a_lower_threshold,
         PERCENT,
-        otherwise(
-            "that is another value. Compare the mask `> 0.3` with the true one image by image, and average the indices."
-        ),
+        otherwise("that is another value. Compare `> 0.3` with the true mask image by image, and take the mean."),
         tolerance=0.002,
         praise="the threshold is a choice, and the test set must not make it (07.5).",
     ),

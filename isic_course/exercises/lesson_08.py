@@ -29,11 +29,7 @@ EXERCISES = {
         1000 / 3 / 50,
         wrong(20, "that is 1 000 / 50; three classes share the total weight.", 0.05),
         wrong(1 / 50, "that is 1 / n, which still has to be scaled.", 0.001),
-        wrong(
-            3 / 50 / (1 / 800 + 1 / 150 + 1 / 50),
-            "with these weights the mean over the classes is 1; make the mean over the images 1.",
-            0.02,
-        ),
+        wrong(3 / 50 / (1 / 800 + 1 / 150 + 1 / 50), "make the mean over the images 1, not over the classes.", 0.02),
         wrong(16, "that is how much more it weighs than an image of the largest class.", 0.05),
         tolerance=0.02,
         praise="together its fifty images weigh 333, as much as the 800 images of the largest class.",
@@ -43,11 +39,7 @@ EXERCISES = {
         PERCENT,
         wrong(10, "now let both probabilities add up to 1 again.", 0.05),
         wrong(lambda right: 1 - right, "that is NV's probability."),
-        wrong(
-            0.20 * 0.02 / (0.80 * 0.98 + 0.20 * 0.02),
-            "divide by the priors: multiplying favours the frequent class even more.",
-            0.002,
-        ),
+        wrong(0.004 / 0.788, "divide by the priors: multiplying favours the frequent class even more.", 0.002),
         praise="a probability of 0.20 is high for a class with a prior of 0.02: the image speaks for it.",
     ),
     "08.3": exercise(

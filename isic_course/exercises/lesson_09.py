@@ -43,11 +43,7 @@ EXERCISES = {
     "09.2": exercise(
         0.12,
         PERCENT,
-        wrong(
-            0,
-            "overconfidence in one bin does not make up for underconfidence in the other: take the absolute gaps.",
-            0.0005,
-        ),
+        wrong(0, "overconfidence in one bin does not make up for the other bin: take absolute gaps.", 0.0005),
         wrong(0.125, "the bins have different numbers of images.", 0.0005),
         wrong(0.25, "take the mean over all images, not a sum.", 0.0005),
         tolerance=0.0005,
@@ -80,8 +76,7 @@ EXERCISES = {
         wrong(0.05 - 0.95 / 9, "that is the net benefit of alarms for all patients.", 0.0005),
         wrong(40 - 200 / 9, "that is the sum over the 1 000 patients; divide by their number.", 0.05),
         tolerance=0.0005,
-        praise="as good as finding 18 of 1 000 malignant lesions without any false alarm; alarms for all would be "
-        "worse than none (-0.056).",
+        praise="as good as 18 of 1 000 malignant lesions found without a false alarm; alarms for all: -0.056.",
     ),
     "09.6": exercise(
         19,
@@ -93,22 +88,13 @@ EXERCISES = {
     "09.7": exercise(
         share_of_alarms,
         PERCENT,
-        between(
-            0,
-            1,
-            "that is another value. Take `calibration.threshold_for(0.8, …)` on the validation set, then the "
-            "proportion of test images at or above it.",
-        ),
+        between(0, 1, "take `threshold_for(0.8, …)` on validation, then the proportion of test images at or above it."),
         tolerance=0.003,
-        praise="fewer alarms, and about one malignant image in five missed: arithmetic cannot decide whether "
-        "that is acceptable.",
+        praise="fewer alarms, and one malignant image in five missed: arithmetic cannot decide if that is acceptable.",
     ),
     "09.8": exercise(
         size_of_sets,
-        too_small(
-            "too few. Take the threshold of a class from the validation images of this class alone; one with fewer "
-            "than nine such images gets the threshold 0, and belongs to every set."
-        ),
+        too_small("too few. A class with fewer than nine validation images has threshold 0: it belongs to every set."),
         praise="every class now has its coverage, and the sets grow: a class with few calibration images is in all.",
     ),
 }

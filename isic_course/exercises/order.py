@@ -11,6 +11,8 @@ from pathlib import Path
 
 from IPython import get_ipython
 
+MENU = "in the menu Run → Run All Above Selected Cell."
+
 
 def explain_missing_names() -> None:
     """From now on a NameError in this notebook ends with where the name comes from. Outside of a notebook: nothing."""
@@ -34,17 +36,12 @@ def origin(name: str, notebook: Path) -> str:
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError, TypeError):  # unknown, or no notebook
-        return (
-            f"If `{name}` is made in a cell above, run that one first: in the menu Run → Run All Above Selected Cell."
-        )
+        return f"If `{name}` is made in a cell above, run that one first: {MENU}"
     for cell in cells:
         source = "".join(cell["source"])
         if cell["cell_type"] == "code" and name in names_made(source):
             first = source.strip().splitlines()[0]
-            return (
-                f"`{name}` is made in the cell that begins with `{first}`. Run that cell first, and those above it: in "
-                "the menu Run → Run All Above Selected Cell."
-            )
+            return f"`{name}` is made in the cell that begins with `{first}`. Run it first, and those above it: {MENU}"
     return ""
 
 

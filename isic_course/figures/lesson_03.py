@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from isic_utils.plots import ORANGE, SKY
+from isic_utils.plots import ORANGE, SKY, grid
 
 Shape = tuple[int, int, int]  # channels, height, width
 
@@ -43,11 +43,9 @@ def feature_maps(arrays: Sequence[np.ndarray], titles: Sequence[str], columns: i
 
     arrays: float [height, width] for a map, [height, width, 3] from 0 to 1 for an image; side: inches of each.
     """
-    rows = -(-len(arrays) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * side, rows * (side + 0.25)), squeeze=False)
-    for axis in axes.flat:
+    figure, axes = grid(len(arrays), columns, side, side + 0.25)
+    for axis, array, title in zip(axes, arrays, titles, strict=False):
         axis.axis("off")
-    for axis, array, title in zip(axes.flat, arrays, titles, strict=False):
         largest = max(abs(array).max(), 1e-12)
         axis.imshow(array, cmap="gray", vmin=-largest, vmax=largest, interpolation="nearest")
         axis.set_title(title, fontsize=9)

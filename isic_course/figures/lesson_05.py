@@ -73,19 +73,15 @@ def recall_panels(recalls: pd.DataFrame, reference: pd.Series, xlabel: str, refe
 
     recalls: values from 0 to 1; reference: a value for each column of `recalls`, drawn in its panel.
     """
-    across = 3
-    down = -(-recalls.shape[1] // across)
-    figure, axes = plt.subplots(down, across, figsize=(9, 2.3 * down), sharex=True, sharey=True, squeeze=False)
-    for axis, column in zip(axes.flat, recalls.columns, strict=False):
+    figure, axes = plots.grid(recalls.shape[1], 3, 3, 2.3, sharex=True, sharey=True)
+    for axis, column in zip(axes, recalls.columns, strict=True):
         axis.plot(recalls.index, recalls[column], marker="o", label="balanced")
         axis.axhline(reference[column], color=plots.RED, linestyle="--", label=reference_label)
         axis.set(title=column, ylim=(-0.03, 1.03))
         axis.set_xticks(recalls.index, [f"{number:g}" for number in recalls.index])
         axis.grid(axis="y", alpha=0.3)
-    for axis in axes[-1]:
+    for axis in axes[-3:]:
         axis.set_xlabel(xlabel)
     figure.supylabel("recall", fontsize=10)
-    for axis in axes.flat[recalls.shape[1] :]:
-        axis.axis("off")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure, f"The recall of each class and the BMA against the {xlabel}; dashed: {reference_label}."

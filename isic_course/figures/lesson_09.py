@@ -13,11 +13,10 @@ def reliability(tables: dict[str, pd.DataFrame], xlabel: str = "confidence", yla
     figure, axes = plt.subplots(1, len(tables), figsize=(3.3 * len(tables), 3.2), sharey=True, squeeze=False)
     for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
         axis.plot([0, 1], [0, 1], color="0.6", linestyle="--")
-        axis.vlines(
-            table["confidence"], table["accuracy"], table["confidence"], color=plots.RED, linewidth=3, alpha=0.5
-        )
+        confidence, accuracy = table["confidence"], table["accuracy"]
+        axis.vlines(confidence, accuracy, confidence, color=plots.RED, linewidth=3, alpha=0.5)
         sizes = 12 + 400 * table["images"] / table["images"].sum()
-        axis.scatter(table["confidence"], table["accuracy"], s=sizes, color=plots.BLUE, zorder=3)
+        axis.scatter(confidence, accuracy, s=sizes, color=plots.BLUE, zorder=3)
         axis.set(xlim=(0, 1.06), ylim=(-0.02, 1.06), xlabel=xlabel, title=title)  # room for the largest dot at 1
     axes[0, 0].set_ylabel(ylabel)
     return figure

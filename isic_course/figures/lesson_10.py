@@ -30,7 +30,8 @@ def differences(tables: dict[str, pd.DataFrame]) -> Figure:
 def effects(tables: dict[str, pd.DataFrame]) -> Figure:
     """What changed images do to networks, side by side. tables: network -> columns change, low, high, a row for each
     change of the image and class, of which the first is the name of a marker."""
-    figure, axes = plt.subplots(1, len(tables), figsize=(4.3 * len(tables), 3.2), sharey=True, squeeze=False)
+    size = (1 + 0.9 * sum(len(table.index.unique(1)) for table in tables.values()), 3.2)
+    figure, axes = plt.subplots(1, len(tables), figsize=size, sharey=True, squeeze=False)
     for axis, (network, table) in zip(axes[0], tables.items(), strict=True):
         names, classes = table.index.unique(0), table.index.unique(1)
         axis.axhline(0, color="0.5", linestyle="--")

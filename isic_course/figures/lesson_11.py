@@ -34,7 +34,8 @@ def matrix(tables: dict[str, pd.DataFrame], classes: Sequence[int]) -> Figure:
 
 
 def scores(usual: pd.DataFrame, odd: dict[str, pd.DataFrame]) -> Figure:
-    """The scores of each OOD detector, a panel each: usual images against some kinds of odd ones.
+    """The scores of each OOD detector, a panel each: usual images against some kinds of odd ones. Grey: what the
+    threshold rejects that accepts 95 % of the usual images.
 
     usual: a column per detector, higher where more usual; odd: kind -> the same.
     """
@@ -45,8 +46,9 @@ def scores(usual: pd.DataFrame, odd: dict[str, pd.DataFrame]) -> Figure:
         for i, (kind, values) in enumerate(groups.items()):
             style = {"color": plots.COLOURS[i], "linestyle": plots.DASHES[i], "linewidth": 2, "label": kind}
             axis.hist(values.clip(low), np.linspace(low, high, 25), density=True, histtype="step", **style)
-        axis.axvline(usual[name].quantile(0.05), color="black", linestyle=":")
-        axis.set(xlabel=name, yticks=[])
+        left = axis.get_xlim()[0]
+        axis.axvspan(left, usual[name].quantile(0.05), color="0.9", zorder=0)
+        axis.set(xlabel=name, yticks=[], xlim=(left, None))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(odd) + 1)
     return figure
 

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from PIL import Image
 from tqdm.auto import tqdm
 
 from isic_utils import archive
 from isic_utils.errors import IsicError
+from isic_utils.files import acquire
 from isic_utils.processes import follow_the_caller
 from isic_utils.settings import MARKER, SAMPLE
 
@@ -107,8 +107,7 @@ def _marker_in(folder: Path) -> dict:
 def _alone(folder: Path) -> Iterator[None]:
     """Wait until no other process draws into `folder`, and turn what the disk refuses into a sentence."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{folder.name}.lock"):
+        with acquire(folder.parent / f".{folder.name}.lock"):
             yield
     except OSError as error:
         needed = f"make {folder.parent} writable and see that 30 MB are free"

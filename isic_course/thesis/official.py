@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.metrics import recall_score
 
 from isic_course.thesis import submission
-from isic_utils.archive import CODES, UNKNOWN
+from isic_utils.archive import CODES, GROUND_TRUTH_2019_TEST, IMAGES_2019_TEST, UNKNOWN
 from isic_utils.datasets import ImageStore, read_isic2018, tables
 from isic_utils.datasets.images import read_mask
 from isic_utils.inference.predict import predict_probabilities
@@ -35,13 +35,12 @@ def read_isic2019_test(folder: Path | str) -> pd.DataFrame:
 
     Raises IsicError as `read_isic2019` does, and if there are no images.
     """
-    file = Path(folder) / tables.GROUND_TRUTH_2019_TEST
+    file = Path(folder) / GROUND_TRUTH_2019_TEST
     truth = tables.read_csv(file, ["image", *CODES, UNKNOWN])
     table = pd.DataFrame({"image": truth["image"], "label": tables.one_label_each(truth, file, [*CODES, UNKNOWN])})
     weight = truth.get("score_weight", pd.Series(1.0, truth.index)).astype(float)
     table["weight"] = weight.mask(truth["image"] == NOT_SCORED, 0.0)
-    tables.files_by_name(Path(folder) / tables.IMAGES_2019_TEST)  # says so if there is no such folder
-    table = tables.keep_images_that_are_there(table.assign(path=None), Path(folder) / tables.IMAGES_2019_TEST)
+    table = tables.keep_images_that_are_there(table, Path(folder) / IMAGES_2019_TEST)
     return table[["image", "path", "label", "weight"]]
 
 

@@ -1,8 +1,6 @@
 """The report of the thesis's reproduction: one HTML page that needs no other file, readable on a phone."""
 
-import base64
 import html
-import io
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -78,7 +76,7 @@ def page(found: Found, plan: list[Step], failed: dict[str, str]) -> str:
     for title, table in results.ALL.items():
         rows = results.formatted(table(found), found)
         content += [f"<h2>{html.escape(title)}</h2>", as_html(rows), f'<p class="note">{html.escape(NOTES[table])}</p>']
-        content += [image(figure, alt, found.settings.synthetic) for figure, alt in figures_of(table, found)]
+        content += [plots.as_html(figure, alt, found.settings.synthetic) for figure, alt in figures_of(table, found)]
     content += ["<h2>The trainings</h2>", as_html(trainings(found, plan))]
     title = f"Thesis, {found.settings.data_name}, {found.settings.profile}"
     return (
@@ -207,17 +205,6 @@ def two_masks(found: Found) -> list[tuple[Figure, str]]:
     titles = [f"Jaccard index {value:.2f}" for value in chosen["jaccard"]]
     figure = plots.masks_over(list(pixels[..., :3]), list(pixels[..., 3] > 127), titles, predicted=predicted)
     return [(figure, f"Test images with the true outline and the U-Net's: {', '.join(titles)}.")]
-
-
-def image(figure: Figure, alt: str, synthetic: bool) -> str:
-    """A figure as an HTML image that carries its pixels with it; the figure is closed. synthetic: says so below."""
-    if synthetic:
-        figure.supxlabel(plots.SYNTHETIC, fontsize=7, color="0.45", x=0.995, ha="right")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    plt.close(figure)
-    pixels = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{pixels}">'
 
 
 def as_html(table: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from isic_course.thesis import official, report, tables as results
 from isic_course.thesis.tables import Found, Step
-from isic_utils.datasets import tables
+from isic_utils import archive
 from isic_utils.errors import IsicError
 from isic_utils.settings import Settings
 from isic_utils.training import fit, get_accelerator, protocols
@@ -97,8 +97,8 @@ def predict_official(found: Found) -> dict[str, str]:
     """
     data, failed = found.settings.data, {}
     sets = {
-        "standard": (data / tables.IMAGES_2019_TEST, official.predict_2019),
-        "segmentation": (data / tables.IMAGES_2018.replace("Training", "Test"), official.predict_2018),
+        "standard": (data / archive.IMAGES_2019_TEST, official.predict_2019),
+        "segmentation": (data / archive.IMAGES_2018.replace("Training", "Test"), official.predict_2018),
     }
     for step, run in found.runs.items():
         folder, predict = sets.get(step.protocol, (None, None))

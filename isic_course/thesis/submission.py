@@ -52,22 +52,18 @@ def unknown_score(probabilities: np.ndarray, out_of_distribution: np.ndarray | N
 
 
 def export_masks(
-    run: Run, table: pd.DataFrame, store: ImageStore, folder: Path, checkpoint: str | None = None, tta: bool = False,
-    postprocess: bool = True, progress: bool = True
-) -> list[Path]:  # fmt: skip
+    run: Run, table: pd.DataFrame, store: ImageStore, folder: Path, tta: bool = False, postprocess: bool = True
+) -> list[Path]:
     """Write a mask for each image of a table in the form of ISIC 2018 Task 1, and return the files.
 
     The form: ``<image>_segmentation.png``, 255 on the lesion and 0 elsewhere, as large as the original image.
-    table: the columns image and path; store, checkpoint, tta: as in `predict_masks`; postprocess: keep `one_region`.
+    table: the columns image and path; store, tta: as in `predict_masks`; postprocess: keep `one_region`.
     Each file appears whole or not at all. Raises IsicError as `predict_masks` does, if an original cannot be read, or
     if the folder cannot be written.
     """
-    masks = iterate_masks(run, store, table["image"], checkpoint, tta)
-    rows = tqdm(
-        zip(table["image"], table["path"], masks, strict=True), "masks", len(table), False, disable=not progress
-    )
+    masks = tqdm(iterate_masks(run, store, table["image"], tta), "masks", len(table), leave=False)
     written = []
-    for image, path, probability in rows:
+    for image, path, probability in zip(table["image"], table["path"], masks, strict=True):
         original = read_image(path)
         mask = enlarge(probability, original.height, original.width) > 0.5
         mask = Image.fromarray(one_region(mask) if postprocess else mask).convert("L")

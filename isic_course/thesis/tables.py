@@ -5,8 +5,6 @@ there, our side is empty (NaN); `formatted` writes the word. Our figures are tho
 with the best validation BMA or Jaccard index, and each row gives the width and the initial weights of its network.
 """
 
-import contextlib
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -101,12 +99,7 @@ def find(settings: Settings, steps: Iterable[Step], group_by: str = "image") -> 
         grouped = protocols.grouping(step.protocol, table, group_by)
         try:
             if kind not in drawn:
-                with contextlib.redirect_stdout(io.StringIO()):  # of small classes, which training tells again
-                    if step.protocol == "cross-validation":  # all folds at once
-                        folds = splits.cross_validation(table, grouped)
-                        drawn |= {(step.protocol, fold): (table, folds[fold]) for fold in folds}
-                    else:
-                        drawn[kind] = protocols.draw(step.protocol, table, grouped)
+                drawn[kind] = protocols.draw(step.protocol, table, grouped, 0, step.fold)
             config = protocols.config_of(step.protocol, step.model, settings, grouped, fold=step.fold)
             run = run_of(config, store, *drawn[kind], settings.runs)
         except IsicError as error:

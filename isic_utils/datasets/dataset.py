@@ -10,7 +10,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from isic_utils.datasets.images import ImageStore
-from isic_utils.errors import IsicError
 
 
 class IsicDataset(Dataset):
@@ -81,10 +80,9 @@ def loader(
     In training the last, incomplete batch is dropped, because a few images would disturb batch normalisation; a
     batch is at most the whole set. Otherwise each image comes once, in the order of the dataset.
     shuffle: another order in each epoch, determined by (seed, epoch); ``.sampler.set_epoch(epoch)`` chooses the epoch.
+    sampler: chooses the order instead.
     """
-    if shuffle and sampler is not None:
-        raise IsicError("A sampler chooses the order itself: leave out shuffle=True.")
-    if shuffle:
+    if shuffle and sampler is None:
         sampler = EpochSampler(len(dataset), seed)
     if sampler is None:
         return DataLoader(dataset, batch_size)

@@ -6,14 +6,13 @@ Features of a network find what was rotated or cropped.
 """
 
 import hashlib
-import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from isic_utils.errors import IsicError
+from isic_utils.datasets.images import open_image
 
 HASH_SIDE = 16  # a hash has 16 x 16 = 256 bits
 BLOCK = 1000  # images that are compared with all others at a time, which bounds the memory in use
@@ -51,11 +50,6 @@ def near_duplicates(
 
 def digest_and_hash(path: Path | str) -> tuple[str, np.ndarray]:
     """A digest of an image file's bytes, and its difference hash, bool [256]."""
-    try:
-        content = Path(path).read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
-            grey = image.convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
-    except (OSError, TypeError) as error:  # TypeError: the table has no path
-        raise IsicError(f"The image {path} cannot be read: download it again, or drop its row.") from error
-    levels = np.asarray(grey, np.int16)
-    return hashlib.sha256(content).hexdigest(), (levels[:, 1:] > levels[:, :-1]).ravel()
+    grey = open_image(path).convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
+    levels, digest = np.asarray(grey, np.int16), hashlib.sha256(Path(path).read_bytes())
+    return digest.hexdigest(), (levels[:, 1:] > levels[:, :-1]).ravel()

@@ -10,6 +10,7 @@ import json
 import math
 import mmap
 import os
+import re
 import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -18,17 +19,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from PIL import Image, ImageOps
 from torch import nn
 from tqdm.auto import tqdm
 
 from isic_utils.errors import IsicError
+from isic_utils.files import acquire
 from isic_utils.settings import MARKER
 
 VERSION = 3  # of the file format and of the way an image is decoded: a change makes older caches unused
 MAX_PIXELS = 80_000_000  # no dermatoscope takes more; a file that claims more is broken or hostile
-MAX_LEFT_OUT = 0.01  # up to this proportion of unusable images is left out and listed; more stops
+MAX_LEFT_OUT, SOME_LEFT_OUT = 0.01, 3  # up to this proportion, or number, of unusable images is left out; more stops
+NEAR, NEARLY_ALL = 32, 0.95  # a mask: this share of its pixels is at most so far from black (0) or white (255)
 CHUNK = 256  # images decoded at a time, which bounds the memory in use
 
 
@@ -47,32 +49,32 @@ class ImageStore:
     - images: their names, pd.Index [n]; pixels: uint8 [n, height, width, 3], RGB from 0 to 255, or with masks
       [n, height, width, 4], whose fourth channel is 0 or 255; mapped from disk and read-only;
     - left_out: DataFrame with image, path and reason of each image that could not be used;
+    - notes: sentences about masks that are not purely black and white, or may be inverted; they are printed;
     - digest: a short text that changes when a pixel does; size: (height, width); has_masks;
     - data_name: name of the folder that holds the folder of images; synthetic: whether it holds ``SYNTHETIC.json``.
 
     A store is pickled without its pixels, so worker processes open the same file.
-    Raises IsicError if more than 1 % of the images are unusable, a row has no path, or the machine cannot read a file
-    or write the cache now (such a file must not be left out for good).
+    Raises IsicError if more than 1 % of the images, and more than 3, are unusable, or all; if a row has no path; or if
+    the machine cannot read a file or write the cache now (such a file must not be left out for good).
     """
 
     def __init__(self, table: pd.DataFrame, size: int | tuple[int, int], cache: Path, progress: bool = True):
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.has_masks = "mask_path" in table
         table = table.sort_values("image")  # so that the digest does not depend on the order of the rows
-        if table.empty:
-            raise IsicError("The table has no rows, so there are no images to decode: choose rows that are there.")
         for column in ["path", "mask_path"] if self.has_masks else ["path"]:
             if table[column].isna().any():
                 raise IsicError(f"{table[column].isna().sum():,} rows have no {column}: keep the rows that have one.")
         folder = Path(table["path"].iloc[0]).absolute().parent
-        folder = folder.parent if folder.parent.name == folder.name else folder  # unpacked one folder too deep
+        deeper = re.match("ISIC.*_Input$|HAM10000_images", folder.parent.name)  # unpacked one folder too deep
+        folder = folder.parent if deeper else folder
         self.data_name = folder.parent.name
         self.synthetic = (folder.parent / MARKER).exists()
         kind = "-masks" if self.has_masks else ""
         self.folder = Path(cache) / f"{self.size[0]}x{self.size[1]}px{kind}-{fingerprint(table, self.size)}"
         try:
             if not self.open():
-                with FileLock(self.folder.with_suffix(".lock")):  # a second process waits, then finds the work done
+                with acquire(self.folder.with_suffix(".lock")):  # a second process waits, then finds the work done
                     if not self.open():
                         partial = self.folder.with_name(f".{self.folder.name}")
                         try:
@@ -86,17 +88,24 @@ class ImageStore:
             raise IsicError(f"{place}: see to that, then start again; {cache} needs {needed:,} MB.") from error
         if len(self.left_out):
             print(f"{len(self.left_out):,} of {len(table):,} images cannot be used and are left out; see `.left_out`.")
+        for note in self.notes:
+            print(note)
 
     def open(self) -> bool:
         """Map the decoded images of the store's folder. False if there are none, or the files are damaged."""
         try:
             index = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
             self.images, self.digest = pd.Index(index["images"]), index["digest"]
+            self.notes = index["notes"] if self.has_masks else []
             self.left_out = pd.DataFrame(index["left_out"], columns=["image", "path", "reason"])
             shape = (len(self.images), *self.size, 3 + self.has_masks)
             if (self.folder / "pixels.bin").stat().st_size != math.prod(shape):
                 return False
-            self.pixels = np.memmap(self.folder / "pixels.bin", np.uint8, mode="r", shape=shape)
+            try:
+                self.pixels = np.memmap(self.folder / "pixels.bin", np.uint8, "r", shape=shape)
+            except OSError:  # some drives (FUSE) map no file that processes share, but one for this process alone
+                self.pixels = np.memmap(self.folder / "pixels.bin", np.uint8, "c", shape=shape)
+                self.pixels.flags.writeable = False
             return True
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return False
@@ -108,7 +117,7 @@ class ImageStore:
         partial.mkdir()
         masks = table["mask_path"] if self.has_masks else [None] * len(table)
         rows = list(zip(table["image"], table["path"], masks, strict=True))
-        images, left_out, digest = [], [], hashlib.sha256()
+        images, left_out, shares, large, digest = [], [], [], 0, hashlib.sha256()
         with (
             open(partial / "pixels.bin", "wb") as file,
             ThreadPoolExecutor(os.cpu_count()) as pool,
@@ -118,7 +127,7 @@ class ImageStore:
             warnings.simplefilter("ignore")  # Pillow's, of damaged EXIF tags, which do not matter
             for start in range(0, len(rows), CHUNK):
                 chunk = rows[start : start + CHUNK]
-                decoded = [pool.submit(decode, path, mask_path, self.size) for _, path, mask_path in chunk]
+                decoded = [pool.submit(decode, path, mask_path, self.size, shares) for _, path, mask_path in chunk]
                 for (image, path, _), pixels in zip(chunk, decoded, strict=True):
                     bar.update()
                     try:
@@ -129,10 +138,17 @@ class ImageStore:
                     file.write(content)
                     digest.update(content)
                     images.append(image)
-        if len(left_out) > MAX_LEFT_OUT * len(rows):
+                    large += self.has_masks and pixels.result()[..., 3].mean() > 127
+        if len(left_out) > max(MAX_LEFT_OUT * len(rows), SOME_LEFT_OUT) or not images:
             count = f"{len(left_out):,} of {len(rows):,}"
             raise IsicError(f"{count} images cannot be used, more than {MAX_LEFT_OUT:.0%}: {left_out[0][2]}")
-        index = {"digest": digest.hexdigest()[:16], "images": images, "left_out": left_out}
+        notes = []
+        if shares:
+            kind = f"not purely but at least {min(shares):.1%} nearly black or white"
+            notes.append(f"{len(shares):,} of {len(rows):,} masks are {kind}: they are cut at one half.")
+        if large > len(images) / 2:
+            notes.append(f"Masks cover more than half of {large:,} of {len(images):,} images: are they inverted?")
+        index = {"digest": digest.hexdigest()[:16], "images": images, "left_out": left_out, "notes": notes}
         (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
         shutil.rmtree(self.folder, ignore_errors=True)  # cut short or damaged: `open` rejected it
         partial.rename(self.folder)
@@ -145,8 +161,7 @@ class ImageStore:
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__ |= state
-        if not self.open():
-            raise IsicError(f"{self.folder} is gone: prepare the images again.")
+        self.open()
 
     def rows(self, images: pd.Series) -> np.ndarray:
         """Where the named images are in `pixels`: int array [n]. Raises IsicError for a name that is not there."""
@@ -181,16 +196,17 @@ def fingerprint(table: pd.DataFrame, size: tuple[int, int]) -> str:
     return digest.hexdigest()[:16]
 
 
-def decode(path: str, mask_path: str | None, size: tuple[int, int]) -> np.ndarray:
+def decode(path: str, mask_path: str | None, size: tuple[int, int], shares: list[float] | None = None) -> np.ndarray:
     """An image as uint8 [height, width, 3], or with its mask as fourth channel [height, width, 4]. size: (height,
     width) in pixels.
 
-    The mask is resized as grey, then cut at one half, so it is as smooth as it can be and stays binary. Raises
-    IsicError as `read_image` and `read_mask` do, or if the mask does not fit the image, is empty, or covers it all.
+    The mask is resized as grey, then cut at one half, so it is as smooth as it can be and stays binary. shares: see
+    `read_mask`. Raises IsicError as `read_image` and `read_mask` do, or if the mask does not fit the image, is empty,
+    or covers it all.
     """
     if mask_path is None:
         return resize(read_image(path, at_least=max(size)), size)
-    image, mask = read_image(path), read_mask(mask_path)
+    image, mask = read_image(path), read_mask(mask_path, shares)
     if mask.shape != (image.height, image.width):
         raise IsicError(f"{mask_path} and its image differ in size: download or unpack both again.")
     if mask.all() or not mask.any():
@@ -212,12 +228,12 @@ def resize(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
 
 
 def read_image(path: Path | str, at_least: int | None = None) -> Image.Image:
-    """A JPEG or PNG file as an upright RGB image.
+    """A JPEG, PNG or WebP file as an upright RGB image.
 
     Grey, 16-bit, CMYK, palette and transparent images (on white) are converted, EXIF rotation is applied.
     at_least: a side in pixels below which the decoder may not go; lets it read a large JPEG faster at a half, quarter
-    or eighth. Raises IsicError if the file is missing, empty, damaged, no JPEG or PNG, or claims more than 80 million
-    pixels; OSError or MemoryError if the machine cannot read it now, which says nothing about it.
+    or eighth. Raises IsicError if the file is missing, empty, damaged, no JPEG, PNG or WebP, or claims more than 80
+    million pixels; OSError or MemoryError if the machine cannot read it now, which says nothing about it.
     """
     return to_rgb(open_image(path, at_least))
 
@@ -229,7 +245,7 @@ def open_image(path: Path | str, at_least: int | None = None) -> Image.Image:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise IsicError(f"{path} is missing: put the image there or leave out its row.") from error
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             if image.format == "PNG":  # Pillow does not look at the checksums when it loads pixels
@@ -243,8 +259,8 @@ def open_image(path: Path | str, at_least: int | None = None) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise IsicError(f"{path} claims more than {MAX_PIXELS:,} pixels: replace it by the original image.") from error
     except Exception as error:  # Pillow raises many kinds for damaged files: OSError, SyntaxError, struct.error …
-        known = content.startswith((b"\xff\xd8", b"\x89PNG"))
-        fault = "is cut short or damaged" if known else "is not a JPEG or PNG image, whatever its name says"
+        known = content.startswith((b"\xff\xd8", b"\x89PNG", b"RIFF"))
+        fault = "is cut short or damaged" if known else "is not a JPEG, PNG or WebP image, whatever its name says"
         raise IsicError(f"{path} {fault if content else 'is empty'}: download or unpack it again.") from error
 
 
@@ -258,17 +274,26 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def read_mask(path: Path | str) -> np.ndarray:
+def read_mask(path: Path | str, shares: list[float] | None = None) -> np.ndarray:
     """A segmentation mask as a boolean array [height, width], True on the lesion.
 
-    Raises IsicError if the file cannot be read, has colours, a palette or transparency instead of one grey channel, or
-    holds other values than 0 and 255 (masks of 0 and 1 look black: multiply by 255).
+    Grey, RGB and palette files whose pixels are black or white, or nearly so as after JPEG or with smooth edges, are
+    cut at one half. shares: takes the share of pixels near black or white, unless all are 0 or 255.
+
+    Raises IsicError if the file cannot be read, has transparency or another mode, more than 5 % of its pixels are
+    neither near black nor near white, or none is white though some are not 0 (masks of 0 and 1: multiply by 255).
     """
     image = open_image(path)
-    if image.mode not in ("1", "L"):
+    if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
         raise IsicError(f"{path} has the mode {image.mode}: write it as a grey PNG, 255 on the lesion and 0 elsewhere.")
-    mask = np.asarray(image.convert("L"))
-    values = np.unique(mask)
-    if not np.isin(values, [0, 255]).all():
-        raise IsicError(f"{path} holds {values[:5]} and not only 0 and 255: multiply it by 255, or write it anew.")
-    return mask == 255
+    pixels = np.atleast_3d(image.convert("RGB" if image.mode in ("P", "RGB") else "L"))  # [height, width, 3 or 1]
+    darkest, brightest = pixels.min(axis=2), pixels.max(axis=2)
+    share = ((brightest <= NEAR) | (darkest >= 255 - NEAR)).mean()
+    if share < NEARLY_ALL:
+        raise IsicError(f"{path} is black or white in {share:.0%} of its pixels only: write it anew, with 0 and 255.")
+    mask = darkest > 127
+    if brightest.any() and not mask.any():
+        raise IsicError(f"{path} has values up to {darkest.max()} and no white: multiply it by 255, or write it anew.")
+    if shares is not None and not ((brightest == 0) | (darkest == 255)).all():
+        shares.append(float(share))
+    return mask

@@ -20,18 +20,18 @@ RAREST = ["AK", "DF", "VASC", "SCC"]  # the four that become one class in the ba
 MERGED = "AK+DF+VASC+SCC"
 
 
-def standard(table: pd.DataFrame, group_by: str = "lesion", seed: int = 0) -> pd.Series:
+def standard(table: pd.DataFrame, group_by: str = "lesion", seed: int = 0, fold: int = 0) -> pd.Series:
     """70 % training, 10 % validation and 20 % test set, stratified by class (thesis §5.2).
 
     table: one row per image, with the columns image, label and, to group by lesion, lesion_id (an image without one is
-    a group by itself); group_by: ``"lesion"`` or ``"image"``.
+    a group by itself); group_by: ``"lesion"`` or ``"image"``; fold: 1 to 4 for another column of `cross_validation`.
     Returns a Series named split with the values train, validation, test and the table's index. It depends on which
-    images there are, not on the order of the rows, and equals fold 0 of `cross_validation`.
+    images there are, not on the order of the rows, and equals the column of `cross_validation`.
     Raises IsicError if `group_by` is neither, an image or a value of the index occurs twice, or there are too few
     images.
     """
     rows = rows_to_split(table, group_by)
-    test = folds(rows, FOLDS, group_by, seed)[0]
+    test = folds(rows, FOLDS, group_by, seed)[fold]
     return split_of_fold(rows, test, group_by, seed).reindex(table.index)
 
 
@@ -109,8 +109,8 @@ def rows_to_split(table: pd.DataFrame, group_by: str) -> pd.DataFrame:
         raise IsicError(f"{table['image'][twice].iloc[0]} stands in the table twice: splits need each image once.")
     if not table.index.is_unique:
         raise IsicError("The table's index has a value twice: number its rows anew with table.reset_index(drop=True).")
-    if group_by == "lesion" and "lesion_id" not in table:
-        raise IsicError("The table has no column lesion_id to group by: use group_by='image'.")
+    if group_by == "lesion" and len(table) and ("lesion_id" not in table or table["lesion_id"].isna().all()):
+        raise IsicError("No image has a lesion_id to group by: add ISIC's metadata, or split with group_by='image'.")
     image = table["image"].astype(str)
     group = table["lesion_id"].fillna("image " + image) if group_by == "lesion" else image
     return pd.DataFrame({"image": image, "label": table["label"].astype(str), "group": group}).sort_values("image")
@@ -120,9 +120,7 @@ def folds(rows: pd.DataFrame, count: int, group_by: str, seed: int) -> list[pd.I
     """The index of the rows in each of `count` folds. rows: as `rows_to_split` returns them."""
     largest, groups = rows["label"].value_counts().max() if len(rows) else 0, rows["group"].nunique()
     if min(largest, groups) < count:
-        raise IsicError(
-            f"{groups} {group_by}s, {largest} of the largest class, are too few for {count} folds: add images."
-        )
+        raise IsicError(f"{groups} {group_by}s, {largest} of the largest class: too few for {count} folds, add images.")
     kind = StratifiedGroupKFold if group_by == "lesion" else StratifiedKFold
     splitter = kind(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # of small classes, of which `cross_validation` tells, and of unused groups

@@ -12,7 +12,7 @@ device draws the same random numbers. The inputs stay as they are.
 import math
 
 import torch
-from torch import nn
+from torch import Generator, Tensor, nn
 
 from isic_utils.errors import IsicError
 
@@ -23,9 +23,7 @@ BRIGHTNESS, CONTRAST, SATURATION = 0.15, 0.15, 0.15  # these by up to 15 %
 TINT = 0.05  # the balance of the colours by up to 5 %
 
 
-def augment(
-    images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def augment(images: Tensor, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Flips, rotations by 90 degrees, and brightness jitter of ±10 %.
 
     A lesion has no up or down: the 8 orientations of a square are equally likely, or the 4 of an image that is wider
@@ -39,7 +37,7 @@ def augment(
     return images, orient(targets, ways, first) if targets.ndim == 4 else targets
 
 
-def orient(batch: torch.Tensor, ways: int, first: int) -> torch.Tensor:
+def orient(batch: Tensor, ways: int, first: int) -> Tensor:
     """A copy of a batch [n, channels, height, width], an equal part of it in each orientation, from number `first` on.
 
     The three bits of the number: flipped left to right, top to bottom, rows and columns exchanged.
@@ -53,9 +51,7 @@ def orient(batch: torch.Tensor, ways: int, first: int) -> torch.Tensor:
     return oriented
 
 
-def augment_strongly(
-    images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def augment_strongly(images: Tensor, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """`augment`, then rotation by any angle, zoom, stretch, shift and colour jitter: for long fine-tuning, in which a
     network would memorise images that it sees twenty times.
 
@@ -66,7 +62,7 @@ def augment_strongly(
         raise IsicError("The augmentation 'strong' moves images without their masks: use 'standard' for segmentation.")
     x, targets = augment(images, targets, generator)
 
-    def jitter(*shape: int) -> torch.Tensor:  # uniform from -1 to 1
+    def jitter(*shape: int) -> Tensor:  # uniform from -1 to 1
         return torch.rand(len(x), *shape, generator=generator) * 2 - 1
 
     angle, zoom, stretch = jitter() * math.pi, torch.exp(ZOOM * jitter()), torch.exp(STRETCH * jitter())

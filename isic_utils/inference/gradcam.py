@@ -41,10 +41,9 @@ def record_feature_maps(model: nn.Module) -> Iterator[list[torch.Tensor]]:
     recorded = []
 
     def record(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor | None:
-        if output.dim() != 4:
-            return None
-        recorded.append(output)
-        return output.clone()  # so that a ReLU that works in place leaves the recorded one alone
+        if output.dim() == 4:
+            recorded.append(output)
+            return output.clone()  # so that a ReLU that works in place leaves the recorded one alone
 
     layers = [layer for layer in model.modules() if not list(layer.children())]
     hooks = [layer.register_forward_hook(record) for layer in layers if not isinstance(layer, nn.AdaptiveAvgPool2d)]

@@ -62,9 +62,8 @@ class OodDetector:
 
     def out_of_distribution(self, store: ImageStore, images: pd.Series) -> np.ndarray:
         """Whether each of the named images, which the store has decoded, is out of distribution: boolean [n]."""
-        chunks = np.array_split(store.rows(images), -(-len(images) // 256))
-        reasons = [reason for rows in chunks for reason in self.reasons(store.take(rows))]
-        return np.array([reason is not None for reason in reasons])
+        chunks = np.array_split(store.rows(images), -(-len(images) // 256))  # which bounds the memory in use
+        return np.array([reason is not None for rows in chunks for reason in self.reasons(store.take(rows))])
 
 
 def image_features(pixels: np.ndarray) -> np.ndarray:
@@ -75,14 +74,10 @@ def image_features(pixels: np.ndarray) -> np.ndarray:
     differ from their neighbours (Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548). pixels: uint8
     [n, height, width, 3].
     """
-    chunks = [pixels[start : start + 256] for start in range(0, len(pixels), 256)]  # so that the floats fit in memory
-    return np.concatenate([features_of_chunk(chunk.astype(np.float32)) for chunk in chunks])
-
-
-def features_of_chunk(images: np.ndarray) -> np.ndarray:
-    """`image_features` of float [n, height, width, 3]."""
-    grey, pixels = images.mean(axis=-1), images.reshape(len(images), -1, 3)
-    differences = pixels[..., :2] - pixels[..., 1:]
-    colours = [pixels.mean(axis=1), pixels.std(axis=1), differences.std(axis=1)]
-    sharpness = np.array([ndimage.laplace(image).std() for image in grey])
-    return np.column_stack([*colours, np.log(grey.std(axis=(1, 2)) + 0.1), np.log(sharpness + 0.1)]).astype(float)
+    rows = []
+    for image in pixels:
+        colours, grey = image.reshape(-1, 3).astype(np.float32), image.mean(axis=-1, dtype=np.float32)
+        differences = colours[:, :2] - colours[:, 1:]
+        contrasts = np.log([grey.std() + 0.1, ndimage.laplace(grey).std() + 0.1])
+        rows.append([*colours.mean(axis=0), *colours.std(axis=0), *differences.std(axis=0), *contrasts])
+    return np.array(rows, dtype=float)

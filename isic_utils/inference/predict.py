@@ -43,19 +43,14 @@ def predict_masks(run: Run, store: ImageStore, images: pd.Series, tta: bool = Fa
     image and its three flips, each prediction flipped back.
     Raises IsicError if the run predicts classes or is not finished, or an image is not in the store.
     """
-    return np.stack(list(iterate_masks(run, store, images, None, tta)))
+    return np.stack(list(iterate_masks(run, store, images, tta)))
 
 
 @torch.no_grad()
-def iterate_masks(
-    run: Run, store: ImageStore, images: pd.Series, checkpoint: str | None, tta: bool
-) -> Iterator[np.ndarray]:
-    """`predict_masks` for one image after another, so that no more than a batch is in memory.
-
-    checkpoint: loss or jaccard, None: jaccard.
-    """
+def iterate_masks(run: Run, store: ImageStore, images: pd.Series, tta: bool) -> Iterator[np.ndarray]:
+    """`predict_masks` for one image after another, so that no more than a batch is in memory."""
     check_run(run, "segmentation")
-    model = run.load_model(checkpoint)
+    model = run.load_model()
     axes = [(), (-1,), (-2,), (-1, -2)] if tta else [()]
     for batch in image_batches(run, store, images):
         probability = sum(model(batch.flip(axis)).sigmoid().flip(axis) for axis in axes) / len(axes)

@@ -4,6 +4,7 @@ looked; or an abstention, with its reason.
 For learning what such a tool can and cannot do. It is not a medical device, and what it says is no advice.
 """
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
@@ -96,33 +97,28 @@ class Opinion:
 
 
 def assemble(
-    run: Run,
-    mask_run: Run | None,
-    store: ImageStore | None = None,
-    table: pd.DataFrame | None = None,
-    sensitivity: float = SENSITIVITY,
+    run: Run, mask_run: Run | None, store: ImageStore | None = None, table: pd.DataFrame | None = None
 ) -> SecondOpinion:
     """Load the models of finished runs, and with them what `decide` has written for the classifier.
 
     run: of a classifier; mask_run: of a U-Net, for contours, or None; store, table: as `decide` takes them, needed only
-    if it has not yet written anything for this run and sensitivity. Raises IsicError if a run is not finished or of the
+    if it has not yet written anything for this run. Raises IsicError if a run is not finished or of the
     other task, and what `decide` raises.
     """
-    decisions = read_decisions(run, sensitivity) or decide(run, store, table, sensitivity)
+    decisions = read_decisions(run) or decide(run, store, table)
     if mask_run is not None:
         check_run(mask_run, "segmentation")
     return SecondOpinion(run, mask_run, run.load_model(), mask_run and mask_run.load_model(), **decisions)
 
 
-def decide(
-    run: Run, store: ImageStore | None, table: pd.DataFrame | None, sensitivity: float = SENSITIVITY
-) -> dict[str, Any]:
+def decide(run: Run, store: ImageStore | None, table: pd.DataFrame | None) -> dict[str, Any]:
     """Set temperature, threshold and detector of a classifier by its validation set, and write them into its folder:
-    ``decisions.json``, with which a second opinion needs no training image.
+    ``decisions.json``, with which a second opinion needs no training image. A folder that cannot be written stays as it
+    is.
 
     The temperature is 1 if its interval over lesions includes 1. store: the images that the classifier was trained on,
-    at its size; table: their lesions, columns image and lesion_id (str or missing); sensitivity: of the alarm, above 0,
-    at most 1. Returns these fields of `SecondOpinion` by name. Raises IsicError if store or table is None, the run is
+    at its size; table: their lesions, columns image and lesion_id (str or missing). Returns the fields of
+    `SecondOpinion` by name. Raises IsicError if store or table is None, the run is
     not finished, the store is another, or the validation set has no malignant image.
     """
     check_run(run, "classification")
@@ -137,25 +133,25 @@ def decide(
     low, high = calibration.temperature_interval(probabilities, true, lesions)
     temperature = 1.0 if low <= 1 <= high else calibration.fit_temperature(probabilities, true)
     scores = calibration.malignant_probability(calibration.apply_temperature(probabilities, temperature), classes)
-    threshold = calibration.threshold_for(sensitivity, scores, malignant)
+    threshold = calibration.threshold_for(SENSITIVITY, scores, malignant)
     detector = fit_detector(run, store)
-    decided = {"temperature": temperature, "threshold": threshold, "sensitivity": sensitivity}
+    decided = {"temperature": temperature, "threshold": threshold, "sensitivity": SENSITIVITY}
     limits = {name: np.asarray(value).tolist() for name, value in dataclasses.asdict(detector).items()}
     written = {"predictions": digest_of_predictions(run), "temperature_interval": [low, high], "detector": limits}
-    files.write_json(run.folder / DECISIONS, decided | written)
+    with contextlib.suppress(IsicError):  # in a read-only folder: then they are decided each time
+        files.write_json(run.folder / DECISIONS, decided | written)
     return decided | {"detector": detector}
 
 
-def read_decisions(run: Run, sensitivity: float = SENSITIVITY) -> dict[str, Any] | None:
+def read_decisions(run: Run) -> dict[str, Any] | None:
     """What `decide` has written and returned; None if it is missing, damaged, or of another training or sensitivity.
     Raises IsicError if the run is not finished, or not of a classifier."""
     check_run(run, "classification")
     try:
         written = json.loads((run.folder / DECISIONS).read_text(encoding="utf-8"))
-        if written["predictions"] != digest_of_predictions(run) or written["sensitivity"] != sensitivity:
+        if written["predictions"] != digest_of_predictions(run) or written["sensitivity"] != SENSITIVITY:
             return None
         limits = {name: np.array(value, dtype=float) for name, value in written["detector"].items()}
-        limits |= {"max_distance": float(limits["max_distance"]), "sharpness": tuple(limits["sharpness"].tolist())}
         decided = {name: float(written[name]) for name in ("temperature", "threshold", "sensitivity")}
         return decided | {"detector": OodDetector(**limits)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -189,21 +185,19 @@ def best_run(settings: Settings, task: str = "classification", store: ImageStore
     found = []
     for file in (settings.runs / settings.data_name).rglob("config.json"):
         run = Run(file.parent)
-        try:
+        with contextlib.suppress(ValueError, KeyError, OSError):  # not finished, of the other task, or damaged
             check_run(run, task)
             config, score = run.config, run.history[f"validation_{run.headline}"].max()
-        except (ValueError, KeyError, OSError):
-            continue  # not finished, of the other task, or damaged
-        if store is None or store.digest == config["images"]:
-            found.append((len(config["classes"] or []) == 8, config["group_by"] == "lesion", score, run.folder))
+            if store is None or store.digest == config["images"]:
+                found.append((len(config["classes"] or []) == 8, config["group_by"] == "lesion", score, run.folder))
     return Run(max(found)[-1]) if found else None
 
 
 def opinion_on(second_opinion: SecondOpinion, image: AnyImage) -> Opinion:
     """What the models say of one image.
 
-    image: a JPEG or PNG file, a PIL image of any mode, or uint8 [height, width, 3]. Raises IsicError if it cannot be
-    read.
+    image: a JPEG, PNG or WebP file, a PIL image of any mode, or uint8 [height, width, 3]. Raises IsicError if it cannot
+    be read.
     """
     image = read(image)
     pixels = resize(image, second_opinion.run.config["image_size"])
@@ -211,7 +205,9 @@ def opinion_on(second_opinion: SecondOpinion, image: AnyImage) -> Opinion:
     if abstained:
         return abstain(second_opinion, abstained)
     batch = as_batch(pixels)
-    calibrated = calibrated_probabilities(second_opinion, batch)
+    with torch.no_grad():
+        probabilities = second_opinion.model(batch).softmax(dim=1).cpu().numpy()
+    calibrated = calibration.apply_temperature(probabilities, second_opinion.temperature)
     malignant = float(calibration.malignant_probability(calibrated, second_opinion.classes)[0])
     heat = grad_cam(second_opinion.model, batch, int(calibrated.argmax()))
     contour = draw_contour(second_opinion, image) if second_opinion.mask_model else None
@@ -226,20 +222,17 @@ def opinion_on(second_opinion: SecondOpinion, image: AnyImage) -> Opinion:
 
 def abstain(second_opinion: SecondOpinion, why: str) -> Opinion:
     """An opinion without a prediction."""
-    return Opinion(
-        pd.Series(np.nan, second_opinion.classes), np.nan, True, f"no prediction, since {why}", abstained=why
-    )
+    nothing = pd.Series(np.nan, second_opinion.classes)
+    return Opinion(nothing, np.nan, True, f"no prediction, since {why}", abstained=why)
 
 
 def read(image: AnyImage) -> Image.Image:
     """A file, PIL image or array as an RGB image, as `images.read_image` checks and converts it."""
-    if isinstance(image, Image.Image):
-        return to_rgb(image)
-    if not isinstance(image, np.ndarray):
-        return read_image(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise IsicError(f"The array is {image.dtype} {image.shape}: give an image as uint8 [height, width, 3], RGB.")
-    return Image.fromarray(image)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3:
+            raise IsicError(f"The array is {image.dtype} {image.shape}: give an image as uint8 [height, width, 3].")
+        image = Image.fromarray(image)
+    return to_rgb(image) if isinstance(image, Image.Image) else read_image(image)
 
 
 def as_batch(pixels: np.ndarray) -> torch.Tensor:
@@ -247,16 +240,6 @@ def as_batch(pixels: np.ndarray) -> torch.Tensor:
     device."""
     batch = torch.from_numpy(pixels.copy()).to(get_accelerator().device)
     return batch.permute(2, 0, 1)[None].float().div_(255)
-
-
-@torch.no_grad()
-def calibrated_probabilities(second_opinion: SecondOpinion, batch: torch.Tensor) -> np.ndarray:
-    """The calibrated probabilities of some images, float [n, classes]; for any image, also out of distribution.
-
-    batch: float [n, 3, height, width] from 0 to 1, on the model's device and at its size.
-    """
-    probabilities = second_opinion.model(batch).softmax(dim=1).cpu().numpy()
-    return calibration.apply_temperature(probabilities, second_opinion.temperature)
 
 
 @torch.no_grad()
@@ -303,13 +286,13 @@ def opinions_on(second_opinion: SecondOpinion, images: Sequence[AnyImage]) -> pd
 
 
 def image_files(places: Sequence[Path]) -> list[Path]:
-    """Files as they are, and for a folder the JPEG and PNG files in it, by name, without hidden ones (macOS puts
+    """Files as they are, and for a folder the images in it, by name, without hidden ones (macOS puts
     ``._x.jpg`` beside ``x.jpg``). Raises IsicError for a folder without images."""
     files = []
     for place in places:
         inside = sorted(place.glob("[!.]*")) if place.is_dir() else [place]
         found = [f for f in inside if f == place or f.is_file() and f.suffix.lower() in IMAGE_TYPES]
         if not found:
-            raise IsicError(f"{place} holds no JPEG or PNG image: name a folder with images, or an image.")
+            raise IsicError(f"{place} holds no JPEG, PNG or WebP image: name a folder with images, or an image.")
         files += found
     return files

@@ -7,10 +7,11 @@ class.
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 from sklearn.metrics import roc_curve
 
 from isic_utils.archive import MALIGNANT
-from isic_utils.metrics.intervals import numbered, percentile_interval
+from isic_utils.metrics.intervals import draw_lesions, numbered, percentile_interval
 
 TEMPERATURES = (0.05, 20.0)  # the range that `fit_temperature` searches
 SMALLEST = 1e-12  # replaces a probability that was rounded to 0, whose logarithm is infinite
@@ -22,9 +23,7 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
     The logarithm of a probability is its logit up to a constant, which the softmax removes, so the logits themselves
     are not needed. The order of the classes stays, and with it every prediction.
     """
-    logits = np.log(np.clip(probabilities, SMALLEST, None)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return softmax(np.log(np.clip(probabilities, SMALLEST, None)) / temperature, axis=1)
 
 
 def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
@@ -48,9 +47,8 @@ def temperature_interval(
     lesions: the lesion of each image [n]. Where the interval includes 1, the images do not show that a temperature is
     needed: leave the probabilities as they are. Raises ValueError if an image has no lesion.
     """
-    lesion, names = numbered(np.asarray(lesions))
-    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    drawn = (np.repeat(np.arange(len(lesion)), of_draw[lesion]) for of_draw in times)
+    lesion, images = numbered(np.asarray(lesions))[0], np.arange(len(lesions))
+    drawn = (np.repeat(images, times[lesion]) for times in draw_lesions(lesions, draws=draws, seed=seed))
     return percentile_interval([fit_temperature(probabilities[rows], true[rows]) for rows in drawn])
 
 
@@ -107,8 +105,8 @@ def correct_prior(probabilities: np.ndarray, old: np.ndarray, new: np.ndarray) -
 
 
 def is_malignant(code: str) -> bool:
-    """Whether a class is malignant or the precursor AK or, as the merged class of the balanced protocol, holds one."""
-    return any(part in MALIGNANT for part in code.split("+"))
+    """Whether a class is malignant or the precursor AK or, as AKIEC and the merged class of thesis §5.3, holds one."""
+    return code == "AKIEC" or any(part in MALIGNANT for part in code.split("+"))
 
 
 def malignant_probability(probabilities: np.ndarray, classes: list[str]) -> np.ndarray:

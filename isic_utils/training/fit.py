@@ -24,7 +24,7 @@ from isic_utils.errors import IsicError
 from isic_utils.metrics import scores
 from isic_utils.training import imbalance, losses, tensorboard
 from isic_utils.training.config import TrainConfig
-from isic_utils.training.loop import epoch_seed, evaluate, get_accelerator, train_one_epoch
+from isic_utils.training.loop import Loss, epoch_seed, evaluate, get_accelerator, train_one_epoch
 from isic_utils.training.runs import Run, best_epoch, read_weights, run_of, split_digest, write_csv
 from isic_utils.training.state import Training, is_finished, lock, prepare, write_config, write_epoch
 
@@ -66,10 +66,12 @@ def fit(
             steps, title = len(training.batches["train"]), models.model_info(config.model).title
             done, hidden = len(training.history) * steps, not (progress and accelerator.is_main_process)
             bar = tqdm(desc=title, total=config.epochs * steps, initial=done, leave=False, disable=hidden)
-            with bar, files.writing(run.folder), tensorboard.writer(run, training) as board:
+            with bar, tensorboard.writer(run, training) as board:
                 for epoch in range(len(training.history) + 1, config.epochs + 1):
                     predictions = train_and_validate(training, epoch, bar)
-                    tensorboard.write(board, training, predictions)
+                    if board:
+                        with files.writing(run.folder):
+                            tensorboard.write(board, training, predictions)
                     write_epoch(run, training)
                     after_epoch()
             write_predictions(run, training)
@@ -125,8 +127,8 @@ def batch_transform(training: Training) -> Callable:
     return transform
 
 
-def training_loss(training: Training, epoch: int) -> Callable:
-    """The loss of an epoch: (logits, targets) -> a loss per image."""
+def training_loss(training: Training, epoch: int) -> Loss:
+    """The loss of an epoch."""
     config, dataset = training.config, training.data["train"]
     if config.task == "segmentation":
         return losses.MASK_LOSSES[config.mask_loss]
@@ -134,21 +136,20 @@ def training_loss(training: Training, epoch: int) -> Callable:
     return imbalance.loss_function(imbalance.METHODS[config.method], epoch, config.epochs, counts)
 
 
-def evaluation_loss(config: TrainConfig) -> Callable:
+def evaluation_loss(config: TrainConfig) -> Loss:
     """The loss by which checkpoints are compared: a method against imbalance changes training, and not this."""
     return losses.MASK_LOSSES[config.mask_loss] if config.task == "segmentation" else losses.class_cross_entropy
 
 
 def datasets(config: TrainConfig, store: ImageStore, table: pd.DataFrame, split: pd.Series) -> dict[str, IsicDataset]:
-    """The three sets. Raises IsicError if one is empty, lacks what the task learns from, or `split` has other rows."""
+    """The three sets. Raises IsicError if one is empty or the table, the split and the store do not fit."""
     if not split.index.equals(table.index):  # else pandas would give rows the places of others
         raise IsicError("`split` and `table` have different rows: draw the split from the same table.")
-    labels = table.get("label", pd.Series(None, dtype=object))
-    if config.task == "classification" and (labels.dtype != "category" or labels.isna().any()):
-        raise IsicError(f"{config.model} learns from the column label, a category for each image: use read_isic2019.")
+    if config.task == "classification" and table["label"].isna().any():
+        raise IsicError("A row of the table has no label to learn from: drop it, or fill it in.")
     if (config.task == "segmentation") != store.has_masks:
-        masks = "without masks" if store.has_masks else "with masks"
-        raise IsicError(f"{config.model} needs images {masks}: build the ImageStore from the table of its task.")
+        masks = "without" if store.has_masks else "with"
+        raise IsicError(f"{config.model} needs images {masks} masks: build the ImageStore from the table of its task.")
     for name in SPLITS:
         if not (split == name).any():
             raise IsicError(f"The {name} set is empty: the protocol needs images to train, to validate and to test.")
@@ -159,15 +160,14 @@ def datasets(config: TrainConfig, store: ImageStore, table: pd.DataFrame, split:
 def write_predictions(run: Run, training: Training) -> None:
     """Each checkpoint's predictions for validation and test; this ends the run."""
     training.accelerator.wait_for_everyone()  # until the main process has written the last epoch
-    history, loss = pd.DataFrame(training.history).set_index("epoch"), evaluation_loss(training.config)
-    for name in ("validation", "test"):
-        by_epoch, tables = {}, []
-        for checkpoint in run.checkpoints:
-            epoch = best_epoch(history, checkpoint)
-            if epoch not in by_epoch:  # two checkpoints of the same epoch are the same weights
-                training.network.load_state_dict(read_weights(run.weights(checkpoint)))
-                by_epoch[epoch] = evaluate(training.model, training.batches[name], loss, training.accelerator)
-            tables.append(by_epoch[epoch].assign(checkpoint=checkpoint))
-        table = pd.concat(tables)
-        if training.accelerator.is_main_process:
-            write_csv(run.folder / f"predictions_{name}.csv", table[["checkpoint", *table.columns[:-1]]])
+    loss, found = evaluation_loss(training.config), {}
+    epochs = {name: best_epoch(pd.DataFrame(training.history).set_index("epoch"), name) for name in run.checkpoints}
+    for checkpoint, epoch in epochs.items():
+        if epoch not in found:  # two checkpoints of the same epoch are the same weights
+            training.network.load_state_dict(read_weights(run.weights(checkpoint)))
+            sets = {name: training.batches[name] for name in ("validation", "test")}
+            found[epoch] = {name: evaluate(training.model, sets[name], loss, training.accelerator) for name in sets}
+    if training.accelerator.is_main_process:
+        for name in sets:
+            table = pd.concat({checkpoint: found[epoch][name] for checkpoint, epoch in epochs.items()})
+            write_csv(run.folder / f"predictions_{name}.csv", table.reset_index(0, names="checkpoint"))

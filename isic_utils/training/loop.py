@@ -20,13 +20,14 @@ from torch.utils.data import DataLoader
 
 from isic_utils.metrics import mask_scores
 
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (logits, targets) -> a loss per image [n]
 AREAS = ["pixels", "true", "predicted", "both"]
 
 
 def train_one_epoch(
     model: nn.Module,
     batches: DataLoader,
-    loss_function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    loss_function: Loss,
     optimizer: torch.optim.Optimizer,
     scheduler: LRScheduler,
     accelerator: Accelerator,
@@ -37,8 +38,8 @@ def train_one_epoch(
 ) -> float:
     """One pass over the training set. Returns the mean loss, each image's taken when the model saw it.
 
-    batches: yield (images, targets); loss_function: (logits, targets) -> a loss per image [n]; transform: changes a
-    batch on its device (augmentation): (images, targets) -> (images, targets).
+    batches: yield (images, targets); transform: changes a batch on its device (augmentation): (images, targets) ->
+    (images, targets).
     micro_batch_size: images in memory at a time, at most; the gradients of the micro-batches add up to that of the
     batch (batch normalisation alone sees a micro-batch at a time).
     ema: moving average of the weights, updated after each step; after_step: called after each step (a progress bar).
@@ -65,12 +66,7 @@ def train_one_epoch(
 
 
 @torch.no_grad()
-def evaluate(
-    model: nn.Module,
-    batches: DataLoader,
-    loss_function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    accelerator: Accelerator,
-) -> pd.DataFrame:
+def evaluate(model: nn.Module, batches: DataLoader, loss_function: Loss, accelerator: Accelerator) -> pd.DataFrame:
     """The model's predictions for all images of ``batches.dataset``, in its order: a row per image.
 
     Of a classifier: image, label, predicted (codes), loss, and the probability of each class. Of a U-Net: image, loss,

@@ -20,24 +20,18 @@ PROTOCOLS = {
 FOLDS = [0, 1, 2, 3, 4]
 
 
-def load_data(protocol: str, settings: Settings) -> tuple[pd.DataFrame, ImageStore]:
+def load_data(protocol: str, settings: Settings, akiec: bool = False) -> tuple[pd.DataFrame, ImageStore]:
     """The table of a protocol and its decoded images, with masks for segmentation; decoded first if need be.
+    akiec: whether HAM10000's seven classes will do, as for `read_isic2019`.
 
-    Raises IsicError for an unknown protocol, and where something is wrong with the data.
+    Raises IsicError where something is wrong with the data.
     """
-    check(protocol)
     if settings.data == SAMPLE and not SAMPLE.is_dir():
         raise IsicError("The synthetic sample is not drawn yet: python -m isic_course.synthetic draws it.")
     segments = protocol == "segmentation"
-    table = read_isic2018(settings.data) if segments else read_isic2019(settings.data)
+    table = read_isic2018(settings.data) if segments else read_isic2019(settings.data, akiec)
     size = settings.segmentation_size if segments else settings.image_size
     return table, ImageStore(table, size, settings.cache)
-
-
-def check(protocol: str) -> None:
-    """Raise IsicError if there is no such protocol."""
-    if protocol not in PROTOCOLS:
-        raise IsicError(f"There is no protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}.")
 
 
 def models_of(protocol: str) -> list[str]:
@@ -46,26 +40,19 @@ def models_of(protocol: str) -> list[str]:
 
 
 def arrange(
-    protocol: str,
-    model: str,
-    table: pd.DataFrame,
-    settings: Settings,
-    group_by: str = "lesion",
-    seed: int = 0,
-    fold: int = 0,
-    **changes,
+    protocol: str, model: str, table: pd.DataFrame, settings: Settings, group_by: str = "lesion", **changes
 ) -> tuple[TrainConfig, pd.DataFrame, pd.Series]:
     """What `fit` needs to train a model by a protocol: the config, the table (drawn anew for the balanced protocol) and
     the split.
 
     table: of `load_data`; group_by: ``"lesion"`` or ``"image"`` (masks always by image if the table has no lesion_id);
-    fold: of the cross-validation, whose fold 0 is the run of the standard protocol; changes: fields of `TrainConfig`.
+    changes: fields of `TrainConfig` that shall be otherwise, such as seed, or fold: of the cross-validation, whose fold
+    0 is the run of the standard protocol.
     Raises IsicError for an unknown protocol, a model of the other task and an unknown fold.
     """
-    check(protocol)
     group_by = grouping(protocol, table, group_by)
-    config = config_of(protocol, model, settings, group_by, seed, fold, **changes)
-    return config, *draw(protocol, table, group_by, seed, fold)
+    config = config_of(protocol, model, settings, group_by, **changes)
+    return config, *draw(protocol, table, group_by, config.seed, config.fold)
 
 
 def grouping(protocol: str, table: pd.DataFrame, group_by: str) -> str:
@@ -73,10 +60,11 @@ def grouping(protocol: str, table: pd.DataFrame, group_by: str) -> str:
     return "image" if protocol == "segmentation" and "lesion_id" not in table else group_by
 
 
-def config_of(
-    protocol: str, model: str, settings: Settings, group_by: str, seed: int = 0, fold: int = 0, **changes
-) -> TrainConfig:
+def config_of(protocol: str, model: str, settings: Settings, group_by: str, **changes) -> TrainConfig:
     """The config of `arrange`."""
+    fold = changes.get("fold", 0)
+    if protocol not in PROTOCOLS:
+        raise IsicError(f"There is no protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}.")
     if models.model_info(model).task != ("segmentation" if protocol == "segmentation" else "classification"):
         raise IsicError(f"{protocol} does not train {model!r}: choose one of {', '.join(models_of(protocol))}.")
     if fold not in FOLDS or (fold and protocol != "cross-validation"):
@@ -84,18 +72,14 @@ def config_of(
     if protocol == "balanced" and settings.profile == "laptop":
         changes = {"epochs": 4} | changes  # enough for what lesson 05 shows
     name = "standard" if protocol == "cross-validation" and fold == 0 else protocol
-    return TrainConfig.from_settings(settings, model, protocol=name, group_by=group_by, seed=seed, fold=fold, **changes)
+    return TrainConfig.from_settings(settings, model, protocol=name, group_by=group_by, **changes)
 
 
-def draw(
-    protocol: str, table: pd.DataFrame, group_by: str = "lesion", seed: int = 0, fold: int = 0
-) -> tuple[pd.DataFrame, pd.Series]:
+def draw(protocol: str, table: pd.DataFrame, group_by: str, seed: int, fold: int) -> tuple[pd.DataFrame, pd.Series]:
     """The table and the split of `arrange`, which are the same for all models."""
     if protocol == "segmentation":
         return table, splits.segmentation(table, group_by, seed)
     if protocol == "balanced":
         table = splits.balanced(table, group_by, seed)
         return table, table["split"]
-    if fold == 0:
-        return table, splits.standard(table, group_by, seed)
-    return table, splits.cross_validation(table, group_by, seed)[fold]
+    return table, splits.standard(table, group_by, seed, fold)

@@ -21,6 +21,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from packaging.version import Version
@@ -94,13 +95,11 @@ class Run:
     def predictions(self, split: str = "test", checkpoint: str | None = None) -> pd.DataFrame:
         """A row per image of the validation or test set, as `loop.evaluate` returns them; checkpoint: None: headline.
 
-        Raises IsicError if the run is not finished, and for an unknown split or checkpoint.
+        Raises IsicError if the run is not finished, or for an unknown split or checkpoint.
         """
-        if split not in ("validation", "test"):
-            raise IsicError(f"A run has no predictions for {split!r}: choose validation or test.")
         file, checkpoint = self.folder / f"predictions_{split}.csv", self.weights(checkpoint).stem.removeprefix("best_")
         if not file.exists():
-            raise IsicError(f"{file} is missing, since this run is not finished: call fit again, which continues it.")
+            raise IsicError(f"{file} is missing: choose validation or test; call fit again if the run is not finished.")
         table = read_csv(file)
         return table[table["checkpoint"] == checkpoint].drop(columns="checkpoint").reset_index(drop=True)
 
@@ -111,13 +110,10 @@ class Run:
         for checkpoint in self.checkpoints:
             predictions = self.predictions(split, checkpoint)
             row = {"epoch": best_epoch(self.history, checkpoint), "loss": predictions["loss"].mean()}
-            if self.config["classes"]:
-                found = scores(predictions)
-                row |= {"accuracy": found["accuracy"], "BMA": found["bma"]}
-            else:
-                row |= {name: values.mean() for name, values in mask_scores(predictions).items()}
-            rows[checkpoint] = row
-        return pd.DataFrame(rows).T.astype({"epoch": int}).rename_axis("checkpoint")
+            of_image = scores if self.config["classes"] else mask_scores
+            rows[checkpoint] = row | {name: np.mean(values) for name, values in of_image(predictions).items()}
+        table = pd.DataFrame(rows).T.rename(columns={"bma": "BMA"})
+        return table.astype({"epoch": int}).rename_axis("checkpoint")
 
     def load_model(self, checkpoint: str | None = None) -> nn.Module:
         """The trained model, on this machine's device, for evaluation.
@@ -137,8 +133,7 @@ def run_of(
     """The run that `fit` trains for the same arguments, as far as it has come: nothing is trained (`Run.finished`)."""
     runs = load_settings().runs if runs is None else Path(runs)
     names = [config.protocol, config.group_by, config.model.replace(":", "-"), config.method, config.mask_loss]
-    default = TrainConfig()
-    told = [name for name in names if name not in (default.method, default.mask_loss)]
+    told = [name for name in names if name not in (TrainConfig.method, TrainConfig.mask_loss)]  # the defaults
     told += [f"fold{config.fold}"] * (config.fold > 0) + [f"seed{config.seed}"]
     fields = sorted(dataclasses.asdict(config).items())
     values = [value if isinstance(value, str | None) else float(value) for _, value in fields]  # width 1 is width 1.0

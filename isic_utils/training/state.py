@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from filelock import FileLock
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -170,16 +169,10 @@ def from_main(value: object) -> object:
 @contextlib.contextmanager
 def lock(run: Run, accelerator: Accelerator) -> Iterator[None]:
     """Hold a run's folder for this training alone; of several processes that train together, the main one holds it."""
-    with files.writing(run.folder):
-        held = FileLock(run.folder / ".lock")
-        if accelerator.is_main_process:
-            held.acquire()
-    accelerator.wait_for_everyone()
-    try:
+    with files.locked(run.folder / ".lock") if accelerator.is_main_process else contextlib.nullcontext():
+        accelerator.wait_for_everyone()
         yield
         accelerator.wait_for_everyone()  # until the main process has written everything
-    finally:
-        held.release()
 
 
 def warm_up_and_cosine(step: int, steps: int, warm_up: float) -> float:

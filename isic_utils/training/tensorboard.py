@@ -21,10 +21,8 @@ def writer(run: Run, training) -> contextlib.AbstractContextManager:
     return SummaryWriter(run.folder, purge_step=len(training.history) + 1)
 
 
-def write(board: SummaryWriter | None, training, predictions: pd.DataFrame) -> None:
-    """The figures of the last epoch. predictions: those for the validation set; board: None writes nothing."""
-    if board is None:
-        return
+def write(board: SummaryWriter, training, predictions: pd.DataFrame) -> None:
+    """The figures of the last epoch. predictions: those for the validation set."""
     row = training.history[-1]
     epoch = row["epoch"]
     board.add_scalar("learning_rate", row["learning_rate"], epoch)
@@ -39,6 +37,7 @@ def write(board: SummaryWriter | None, training, predictions: pd.DataFrame) -> N
     else:
         board.add_scalar("thresholded Jaccard/validation", predictions["thresholded_jaccard"].mean(), epoch)
         board.add_images("validation, true mask green, predicted red, both yellow", masks(training), epoch)
+    board.flush()  # so that a full disk is noticed now
 
 
 @torch.no_grad()

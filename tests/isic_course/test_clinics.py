@@ -122,10 +122,23 @@ def test_aspect_ratios_come_from_the_files_or_where_all_are_square_from_the_sour
 def test_auroc_is_the_mann_whitney_statistic_and_fpr95_what_it_says():
     chance = np.random.default_rng(0)
     usual, odd = chance.normal(1, 1, 400).round(2), chance.normal(0, 1, 300).round(2)
-    found = clinics.detection(usual, odd)
+    found = clinics.detection(usual, odd, draws=0).loc[0]
     assert found["AUROC"] == pytest.approx(stats.mannwhitneyu(usual, odd).statistic / (400 * 300))
     threshold = np.sort(usual)[::-1][379]  # the highest that 380 of 400 reach
     assert (usual >= threshold).mean() >= 0.95 and found["FPR95"] == pytest.approx((odd >= threshold).mean())
+
+
+def test_the_intervals_of_auroc_and_fpr95_draw_whole_lesions():
+    usual, odd = np.random.default_rng(0).normal([[1.0], [0.0]], 1, (2, 60))
+    once, twice = np.arange(60), np.arange(60) // 2
+    single = clinics.detection(usual, odd, draws=400)
+    assert single[1:].mean().to_numpy() == pytest.approx(single.loc[0].to_numpy(), abs=0.05)
+    pairs = clinics.detection(np.sort(usual), np.sort(odd), (twice, twice), draws=400)
+    assert (pairs[1:].std() > 1.2 * clinics.detection(np.sort(usual), np.sort(odd), (once, once), 400)[1:].std()).all()
+    first = np.random.default_rng(0).multinomial(60, np.full(60, 1 / 60), 400)[0]
+    second = np.random.default_rng(1).multinomial(60, np.full(60, 1 / 60), 400)[0]
+    by_hand = clinics.detection(np.repeat(usual, first), np.repeat(odd, second), draws=0)
+    assert single.loc[1].to_numpy() == pytest.approx(by_hand.loc[0].to_numpy())
 
 
 def test_detectors_find_what_is_odd_in_what_they_look_at():
@@ -137,7 +150,7 @@ def test_detectors_find_what_is_odd_in_what_they_look_at():
     scores = {name: score(x[1::2], pixels[1::2]) for name, score in detectors.items()}
 
     def auroc(name: str, features: np.ndarray, images: np.ndarray) -> float:
-        return clinics.detection(scores[name], detectors[name](features, images))["AUROC"]
+        return clinics.detection(scores[name], detectors[name](features, images), draws=0)["AUROC"][0]
 
     assert auroc("maximum probability", between, pixels[:9]) > 0.95
     assert auroc("Mahalanobis, features", far, pixels[:9]) == 1

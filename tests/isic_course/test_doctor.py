@@ -14,7 +14,7 @@ from torch.utils import collect_env
 
 from isic_course import doctor, self_test
 from isic_course.__main__ import main
-from isic_utils import settings
+from isic_utils import settings, training
 from isic_utils.datasets import tables
 from isic_utils.errors import IsicError
 from isic_utils.training import Run
@@ -36,7 +36,7 @@ def quick_report(capsys: pytest.CaptureFixture) -> tuple[int, str]:
 def problems(report: str) -> list[str]:
     """The sentences of a verdict that something does not work."""
     verdict = report.split("## Verdict\n\n")[1]
-    assert verdict.startswith("**This does not work:**\n"), verdict
+    assert verdict.startswith("**This does not work** (more in docs/troubleshooting.md):\n"), verdict
     return [line.removeprefix("- ") for line in verdict.splitlines()[2:]]
 
 
@@ -95,7 +95,7 @@ def test_a_home_that_only_begins_alike_is_another(monkeypatch, capsys):
     [
         ("ISIC_PROFILE", "huge", "laptop, lab, full"),
         ("ISIC_DATA", "no/such/folder", "no/such/folder"),
-        ("ISIC_DATA", "tests", "There are no images in"),
+        ("ISIC_DATA", "tests", "ISIC_2019_Training_GroundTruth.csv is missing"),
     ],
 )
 def test_broken_settings_are_reported_once(variable, value, says, capsys, monkeypatch):
@@ -188,6 +188,46 @@ def test_a_gpu_that_pytorch_cannot_use_is_a_problem(capsys, monkeypatch):
     status, report = quick_report(capsys)
     assert "| nvidia gpu models | GTX 1080 |" in report and "| nvidia driver version | 535.1 |" in report
     assert status == 1 and "cannot use this GPU" in problems(report)[0]
+
+
+TODAY = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]  # without PTX
+
+
+@pytest.mark.parametrize(
+    ("capability", "built_for", "says"),
+    [
+        ((6, 1), TODAY, "6.1): install the one for CUDA 12.6, which has."),
+        ((6, 1), ["sm_50", "sm_60", "sm_70"], ""),
+        ((6, 0), ["sm_61"], "CUDA 12.6"),  # a higher minor number
+        ((8, 6), TODAY, ""),
+        ((8, 9), TODAY, ""),
+        ((8, 9), ["sm_75", "compute_80"], ""),
+        ((9, 0), ["sm_75", "sm_86"], "update PyTorch"),
+        ((12, 0), TODAY, ""),
+        ((12, 0), TODAY[:4], "12.0): update PyTorch: the newest one has."),
+        ((12, 0), [*TODAY[:4], "compute_90"], ""),
+        ((9, 0), ["sm_90a"], ""),
+        ((3, 5), TODAY, "hide the card"),
+        ((8, 6), [], "update PyTorch"),
+        ((7, 0), [], "CUDA 12.6"),
+    ],
+)
+def test_a_card_without_code_in_this_build_is_told_which_build_has_it(capability, built_for, says):
+    said = doctor.without_code_for(capability, built_for)
+    assert says in said and bool(says) == bool(said)
+
+
+def test_the_doctor_compares_card_and_build(capsys, monkeypatch):
+    card = SimpleNamespace(device=torch.device("cuda"), mixed_precision="fp16")
+    monkeypatch.setattr(training, "get_accelerator", lambda: card)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: TODAY)
+    status, report = quick_report(capsys)
+    assert status == 1 and "| training | cuda, mixed precision: fp16 |" in report
+    assert "no code for this card (compute capability 6.1)" in problems(report)[0]
+    monkeypatch.setattr(torch.version, "cuda", None)  # AMD's
+    assert quick_report(capsys)[0] == 0
 
 
 # the self-test

@@ -138,7 +138,7 @@ TYPICAL_MISTAKES = [
     ("07.8", 2.0, "border pixels to border pixels"),
     ("08.1", 20, "share the total weight"),
     ("08.1", 0.02, "has to be scaled"),
-    ("08.1", 2.149, "mean over the classes"),
+    ("08.1", 2.149, "not over the classes"),
     ("08.1", 16, "how much more"),
     ("08.2", 92.45, "per cent"),
     ("08.2", 10, "add up to 1"),

@@ -138,7 +138,7 @@ def test_features_are_the_networks_and_computed_once_for_the_same_pixels(tmp_pat
         expected = model.network.forward_head(model.network.forward_features((x - model.mean) / model.std), True)
     assert found.shape == (3, 1280) and found.dtype == np.float32
     assert found == pytest.approx(expected.numpy(), abs=1e-4)
-    monkeypatch.setattr(features, "compute", None)  # a second time would fail
+    monkeypatch.setattr(features, "of_pixels", None)  # a second time would fail
     assert np.array_equal(features.extract(store, tmp_path), found)
     store.digest = "other pixels"
     with pytest.raises(TypeError):
@@ -150,7 +150,7 @@ def test_features_for_which_the_disk_has_no_room_leave_nothing_half_written(tmp_
         file.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(features, "compute", lambda store: np.zeros((3, 1280)))
+    monkeypatch.setattr(features, "of_pixels", lambda pixels: np.zeros((3, 1280)))
     monkeypatch.setattr(features, "save", fails)
     refusal(lambda: features.extract(three_images(), tmp_path), "features-lite0-first.npy", "free disk space")
     assert [file.name for file in tmp_path.iterdir()] == ["features-lite0-first.lock"]

@@ -201,7 +201,7 @@ def test_recall_dots_have_a_marker_for_each_model():
 @pytest.mark.parametrize("models", [1, 2, 6])
 def test_the_markers_of_a_class_stand_around_its_place(models):
     recalls = pd.DataFrame(0.5, index=tables.CODES, columns=[f"model {i}" for i in range(models)])
-    axis = plots.recall_dots(recalls).axes[0]
+    axis = plots.recall_dots(recalls, pd.Series(9, index=tables.CODES)).axes[0]
     places = np.array([line.get_xdata() for line in axis.lines])
     assert places.mean(axis=0) == pytest.approx(np.arange(8))
     assert np.ptp(places, axis=0) == pytest.approx(0.12 * (models - 1)), "they stand as far apart, however many"

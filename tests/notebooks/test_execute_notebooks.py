@@ -1,8 +1,14 @@
 """tools/execute_notebooks.py: what it shows, writes and returns."""
 
+import contextlib
+import ctypes
 import errno
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -141,3 +147,45 @@ def test_a_disk_that_is_nearly_full_is_told_before_the_first_lesson(folder, monk
     assert execute_notebooks.main() == 0
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first == "Only 0.3 GB are free: free some." and second == "[1/2] 01_bad.ipynb"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the kernel in /proc, and adopts it by prctl")
+@pytest.mark.parametrize("adopted_by", ["init", "another"])
+def test_killed_it_takes_its_kernel_along(tmp_path, adopted_by):
+    note = tmp_path / "kernel.txt"
+    cell = f"import os, pathlib, time\npathlib.Path({str(note)!r}).write_text(f'{{os.getpid()}}\\n')\ntime.sleep(600)"
+    nbformat.write(new_notebook(cells=[TITLE, new_code_cell(cell, id="first")]), tmp_path / "01_long.ipynb")
+    command = [sys.executable, str(PROJECT / "tools" / "execute_notebooks.py"), "--notebooks", str(tmp_path)]
+    adopt = ctypes.CDLL(None).prctl
+    adopt(36, int(adopted_by == "another"), 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: as systemd does in a user's session
+    process = subprocess.Popen([*command, "--build", str(tmp_path / "build")], stdout=subprocess.DEVNULL)
+    try:
+        kernel = int(soon(lambda: note.exists() and note.read_text(), 120))
+        assert Path(f"/proc/{kernel}").exists()
+        process.kill()
+        process.wait()
+        assert soon(lambda: has_ended(kernel), 20), "the kernel goes on without the one that started it"
+    finally:
+        process.kill()
+        adopt(36, 0, 0, 0, 0)
+        if note.exists():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(note.read_text()), signal.SIGKILL)
+
+
+def soon(happens: Callable[[], object], seconds: float) -> object:
+    """Wait until something happens, at most for some seconds. Returns what happened, or None."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := happens():
+            return found
+        time.sleep(0.1)
+    return None
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process is gone, or over and only not yet asked for its exit status (a zombie)."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True

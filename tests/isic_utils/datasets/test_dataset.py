@@ -179,4 +179,3 @@ def test_a_sampler_of_ones_own(numbered):
     batches = list(loader(numbered, 10, sampler=sampler))
     assert [len(labels) for _, labels in batches] == [10, 10] and min(order(batches)) >= 40
     assert [len(labels) for _, labels in loader(numbered, 32, sampler=sampler)] == [25]
-    refusal(lambda: loader(numbered, 10, shuffle=True, sampler=sampler), "shuffle")

@@ -520,8 +520,7 @@ def test_the_choice_has_whole_lesions_depends_on_the_seed_alone_and_grows():
     assert set(small) < set(larger) < set(download.choose(table, 800))
     assert set(small) != set(download.choose(table, 200, seed=1))
     assert set(download.choose(table, 5000)) == set(table["image"])
-    with pytest.raises(IsicError, match="2 images are too few for 3 classes"):
-        download.choose(table, 2)
+    assert table.set_index("image")["label"][download.choose(table, 2)].nunique() == 3  # at least one of each class
 
 
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason=f"the official tables are not in {OFFICIAL}")

@@ -58,21 +58,18 @@ def test_orientations_are_the_eight_of_a_square():
 # masks
 
 
-@pytest.mark.parametrize("checkpoint", ["loss", None])
 @pytest.mark.parametrize("tta, axes", [(False, [()]), (True, [(), (2,), (3,), (2, 3)])])
-def test_masks_are_the_mean_over_the_flips(unet, checkpoint, tta, axes):
+def test_masks_are_the_mean_over_the_flips(unet, tta, axes):
     run, table, store = unet
-    images, model = table["image"].iloc[[5, 2, 9]], run.load_model(checkpoint or "jaccard")
+    images, model = table["image"].iloc[[5, 2, 9]], run.load_model("jaccard")
     batch = batch_of(store, images)
     with torch.no_grad():
         views = [model(batch.flip(axis)).sigmoid().flip(axis)[:, 0] for axis in axes]
     expected = torch.stack(views).mean(dim=0).cpu().numpy()
-    found = np.stack(list(predict.iterate_masks(run, store, images, checkpoint, tta)))
+    found = predict_masks(run, store, images, tta)
     assert found.shape == (3, 16, 32)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    if checkpoint is None:
-        assert np.array_equal(found, predict_masks(run, store, images, tta))
-        assert not np.allclose(found, predict_masks(run, store, images, not tta), atol=1e-4)
+    assert not np.allclose(found, predict_masks(run, store, images, not tta), atol=1e-4)
 
 
 def test_a_mask_cut_at_one_half_is_what_the_predictions_count(unet):
@@ -89,7 +86,7 @@ def test_runs_of_the_other_task_unfinished_ones_and_unknown_images_are_refused(u
     images = table["image"]
     refusal(lambda: predict_masks(classifier[0], store, images), str(classifier[0].folder), "segmentation")
     refusal(lambda: predict.predict_probabilities(run, store, images), str(run.folder), "classification")
-    refusal(lambda: next(predict.iterate_masks(run, store, images, "bma", False)), "'bma'", "loss, jaccard")
+    refusal(lambda: run.load_model("bma"), "'bma'", "loss, jaccard")
     refusal(lambda: predict_masks(run, store, pd.Series(["nobody"])), "nobody")
     (tmp_path / "config.json").write_bytes((run.folder / "config.json").read_bytes())
     refusal(lambda: predict_masks(Run(tmp_path), store, images), f"{tmp_path} holds no finished run")

@@ -87,7 +87,6 @@ def test_what_cannot_be_arranged_is_said_in_a_sentence(settings, loaded, argumen
 
 
 def test_an_unknown_protocol_and_a_sample_that_is_not_drawn(settings, tmp_path, monkeypatch):
-    refusal(lambda: load_data("balance", settings), "'balance'", "balanced")
     refusal(lambda: arrange("balance", "residual", None, settings), "'balance'", "balanced")
     assert SAMPLE.name == "sample"
     monkeypatch.setattr(protocols, "SAMPLE", tmp_path / "data")

@@ -1,11 +1,14 @@
 """Interrupted at any moment, even by kill -9, and started again: the result is the same, bit for bit."""
 
+import contextlib
 import errno
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,8 @@ from filelock import FileLock
 from small_runs import CLASSIFIER, classify, segment
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from isic_utils.training import TrainConfig, run_of, runs, state
+from isic_utils import files
+from isic_utils.training import TrainConfig, run_of, runs
 
 TESTS = Path(__file__).resolve().parents[2]
 VARIANTS = {
@@ -163,7 +167,7 @@ def test_of_two_trainings_of_the_same_run_the_second_waits_and_finds_it_finished
             return super().acquire(*arguments, **options)
 
     with FileLock(run.folder / ".lock"):
-        monkeypatch.setattr(state, "FileLock", Noted)
+        monkeypatch.setattr(files, "FileLock", Noted)
         second = threading.Thread(target=lambda: found.append(classify(tmp_path, images)))
         second.start()
         assert asked.wait(60)
@@ -175,3 +179,40 @@ def test_of_two_trainings_of_the_same_run_the_second_waits_and_finds_it_finished
     second.join(60)
     assert found == [run] and run.finished
     assert (run.folder / "history.csv").read_text() == "what the first training wrote"
+
+
+@contextlib.contextmanager
+def user(number: int, group: int) -> Iterator[None]:
+    """What another user may do, with the usual umask. Only root can become one."""
+    groups, umask = os.getgroups(), os.umask(0o022)
+    os.setgroups([])
+    os.setegid(group)
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+        os.umask(umask)
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root can become two users")
+def test_in_a_class_one_user_continues_what_another_has_begun_and_a_third_reads_it(classifier, images):
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name) / "runs"
+        Path(name).chmod(0o755)
+        place.mkdir()
+        os.chown(place, 0, 1500)
+        place.chmod(0o2775)
+        with user(1001, 1500):
+            interrupted(torch.optim.AdamW, "step", 7, classify, place, images)
+            folder = run_of(TrainConfig(**CLASSIFIER), *images, place).folder
+            (folder / ".history.csv.partial").write_text("half of one, by a process that was killed")
+        with user(1002, 1500):
+            run = classify(place, images)
+        assert_same_result(run, classifier)
+        assert {file.stat().st_uid for file in folder.iterdir()} == {1001, 1002}
+        with user(1003, 1003):
+            assert classify(place, images) == run and len(run.predictions())
+            refusal(lambda: classify(place, images, seed=1), "cannot be written (Permission denied)", "ISIC_RUNS")

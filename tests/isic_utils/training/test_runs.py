@@ -210,7 +210,7 @@ def test_names_made_of_digits_stay_names(tmp_path):
 
 def test_what_a_run_does_not_have(tmp_path):
     run = finished_run(tmp_path)
-    refusal(lambda: run.predictions("train"), "'train'", "validation or test")
+    refusal(lambda: run.predictions("train"), "predictions_train.csv", "validation or test")
     refusal(lambda: run.predictions("test", "last"), "checkpoint 'last'", "loss, accuracy, bma")
     (tmp_path / "predictions_test.csv").unlink()
     assert not run.finished
