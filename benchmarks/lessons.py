@@ -30,7 +30,7 @@ from execute_notebooks import chosen_notebooks, execute  # noqa: E402
 RESULTS = PROJECT / "benchmarks" / "results" / "lessons.csv"
 RUNS = PROJECT / "build" / "times-runs"
 ORDINARY = "AVX2, 32 bits"
-IN_LESSON = re.compile(r"About [^.,;]*? on two processor cores")
+IN_LESSON = re.compile(r"([Aa]bout) \d+ seconds on two processor cores")
 IN_README = re.compile(r"^(\| (\d\d) \|.*?\|.*?\| )[^|]*?( \|)", re.MULTILINE)
 
 
@@ -85,7 +85,7 @@ def write(table: pd.DataFrame) -> None:
         notebook = nbformat.read(path, as_version=4)
         time_told = told(row[ORDINARY]).replace(" s", " seconds")
         for cell in notebook.cells:
-            cell.source = IN_LESSON.sub(f"About {time_told} on two processor cores", cell.source)
+            cell.source = IN_LESSON.sub(rf"\1 {time_told} on two processor cores", cell.source)
         nbformat.write(notebook, path)
 
 

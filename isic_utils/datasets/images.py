@@ -62,6 +62,8 @@ class ImageStore:
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.has_masks = "mask_path" in table
         table = table.sort_values("image")  # so that the digest does not depend on the order of the rows
+        if table.empty:
+            raise IsicError("The table has no rows, so there are no images to decode: choose rows that are there.")
         for column in ["path", "mask_path"] if self.has_masks else ["path"]:
             if table[column].isna().any():
                 raise IsicError(f"{table[column].isna().sum():,} rows have no {column}: keep the rows that have one.")
@@ -242,7 +244,7 @@ def open_image(path: Path | str, at_least: int | None = None) -> Image.Image:
     """As `read_image`, but in the mode that the file has."""
     try:
         content = Path(path).read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, TypeError) as error:  # TypeError: no path
         raise IsicError(f"{path} is missing: put the image there or leave out its row.") from error
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:

@@ -22,7 +22,7 @@ OTHER_NAMES = {
     "diagnosis_confirm_type": "dx_type",
 }  # fmt: skip
 FACTS = ["lesion_id", "age_approx", "anatom_site_general", "sex"]
-# the tables of an image's facts and their columns; what a later one says counts
+# the tables of an image's facts and their columns; what a later one says counts, but not what it leaves empty
 METADATA = {
     archive.GROUPINGS_2018: ["image", "lesion_id", "dx_type"],
     archive.METADATA_HAM: ["image", "dx_type", *FACTS],
@@ -36,8 +36,8 @@ def read_isic2019(folder: Path | str, akiec: bool = False) -> pd.DataFrame:
     folder: holds ``ISIC_2019_Training_GroundTruth.csv``, ``ISIC_2019_Training_Metadata.csv`` and the folder
         ``ISIC_2019_Training_Input``. Of a partial download the rows whose image is there are kept, and a printed line
         says how many. Without the image folder all rows are kept, with an empty path: enough to count and to split.
-        HAM10000 and ISIC 2018 Task 3 are read, too (``data/README.md``): where ISIC 2019's ground truth lies beside
-        them, its labels count. Without metadata lesion_id and the like stay empty, which a printed line says.
+        HAM10000 and ISIC 2018 Task 3 are read, too (``docs/real_images.md``): where ISIC 2019's ground truth lies
+        beside them, its labels count. Without metadata lesion_id and the like stay empty, which a printed line says.
     akiec: whether a table may have HAM10000's seven classes, of which AKIEC is AK and SCC together. The lessons need
         them apart.
 
@@ -111,9 +111,11 @@ def with_metadata(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
         metadata = metadata.set_index("image")
         without = (~table["image"].isin(metadata.index)).sum()
         if without:
-            print(f"{file.name} has no row for {without:,} of {len(table):,} images: their cells stay empty.")
+            count = f"{without:,} of {len(table):,}"
+            print(f"{file.name} has no row for {count} images: what no other table says of them stays empty.")
         for column in metadata:
-            table[column] = table["image"].map(metadata[column])
+            found = table["image"].map(metadata[column])
+            table[column] = found.where(found.notna(), table.get(column))
     return table
 
 
@@ -152,8 +154,8 @@ def read_isic2018(folder: Path | str, split: str = "training") -> pd.DataFrame:
             print(f"{len(names):,} {kind} are left out (first: {min(names)}): unpack both archives again.")
     paths, mask_paths = ([str(files[name]) for name in pairs] for files in (images, masks))
     table = pd.DataFrame({"image": pairs, "path": paths, "mask_path": mask_paths})
-    if (Path(folder) / METADATA_2019).is_file():
-        metadata = read_csv(Path(folder) / METADATA_2019, ["image", "lesion_id"])
+    if file := table_file(Path(folder), METADATA_2019):
+        metadata = read_csv(file, ["image", "lesion_id"])
         names = metadata["image"].str.removesuffix("_downsampled")  # the same image, smaller
         table["lesion_id"] = table["image"].map(dict(zip(names, metadata["lesion_id"], strict=True)))
     return table

@@ -229,7 +229,7 @@ def abstain(second_opinion: SecondOpinion, why: str) -> Opinion:
 def read(image: AnyImage) -> Image.Image:
     """A file, PIL image or array as an RGB image, as `images.read_image` checks and converts it."""
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3:
+        if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
             raise IsicError(f"The array is {image.dtype} {image.shape}: give an image as uint8 [height, width, 3].")
         image = Image.fromarray(image)
     return to_rgb(image) if isinstance(image, Image.Image) else read_image(image)

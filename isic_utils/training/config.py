@@ -62,6 +62,8 @@ class TrainConfig:
         other = "mask_loss" if self.task == "classification" else "method"
         if getattr(self, other) != type(self).__dataclass_fields__[other].default:
             raise IsicError(f"{self.model} does {self.task}: leave out {other}={getattr(self, other)!r}.")
+        if not 0 <= self.seed < 2**32:
+            raise IsicError(f"seed={self.seed} is no seed: choose a whole number from 0 to 2^32 - 1.")
         if self.frozen_blocks and not (self.model == "efficientnet_lite0" and self.pretrained):
             raise IsicError(f"Only a pretrained efficientnet_lite0 has blocks to freeze, not {self.model}.")
 

@@ -145,11 +145,11 @@ def datasets(config: TrainConfig, store: ImageStore, table: pd.DataFrame, split:
     """The three sets. Raises IsicError if one is empty or the table, the split and the store do not fit."""
     if not split.index.equals(table.index):  # else pandas would give rows the places of others
         raise IsicError("`split` and `table` have different rows: draw the split from the same table.")
-    if config.task == "classification" and table["label"].isna().any():
-        raise IsicError("A row of the table has no label to learn from: drop it, or fill it in.")
     if (config.task == "segmentation") != store.has_masks:
         masks = "without" if store.has_masks else "with"
         raise IsicError(f"{config.model} needs images {masks} masks: build the ImageStore from the table of its task.")
+    if config.task == "classification" and table["label"].isna().any():
+        raise IsicError("A row of the table has no label to learn from: drop it, or fill it in.")
     for name in SPLITS:
         if not (split == name).any():
             raise IsicError(f"The {name} set is empty: the protocol needs images to train, to validate and to test.")

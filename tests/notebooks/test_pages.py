@@ -144,7 +144,7 @@ def test_without_scripts_a_still_is_shown(chromium, name):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_page_in_a_notebook_can_be_turned(tab, name, monkeypatch):
+def test_the_sliders_work_in_a_notebook(tab, name, monkeypatch):
     shown = []
     monkeypatch.setattr(figures, "display", lambda bundle, raw: shown.append(bundle))
     figures.show_page(name)

@@ -328,8 +328,8 @@ def test_the_store_says_how_black_and_white_masks_were_each_time(tmp_path, capsy
 
 @pytest.mark.parametrize("inverted, warned", [(0, False), (2, False), (3, True), (4, True)])
 def test_masks_that_cover_more_than_half_of_most_images(tmp_path, inverted, warned, capsys):
-    turned = Image.fromarray(~MASK).convert("L")
-    table = pairs_of(tmp_path / "archive", [turned] * inverted + [GREY] * (4 - inverted))
+    negative = Image.fromarray(~MASK).convert("L")
+    table = pairs_of(tmp_path / "archive", [negative] * inverted + [GREY] * (4 - inverted))
     store = ImageStore(table, (45, 60), tmp_path / "cache", progress=False)
     said = capsys.readouterr().out
     assert len(store) == 4 and (f"{inverted} of 4 images" in said) == warned and ("inverted" in said) == warned
