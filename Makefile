@@ -151,7 +151,8 @@ handout: $(INSTALLED)
 	@$(IN_VENV) tools/handout.py
 
 $(VENV)/.book: $(INSTALLED)
-	$(IN_VENV) -m pip install $(CONSTRAINT) --editable '.[book]'
+	@$(IN_VENV) -m uv pip install $(CONSTRAINT) --editable '.[book]' || \
+	  $(IN_VENV) -m pip install $(CONSTRAINT) --editable '.[book]'
 	@touch $@
 
 book: $(VENV)/.book

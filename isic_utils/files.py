@@ -51,18 +51,21 @@ def locked(lock: Path, advice: str = ADVICE) -> Iterator[None]:
         yield
 
 
-def acquire(lock: Path) -> contextlib.AbstractContextManager:
-    """Acquire a lock, to be released by ``with``. After some seconds of waiting, a line says what for.
+def acquire(lock: Path, wait: bool = True) -> contextlib.AbstractContextManager:
+    """Acquire a lock, to be released by ``with``. After some seconds of waiting, a line says what for; without waiting,
+    Timeout is raised at once.
 
     Who may write to its folder may have it. On a disk without locks (some network drives), a file beside it is the lock
     as long as it exists; what a killed process of this computer leaves there is no lock.
     """
     make_folder(lock.parent)
-    held, seconds = FileLock(lock, mode=lock.parent.stat().st_mode & 0o666), PATIENCE
+    held, seconds = FileLock(lock, mode=lock.parent.stat().st_mode & 0o666), PATIENCE if wait else 0
     while True:
         try:
             return held.acquire(timeout=seconds)
         except Timeout:
+            if not wait:
+                raise
             told, seconds = "is held by another process: waiting until it has finished", -1
             print(f"{held.lock_file} {told}. If none is at work, delete this file.", flush=True)
         except OSError as error:

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import requests
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from remotezip import RemoteIOError, RemoteZip, RemoteZipError
 from tqdm.auto import tqdm
 from urllib3 import Retry
@@ -31,7 +31,7 @@ from urllib3.exceptions import HTTPError
 from isic_utils.archive import CODES, MASK_ENDING, UNKNOWN
 from isic_utils.datasets.tables import files_by_name, read_csv
 from isic_utils.errors import IsicError
-from isic_utils.files import whole
+from isic_utils.files import acquire, whole
 from isic_utils.settings import MARKER, PROJECT
 
 DEFAULT_FOLDER = PROJECT / "data" / "isic"
@@ -110,7 +110,7 @@ def download(year: int, split: str, folder: Path | str, images: int | None = Non
     if (folder / MARKER).exists():
         raise IsicError(f"{folder} holds synthetic images, which must not be mixed with real ones: choose another.")
     try:
-        with FileLock(folder / ".download" / "lock", timeout=0):
+        with acquire(folder / ".download" / "lock", wait=False):
             terms = folder / f"ISIC_{year}_licence.txt"
             if not terms.exists():
                 print(TERMS[year])

@@ -76,7 +76,7 @@ def read_labels(folder: Path) -> pd.DataFrame:
         codes = CODES if name == GROUND_TRUTH_2019 else archive.CODES_2018
         truth = read_csv(file, ["image", *(["dx"] if name == archive.METADATA_HAM else codes)])
         if name == archive.METADATA_HAM:
-            truth = truth.join(pd.get_dummies(truth["dx"].str.upper(), dtype=int).astype(str))
+            truth = truth[["image"]].join(pd.get_dummies(truth["dx"].str.upper(), dtype=int).astype(str))
         table = pd.DataFrame({"image": truth["image"], "label": one_label_each(truth, file, codes)})
         return table.reset_index(drop=True)
     why = f"{folder / GROUND_TRUTH_2019} is missing"
@@ -230,7 +230,8 @@ def one_label_each(truth: pd.DataFrame, file: Path, codes: list[str] = CODES) ->
     if wrong.any():
         line = wrong.idxmax()  # of the first
         found = " and ".join(values.columns[values.loc[line] == 1]) or "none"
-        raise IsicError(f"{file}, line {line}: {truth['image'][line]} must have one class and has {found}: correct it.")
+        name = truth["image"][line]
+        raise IsicError(f"{file}, line {line}: {name} needs 1 for one class, else 0, and has {found}: correct the row.")
     labels = values[codes].to_numpy().argmax(axis=1)
     return pd.Series(pd.Categorical.from_codes(labels, codes, ordered=True), index=truth.index)
 

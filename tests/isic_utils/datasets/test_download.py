@@ -1,5 +1,6 @@
 """Downloading archives from servers on this machine that do everything servers and networks do wrong."""
 
+import errno
 import os
 import signal
 import stat
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from archives import OFFICIAL, is_one_clear_message, names, write_tables
-from filelock import FileLock
+from filelock import FileLock, SoftFileLock
 from web import PAGE, Site, below, image_bytes, serve_as_isic, served, zip_of
 
 from isic_utils.datasets import download, tables
@@ -477,6 +478,19 @@ def test_two_processes_do_not_download_into_one_folder(tmp_path, sites, official
     with FileLock(tmp_path / ".download" / "lock"):
         refused(tmp_path, "Another process", str(tmp_path))
     assert sites[0].requests == []
+    fetch(tmp_path)
+    assert_complete(tmp_path, official)
+
+
+def test_a_disk_without_locks(tmp_path, sites, official, monkeypatch):
+    class WithoutLocks(FileLock):
+        def acquire(self, *arguments, **options):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("isic_utils.files.FileLock", WithoutLocks)
+    (tmp_path / ".download").mkdir()
+    with SoftFileLock(tmp_path / ".download" / "lock.soft"):
+        refused(tmp_path, "Another process", str(tmp_path))
     fetch(tmp_path)
     assert_complete(tmp_path, official)
 

@@ -59,6 +59,7 @@ def test_every_pair_is_compared_once_across_blocks(table, monkeypatch):
 def test_a_damaged_image_is_named(table, tmp_path):
     (tmp_path / "e.jpg").write_bytes(b"no image")
     refusal(lambda: near_duplicates(table), "e.jpg")
+    refusal(lambda: near_duplicates(table.assign(path=None)), "None is missing")
 
 
 @pytest.mark.slow

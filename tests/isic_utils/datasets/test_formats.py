@@ -96,6 +96,22 @@ def test_the_ground_truth_of_2019_beside_ham10000_wins(tmp_path, capsys):
     assert (table["anatom_site_general"] == "anterior torso").all()
 
 
+def test_metadata_of_2019_for_some_images_leave_the_lesions_of_the_others(tmp_path):
+    folder = draw_ham(tmp_path)
+    lines = [["image", "age_approx", "anatom_site_general", "lesion_id", "sex"], [names(1)[0], "40", "", "", "male"]]
+    write_csv(folder / tables.METADATA_2019, lines)
+    table = tables.read_isic2019(folder, akiec=True)
+    assert table["lesion_id"].tolist() == [f"HAM_{number // 2:07d}" for number in range(8)]
+    assert table["sex"].isna().sum() == 1 and table["sex"][0] == "male"
+    assert table["age_approx"].tolist() == [40.0] + [55.0] * 7
+
+
+def test_a_column_of_a_class_in_the_metadata_of_ham10000(tmp_path):
+    file = draw_ham(tmp_path) / archive.METADATA_HAM
+    edit(file, lambda text: "\n".join(f"{line},{'0' if number else 'NV'}" for number, line in enumerate(text.split())))
+    assert tables.read_isic2019(tmp_path, akiec=True)["label"].tolist() == [*SEVEN, "MEL"]
+
+
 def test_isic2018_task_3(tmp_path, capsys):
     table = tables.read_isic2019(draw_task3(tmp_path), akiec=True)
     assert table["label"].tolist() == SEVEN and list(table["label"].cat.categories) == SEVEN

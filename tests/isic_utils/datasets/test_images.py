@@ -590,6 +590,10 @@ def test_what_the_machine_cannot_read_now_is_not_left_out_for_good(
     assert make_store(table, cache).left_out.empty
 
 
+def test_a_table_without_rows(table, cache):
+    refusal(lambda: make_store(table.head(0), cache), "no rows")
+
+
 def test_more_than_one_percent_and_three_stop(tmp_path, cache):
     table = many(tmp_path / "images", 150)
     for row in (7, 8, 9, 10):

@@ -155,7 +155,8 @@ def test_the_contour_is_one_region(opinions):
 
 
 def test_arrays_that_are_no_image_are_refused(opinions):
-    for wrong in (np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8)):
+    wrong_shapes = [np.zeros(shape, np.uint8) for shape in [(4, 4), (4, 4, 1), (4, 4, 4), (0, 4, 3)]]
+    for wrong in (np.zeros((4, 4)), np.zeros((4, 4, 3)), *wrong_shapes):
         refusal(lambda wrong=wrong: opinion_on(opinions, wrong), "uint8 [height, width, 3]")
 
 

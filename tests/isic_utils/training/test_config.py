@@ -62,6 +62,8 @@ def test_a_model_of_timm_by_name(tmp_path):
         (dict(model="unet", method="focal"), ["unet", "method='focal'"]),
         (dict(mask_loss="soft Dice"), ["residual", "mask_loss='soft Dice'"]),
         (dict(frozen_blocks=1), ["freeze", "residual"]),
+        (dict(seed=-1), ["seed=-1"]),
+        (dict(seed=2**32), ["seed=4294967296"]),
         (dict(model="efficientnet_lite0", frozen_blocks=1), ["freeze"]),
     ],
 )

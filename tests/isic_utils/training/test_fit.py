@@ -365,6 +365,10 @@ def test_an_image_that_is_not_decoded(images, tmp_path):
     refusal(lambda: classify(tmp_path, (store, table, split)), "ISIC_0000005x")
 
 
+def test_a_classifier_with_the_table_of_the_masks(pairs, tmp_path):
+    refusal(lambda: classify(tmp_path / "runs", pairs), "residual", "without masks")
+
+
 def test_a_label_that_is_missing(images, tmp_path):
     store, table, split = images
     without = table.assign(label=table["label"].mask(table.index == 3))
