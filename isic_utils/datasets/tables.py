@@ -111,8 +111,7 @@ def with_metadata(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
         metadata = metadata.set_index("image")
         without = (~table["image"].isin(metadata.index)).sum()
         if without:
-            count = f"{without:,} of {len(table):,}"
-            print(f"{file.name} has no row for {count} images: what no other table says of them stays empty.")
+            print(f"{file.name} has no row for {without:,} of {len(table):,} images: what it alone tells stays empty.")
         for column in metadata:
             found = table["image"].map(metadata[column])
             table[column] = found.where(found.notna(), table.get(column))
