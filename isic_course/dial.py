@@ -123,7 +123,11 @@ def try_ratios(ratios: Sequence[float], overlap: float = OVERLAP, seeds: Sequenc
     rows = []
     for ratio, run in train(ratios, overlap, seeds):
         predictions = run.predictions("test")
-        recall = recall_per_class(predictions["label"], predictions["predicted"], CODES)
-        accuracy = (recall * class_sizes(ratio) / TRAINING).sum()
-        rows.append(pd.Series({"accuracy": accuracy, "BMA": recall.mean(), **recall[ORDER]}, name=ratio))
+        rows.append(row_of(ratio, recall_per_class(predictions["label"], predictions["predicted"], CODES)))
     return pd.DataFrame(rows)
+
+
+def row_of(ratio: float, recall: pd.Series) -> pd.Series:
+    """A row of `try_ratios`. recall: of each class, by its code."""
+    accuracy = (recall * class_sizes(ratio) / TRAINING).sum()
+    return pd.Series({"accuracy": accuracy, "BMA": recall.mean(), **recall[ORDER]}, name=ratio)

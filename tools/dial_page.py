@@ -94,8 +94,7 @@ def scores(counts: pd.DataFrame) -> pd.DataFrame:
     for (ratio, _), run in counts[counts["overlap"] == dial.OVERLAP].groupby(["ratio", "seed"]):
         matrix = run.set_index("label")[dial.ORDER].loc[dial.ORDER]
         recall = pd.Series({code: matrix.loc[code, code] / matrix.loc[code].sum() for code in dial.ORDER})
-        accuracy = (recall * dial.class_sizes(ratio)).sum() / dial.TRAINING
-        rows.append(pd.Series({"accuracy": accuracy, "BMA": recall.mean(), **recall}, name=ratio))
+        rows.append(dial.row_of(ratio, recall))
     return pd.DataFrame(rows)
 
 
