@@ -20,7 +20,6 @@ thread; `seconds` is the time that a row took. Nothing else should be running.
 import argparse
 import contextlib
 import dataclasses
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -32,7 +31,7 @@ import numpy as np
 import pandas as pd
 import torch
 from cost import markdown
-from side_by_side import RESULTS, processor
+from side_by_side import RESULTS, processor, require_real_images
 from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -43,7 +42,7 @@ from isic_utils.archive import CODES
 from isic_utils.datasets import ImageStore, read_isic2019, splits
 from isic_utils.errors import IsicError
 from isic_utils.metrics import intervals, scores
-from isic_utils.settings import PROFILES, SAMPLE, Settings, load_settings
+from isic_utils.settings import PROFILES, Settings, load_settings
 from isic_utils.training import TrainConfig, fit, run_of
 from isic_utils.training.config import LEARNING_RATE_PRETRAINED
 from isic_utils.training.imbalance import METHODS, adjust_logits_post_hoc
@@ -367,8 +366,7 @@ def main() -> None:
     if unknown := set(chosen.lessons) - set(LESSONS):
         parser.error(f"no table for lesson {', '.join(sorted(unknown))}: choose {', '.join(LESSONS)}")
     settings = dataclasses.replace(load_settings(), profile="laptop", **PROFILES["laptop"])
-    if settings.data == SAMPLE or settings.synthetic:
-        sys.exit("These tables are about real images: let ISIC_DATA name a folder with some.")
+    require_real_images(settings)
     for lesson in chosen.lessons or LESSONS:
         measure(lesson, settings, RESULTS / f"measured_{lesson}.csv", chosen.minutes, joblib.cpu_count())
 

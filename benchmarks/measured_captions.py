@@ -10,17 +10,16 @@ seed` are those of the single seeds.
 """
 
 import itertools
-import sys
 
 import numpy as np
 import pandas as pd
 import torch
-from side_by_side import RESULTS, processor
+from side_by_side import RESULTS, processor, require_real_images
 
 from isic_course import captioning, features, sentences
 from isic_utils.datasets import ImageStore, read_isic2019, splits
 from isic_utils.metrics import intervals
-from isic_utils.settings import SAMPLE, Settings, load_settings
+from isic_utils.settings import Settings, load_settings
 from isic_utils.training.runs import write_csv
 
 SEEDS = range(3)
@@ -30,8 +29,7 @@ NEXT_SLOT = {"from": "site", "of": "site"} | dict.fromkeys([*sentences.PEOPLE.va
 
 def main() -> None:
     settings = load_settings()
-    if settings.data == SAMPLE or settings.synthetic:
-        sys.exit("This table is about real images: let ISIC_DATA name a folder with some.")
+    require_real_images(settings)
     torch.set_num_threads(settings.threads)
     found = measure(settings)
     write_csv(RESULTS / "measured_13.csv", found)

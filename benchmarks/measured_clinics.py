@@ -18,7 +18,6 @@ detection.
 """
 
 import dataclasses
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,14 +26,14 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from side_by_side import RESULTS, processor
+from side_by_side import RESULTS, processor, require_real_images
 from threadpoolctl import threadpool_limits
 
 from isic_course import clinics, features, odd_images
 from isic_utils.datasets import ImageStore, read_isic2019, splits
 from isic_utils.datasets.images import read_image, resize
 from isic_utils.datasets.transforms import augment_strongly
-from isic_utils.settings import PROFILES, SAMPLE, Settings, load_settings
+from isic_utils.settings import PROFILES, Settings, load_settings
 from isic_utils.training.runs import write_csv
 
 TABLE, MORE = RESULTS / "measured_11.csv", RESULTS / "measured_11_more.csv"
@@ -222,8 +221,7 @@ def of_sources(data: Data) -> list[tuple[str, str, float, float, float]]:
 
 def main() -> None:
     settings = dataclasses.replace(load_settings(), profile="laptop", **PROFILES["laptop"])
-    if settings.data == SAMPLE or settings.synthetic:
-        sys.exit("These tables are about real images: let ISIC_DATA name a folder with some.")
+    require_real_images(settings)
     torch.set_num_threads(1)
     data = load(settings)
     if not {"BCN", "HAM"} <= set(data.table["source"]):

@@ -7,16 +7,15 @@ have yet is trained. Writes results/measured_12.csv: accuracy, BMA and NLL on th
 five) and of the ensemble, with the 95 % interval of the gain over lesions (drawn within their class), as in the lesson.
 """
 
-import sys
 
 import numpy as np
 import pandas as pd
 import torch
-from side_by_side import RESULTS, processor
+from side_by_side import RESULTS, processor, require_real_images
 
 from isic_utils.archive import CODES
 from isic_utils.metrics import bma, intervals
-from isic_utils.settings import SAMPLE, load_settings
+from isic_utils.settings import load_settings
 from isic_utils.training import fit_all, protocols
 from isic_utils.training.runs import write_csv
 
@@ -25,8 +24,7 @@ SEEDS = range(5)
 
 def main() -> None:
     settings = load_settings()
-    if settings.data == SAMPLE or settings.synthetic:
-        sys.exit("This table is about real images: let ISIC_DATA name a folder with some.")
+    require_real_images(settings)
     torch.set_num_threads(settings.threads)
     table, store = protocols.load_data("standard", settings)
     arranged = [protocols.arrange("standard", "alexnet", table, settings, seed=seed) for seed in SEEDS]

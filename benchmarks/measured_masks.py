@@ -10,19 +10,18 @@ intervals of a bootstrap over lesions. Two trainings run side by side with one t
 """
 
 import dataclasses
-import sys
 
 import numpy as np
 import pandas as pd
 import torch
-from side_by_side import RESULTS, processor
+from side_by_side import RESULTS, processor, require_real_images
 from skimage.color import rgb2lab
 
 from isic_utils.archive import MASKS_2018
 from isic_utils.datasets import ImageStore, read_isic2018, splits
 from isic_utils.inference.predict import predict_masks
 from isic_utils.metrics import boundary_scores, intervals, mask_scores, overlap
-from isic_utils.settings import PROFILES, SAMPLE, load_settings
+from isic_utils.settings import PROFILES, load_settings
 from isic_utils.training import Run, TrainConfig, fit_all
 from isic_utils.training.runs import write_csv
 
@@ -35,8 +34,7 @@ PROPERTIES = ["relative contrast", "ITA", "log size"]
 def main() -> None:
     settings = dataclasses.replace(load_settings(), profile="laptop", **PROFILES["laptop"])
     settings = dataclasses.replace(settings, segmentation_size=SIZE)
-    if settings.data == SAMPLE or settings.synthetic:
-        sys.exit("These tables are about real images: let ISIC_DATA name a folder with some.")
+    require_real_images(settings)
     if not (settings.data / MASKS_2018).is_dir():
         print(f"Lesson 07 is not measured: {settings.data_name} has no masks.")
         return

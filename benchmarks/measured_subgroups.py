@@ -15,20 +15,19 @@ the difference within each class of each source (clinic_low, clinic_high).
 """
 
 import dataclasses
-import sys
 
 import numpy as np
 import pandas as pd
 import torch
 from measured_clinics import AS_IT_IS, Data, features_of, load
-from side_by_side import RESULTS, processor
+from side_by_side import RESULTS, processor, require_real_images
 from threadpoolctl import threadpool_limits
 
 from isic_course import clinics
 from isic_utils.archive import MALIGNANT
 from isic_utils.datasets import splits
 from isic_utils.metrics import calibration, intervals
-from isic_utils.settings import PROFILES, SAMPLE, load_settings
+from isic_utils.settings import PROFILES, load_settings
 from isic_utils.training.runs import write_csv
 
 DRAWS, FEWEST = 2000, 10  # lesions with a rate, in a group and in its rest
@@ -38,8 +37,7 @@ ATTRIBUTES = {"age": "age", "sex": "sex", "anatom_site_general": "site", "source
 
 def main() -> None:
     settings = dataclasses.replace(load_settings(), profile="laptop", **PROFILES["laptop"])
-    if settings.data == SAMPLE or settings.synthetic:
-        sys.exit("This table is about real images: let ISIC_DATA name a folder with some.")
+    require_real_images(settings)
     torch.set_num_threads(1)
     data = load(settings)
     if data.table.empty:

@@ -8,19 +8,19 @@ replaced, those of other data stay, so that the file can hold the whole tables a
 two for 20 000 small images on one core.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy import ndimage
+from side_by_side import require_real_images
 
 from isic_utils import files
 from isic_utils.archive import GROUND_TRUTH_2019, MALIGNANT, MASKS_2018
 from isic_utils.datasets import near_duplicates, read_isic2018, read_isic2019, splits
 from isic_utils.datasets.images import read_image, read_mask
-from isic_utils.settings import SAMPLE, load_settings
+from isic_utils.settings import load_settings
 
 RESULTS = Path(__file__).resolve().parent / "results" / "measured_01.csv"
 SIDE = 32  # pixels to which an image is reduced before its colours are counted
@@ -29,8 +29,7 @@ SIDE = 32  # pixels to which an image is reduced before its colours are counted
 def main() -> None:
     settings = load_settings()
     folder = settings.data
-    if folder == SAMPLE or settings.synthetic:
-        sys.exit("These numbers are about real images: let ISIC_DATA name a folder with some.")
+    require_real_images(settings)
     if (folder / GROUND_TRUTH_2019).is_file():
         table = read_isic2019(folder)
         with_images = table["path"].notna().all()

@@ -7,6 +7,7 @@ A comparison is a dictionary of contenders, name -> function without arguments. 
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -17,6 +18,7 @@ import torch
 from PIL import Image
 
 from isic_course import synthetic
+from isic_utils.settings import SAMPLE, Settings
 from isic_utils.training.loop import fastest_precision
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -82,6 +84,12 @@ def machine(packages: list[str]) -> str:
         name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
     return f"{name}, {os.cpu_count()} cores, no graphics card used; Python {platform.python_version()}, {versions}"
+
+
+def require_real_images(settings: Settings) -> None:
+    """End the script if these settings name no real images."""
+    if settings.data == SAMPLE or settings.synthetic:
+        sys.exit("This is measured on real images: let ISIC_DATA name a folder with some.")
 
 
 def write_images(folder: Path, count: int, size: tuple[int, int]) -> pd.DataFrame:
