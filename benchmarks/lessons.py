@@ -1,8 +1,9 @@
 """How long each lesson takes, and how much memory, on the sample and in order, with all processes that it starts.
 
 ``make times`` runs this twice, as a laptop's processor without 16-bit arithmetic and as the present one, and writes
-`benchmarks/results/lessons.csv`, from which the times in the README and in the lessons come (``--write``). A lesson
-finds the runs of those before it, as a student does; the first one finds none. Nothing else should be running.
+`benchmarks/results/lessons.csv`, from which the times in the README, the documents and the lessons come (``--write``).
+A pass over all lessons begins as a fresh clone does, without runs, decoded images and features; a lesson finds what
+those before it have left, as a student does. Nothing else should be running.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from side_by_side import processor
 
 from isic_course import synthetic
 from isic_utils import files
-from isic_utils.settings import PROJECT
+from isic_utils.settings import PROJECT, load_settings
 
 sys.path.insert(0, str(PROJECT / "tools"))
 import execute_notebooks  # noqa: E402
@@ -31,6 +32,11 @@ RESULTS = PROJECT / "benchmarks" / "results" / "lessons.csv"
 RUNS = PROJECT / "build" / "times-runs"
 ORDINARY = "AVX2, 32 bits"
 IN_LESSON = re.compile(r"([Aa]bout) \d+ seconds on two processor cores")
+IN_DOCUMENTS = {  # where the time of all lessons stands
+    "README.md": r"(all lessons take )\d+( minutes)",
+    "docs/setup.md": r"(lessons together took )\d+( minutes)",
+    "CONTRIBUTING.md": r"(`make execute` \| )\d+( minutes)",
+}
 IN_README = re.compile(r"^(\| (\d\d) \|.*?\|.*?\| )[^|]*?( \|)", re.MULTILINE)
 
 
@@ -70,7 +76,7 @@ def told(seconds: float) -> str:
 
 
 def write(table: pd.DataFrame) -> None:
-    """Put the times into the README's table of lessons and into the lessons."""
+    """Put the times into the README's table of lessons, the documents and the lessons."""
     seconds = table.pivot_table(index="lesson", columns="processor", values="seconds", sort=False)
     others = [name for name in seconds if name != ORDINARY]
     by_number = {
@@ -80,6 +86,9 @@ def write(table: pd.DataFrame) -> None:
     readme = PROJECT / "README.md"
     text = IN_README.sub(lambda row: row[1] + by_number.get(row[2], "?") + row[3], readme.read_text(encoding="utf-8"))
     readme.write_text(text, encoding="utf-8")
+    for name, pattern in IN_DOCUMENTS.items():
+        file, minutes = PROJECT / name, round(seconds[ORDINARY].sum() / 60)
+        file.write_text(re.sub(pattern, rf"\g<1>{minutes}\2", file.read_text(encoding="utf-8")), encoding="utf-8")
     for lesson, row in seconds.iterrows():
         path = PROJECT / "notebooks" / f"{lesson}.ipynb"
         notebook = nbformat.read(path, as_version=4)
@@ -99,7 +108,8 @@ def main() -> None:
     if chosen.write:
         return write(table)
     if not chosen.names:
-        shutil.rmtree(RUNS, ignore_errors=True)
+        for folder in (RUNS, load_settings().cache):
+            shutil.rmtree(folder, ignore_errors=True)
     os.environ["ISIC_RUNS"] = str(RUNS)
     synthetic.ensure()
     for path in chosen_notebooks(PROJECT / "notebooks", chosen.names):

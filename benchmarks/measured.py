@@ -5,16 +5,17 @@
     … --minutes 20                                            less time for each lesson than the usual hour
     python benchmarks/measured.py --write                     puts the tables into benchmarks/README.md
 
-A row is a training with the sizes of the profile laptop, or linear probes of frozen features as in lessons 06 and 08,
-and its scores on the test set; it is written to `results/measured_<lesson>.csv` when it is done. Rows that are there
-are kept, and an interrupted training (in ISIC_RUNS) goes on, so the same command continues after an interruption. Rows
-of other data or other trainings are dropped. What could not be measured is missing from the table, and the script says
-why. To measure everything anew, delete the table and let ISIC_RUNS name an empty folder.
+A row is a training with the sizes of the profile laptop (in lesson 02 those of the lesson), or linear probes of frozen
+features as in lessons 06 and 08, and its scores on the test set; it is written to `results/measured_<lesson>.csv` when
+it is done. Rows that are there are kept, and an interrupted training (in ISIC_RUNS) goes on, so the same command
+continues after an interruption. Rows of other data or other trainings are dropped. What could not be measured is
+missing from the table, and the script says why. To measure everything anew, delete the table and let ISIC_RUNS name an
+empty folder.
 
 Splits are grouped by lesion, with seed 0, where a row does not say otherwise; the seed of a row determines the first
-weights and the order of the images. The checkpoint is the one with the best validation BMA; the intervals are 95 %
-intervals of a cluster bootstrap over lesions. As many rows are measured side by side as there are cores, each with one
-thread; `seconds` is the time that a row took. Nothing else should be running.
+weights and the order of the images. The checkpoint is the one with the best validation BMA, unless the row names
+another; the intervals are 95 % intervals of a cluster bootstrap over lesions. As many rows are measured side by side
+as there are cores, each with one thread; `seconds` is the time that a row took. Nothing else should be running.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import dense
 import joblib
 import marks
 import numpy as np
@@ -106,6 +108,19 @@ def probe_row(
     """The row of linear probes of frozen features."""
     network = f"{models.TITLES['efficientnet_lite0']}, frozen"
     return Row(work, network, training, 1, True, epochs, seed, linear_probe.IMAGE_SIZE)
+
+
+def lesson_02(settings: Settings, table: pd.DataFrame, store: ImageStore) -> list[Row]:
+    """The lesson's dense network, three seeds, as early stopping and as the last epoch leave it; and its baseline."""
+    split = splits.standard(table, group_by="lesion", seed=0)
+    usual = dict(width=1, pretrained=False, pixels=dense.PIXELS)
+    baseline = partial(dense.majority_class, table, split)
+    found = [Row(baseline, "majority-class baseline", training="none", epochs=0, seed=0, **usual)]
+    for seed in SEEDS:
+        for stop_early, named in ((True, "lowest validation loss"), (False, "last epoch")):
+            work = partial(dense.predictions, table, split, settings, stop_early, seed)
+            found.append(Row(work, "dense network", named, epochs=dense.EPOCHS, seed=seed, **usual))
+    return found
 
 
 def lesson_03(settings: Settings, table: pd.DataFrame, store: ImageStore) -> list[Row]:
@@ -211,10 +226,12 @@ def lesson_08(settings: Settings, table: pd.DataFrame, store: ImageStore) -> lis
 def adjusted(
     work: Callable[[float], tuple[pd.DataFrame, float]], counts: np.ndarray, end: float
 ) -> tuple[pd.DataFrame, float]:
-    """The predictions after `CHOSEN`, which needs no training of its own. counts: training images of each class."""
+    """The predictions after `CHOSEN`, which needs no training of its own, and in `compared_with` those before.
+    counts: training images of each class."""
     predictions, seconds = work(end)
     probabilities = adjust_logits_post_hoc(predictions[CODES].to_numpy(), counts, METHODS[CHOSEN].post_hoc)
-    return predictions.assign(predicted=np.array(CODES)[probabilities.argmax(axis=1)]), seconds
+    predicted = np.array(CODES)[probabilities.argmax(axis=1)]
+    return predictions.assign(predicted=predicted, compared_with=predictions["predicted"]), seconds
 
 
 def probes(
@@ -232,7 +249,7 @@ def extract(table: pd.DataFrame, settings: Settings) -> np.ndarray:
     return features.extract(store, settings.cache)[store.rows(table["image"])]
 
 
-LESSONS = {"03": lesson_03, "04": lesson_04, "05": lesson_05, "06": lesson_06, "08": lesson_08}
+LESSONS = {"02": lesson_02, "03": lesson_03, "04": lesson_04, "05": lesson_05, "06": lesson_06, "08": lesson_08}
 
 
 def measure(
@@ -315,7 +332,8 @@ def weights_are_there(model: str) -> bool:
 def results_of(tested: pd.DataFrame, lesion_of: pd.Series) -> dict:
     """The second part of a row: the scores on the test set, with their intervals, and what they were measured on.
 
-    Predictions that tell their split bring the BMA on the validation set and the test set's NLL, too.
+    Predictions that tell their split bring the BMA on the validation set and the test set's NLL, too. Those with the
+    column compared_with, another method's predictions for the same images, bring the gain and its paired interval.
     """
     more = {}
     if "split" in tested:
@@ -330,6 +348,13 @@ def results_of(tested: pd.DataFrame, lesion_of: pd.Series) -> dict:
     for column, score in (("accuracy", "accuracy"), ("BMA", "bma")):
         low, high = intervals.percentile_interval(draws[score])
         row |= {column: round(found[score], 4), f"{column}_low": round(low, 4), f"{column}_high": round(high, 4)}
+    if "compared_with" in tested:
+        before = scores(tested.assign(predicted=tested["compared_with"]))
+        draws = intervals.paired_bootstrap(tested["label"], tested["predicted"], tested["compared_with"], lesions)
+        for column, score in (("accuracy gain", "accuracy"), ("BMA gain", "bma")):
+            low, high = intervals.percentile_interval(draws[score])
+            more |= {column: round(found[score] - before[score], 4)}
+            more |= {f"{column}_low": round(low, 4), f"{column}_high": round(high, 4)}
     melanoma = (tested["label"] == "MEL").to_numpy()
     recall = (tested["predicted"] == "MEL").to_numpy()[melanoma].mean()
     return row | {"melanoma recall": round(float(recall), 4)} | more

@@ -5,20 +5,28 @@
 It writes results/measured_07.csv, a row per training, when a pair of trainings is done, and afterwards
 results/measured_07_failures.csv: the lesson's regression of a test image's Jaccard index on relative contrast, ITA and
 log size, for the network that the lesson goes on with. An interrupted training (in ISIC_RUNS) goes on. Otherwise the
-profile laptop: epochs, width, batch size; seed 0; grouped by lesion where the lesions are known. Intervals are 95 %
-intervals of a bootstrap over lesions. Two trainings run side by side with one thread each.
+profile laptop: epochs, width, batch size; seed 0. Two trainings run side by side with one thread each.
+
+The lesions are those of the official table of ISIC 2019, where the folder holds it as tables/<its name>, and otherwise
+those that `read_isic2018` finds beside the images. An image without an id is a lesion of its own, and near-duplicates
+count as one lesion. Split and bootstrap (95 % intervals) are grouped by these lesions; the columns known_lesions and
+near_duplicates say how many images have an id, and how many pairs of near-duplicates there are.
 """
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from side_by_side import RESULTS, processor, require_real_images
 from skimage.color import rgb2lab
 
-from isic_utils.archive import MASKS_2018
+from isic_utils.archive import MASKS_2018, METADATA_2019
 from isic_utils.datasets import ImageStore, read_isic2018, splits
+from isic_utils.datasets.duplicates import near_duplicates
 from isic_utils.inference.predict import predict_masks
 from isic_utils.metrics import boundary_scores, intervals, mask_scores, overlap
 from isic_utils.settings import PROFILES, load_settings
@@ -42,10 +50,12 @@ def main() -> None:
     table = read_isic2018(settings.data)
     store = ImageStore(table, SIZE, settings.cache)
     table = table[table["image"].isin(store.images)].reset_index(drop=True)
-    group_by = "lesion" if "lesion_id" in table else "image"
-    table["lesion"] = table["lesion_id"].fillna(table["image"]) if group_by == "lesion" else table["image"]
-    split = splits.segmentation(table, group_by=group_by, seed=0)
-    options = dict(protocol="segmentation", group_by=group_by)
+    table["lesion_id"] = known_lesions(table, settings.data)
+    pairs = near_duplicates(table)
+    about = {"known_lesions": int(table["lesion_id"].notna().sum()), "near_duplicates": len(pairs)}
+    table["lesion_id"] = table["lesion"] = groups_of(table["lesion_id"].fillna(table["image"]), table["image"], pairs)
+    split = splits.segmentation(table, group_by="lesion", seed=0)
+    options = dict(protocol="segmentation", group_by="lesion")
     configs = {
         f"U-Net, {loss}": TrainConfig.from_settings(settings, "unet", mask_loss=loss, **options) for loss in LOSSES
     }
@@ -55,7 +65,7 @@ def main() -> None:
         runs = fit_all([(configs[name], table, split) for name in pair], store, settings.runs)
         for name, run in zip(pair, runs, strict=True):
             scores = image_scores(run, store, test)
-            rows.append(row_of(name, run, scores, table, group_by, settings.data_name))
+            rows.append(row_of(name, run, scores, table, settings.data_name) | about)
             print(f"{name}: Jaccard {rows[-1]['Jaccard']:.3f}, {rows[-1]['seconds']:.0f} s", flush=True)
             if name == GO_ON_WITH:
                 failures = effects_of(scores, store, test)
@@ -72,19 +82,31 @@ def image_scores(run: Run, store: ImageStore, test: pd.DataFrame) -> pd.DataFram
     return pd.DataFrame(found, index=pd.Index(test["image"], name="image")).assign(lesion=test["lesion"].to_numpy())
 
 
-def draws_of(lesions: pd.Series, count: int = 2000) -> list[np.ndarray]:
-    """Positions of the images of as many lesions as there are, drawn with replacement."""
-    rows_of = list(lesions.groupby(lesions).indices.values())
-    drawn = np.random.default_rng(0).integers(len(rows_of), size=(count, len(rows_of)))
-    return [np.concatenate([rows_of[number] for number in row]) for row in drawn]
+def known_lesions(table: pd.DataFrame, folder: Path) -> pd.Series:
+    """The lesion_id of each image, missing where it is not known."""
+    official = folder / "tables" / METADATA_2019
+    if not official.is_file():
+        return table["lesion_id"] if "lesion_id" in table else pd.Series(None, table.index, dtype=object)
+    ids = pd.read_csv(official, usecols=["image", "lesion_id"])
+    return table["image"].map(ids.set_index(ids["image"].str.removesuffix("_downsampled"))["lesion_id"])
 
 
-def row_of(name: str, run: Run, scores: pd.DataFrame, table: pd.DataFrame, group_by: str, data: str) -> dict:
+def groups_of(lesions: pd.Series, images: pd.Series, pairs: pd.DataFrame) -> pd.Series:
+    """The lesions [n] as text, of which those with near-duplicates become one. pairs: columns image and other."""
+    number, names = pd.factorize(lesions)
+    of_image = pd.Series(number, images)
+    one, other = (of_image[pairs[column]].to_numpy() for column in ("image", "other"))
+    edges = coo_array((np.ones(len(pairs)), (one, other)), shape=(len(names), len(names)))
+    group = connected_components(edges, directed=False)[1]
+    return pd.Series([f"lesion {n}" for n in group[number]], lesions.index)
+
+
+def row_of(name: str, run: Run, scores: pd.DataFrame, table: pd.DataFrame, data: str) -> dict:
     """A row of the table of results."""
-    jaccard = scores["jaccard"].to_numpy()
-    low, high = intervals.percentile_interval([jaccard[rows].mean() for rows in draws_of(scores["lesion"])])
+    jaccard = scores["jaccard"]
+    low, high = intervals.percentile_interval(intervals.bootstrap_mean(jaccard, scores["lesion"]))
     row = {"lesson": "07", "data": data, "images": len(table), "lesions": table["lesion"].nunique()}
-    row |= {"group_by": group_by, "pixels": SIZE[0], "training": name, "epochs": run.config["epochs"], "seed": 0}
+    row |= {"group_by": "lesion", "pixels": SIZE[0], "training": name, "epochs": run.config["epochs"], "seed": 0}
     row |= {"test_images": len(scores), "test_lesions": scores["lesion"].nunique()}
     row |= {"Jaccard": jaccard.mean(), "Jaccard_low": low, "Jaccard_high": high}
     names = {"thresholded_jaccard": "thresholded", "dice": "Dice", "sensitivity": "sensitivity"}
@@ -100,17 +122,24 @@ def effects_of(scores: pd.DataFrame, store: ImageStore, test: pd.DataFrame) -> p
     properties = pd.DataFrame([properties_of(one) for one in pixels], index=scores.index)
     data = scores.join(properties).dropna(subset=PROPERTIES)
     standard = (data[PROPERTIES] - data[PROPERTIES].mean()) / data[PROPERTIES].std()
-    jaccard, draws, found = data["jaccard"].to_numpy(), draws_of(data["lesion"]), []
-    regressions = [*([name] for name in PROPERTIES), PROPERTIES[:2], PROPERTIES]
+    regressions, found = [*([name] for name in PROPERTIES), PROPERTIES[:2], PROPERTIES], []
     for names in regressions:
-        x = np.column_stack([np.ones(len(data)), standard[names]])
-        fits = [np.linalg.lstsq(x[rows], jaccard[rows], rcond=None)[0][1:] for rows in (np.arange(len(data)), *draws)]
-        low, high = np.quantile(fits[1:], [0.025, 0.975], axis=0)
+        fitted = effects(standard[names], data["jaccard"], data["lesion"]).rename_axis("property").reset_index()
         together = {1: "alone", 2: "contrast and ITA", 3: "all three"}[len(names)]
-        for i, name in enumerate(names):
-            of = {"images": len(data), "lesions": data["lesion"].nunique(), "regression": together, "property": name}
-            found.append(of | {"coefficient": fits[0][i], "low": low[i], "high": high[i]})
-    return pd.DataFrame(found).round(4)
+        fitted.insert(0, "regression", together)
+        found.append(fitted)
+    found = pd.concat(found, ignore_index=True).round(4)
+    return pd.DataFrame({"images": len(data), "lesions": data["lesion"].nunique()}, found.index).join(found)
+
+
+def effects(x: pd.DataFrame, y: pd.Series, lesions: pd.Series, draws: int = 2000) -> pd.DataFrame:
+    """The coefficient of each property in x beside the others, with a 95 % interval over lesions, as in lesson 07."""
+    times = intervals.draw_lesions(lesions, draws=draws)[:, pd.factorize(lesions)[0]]  # how often each image is drawn
+    inputs = np.column_stack([np.ones(len(x)), x])  # the ones: the constant
+    roots = np.sqrt([np.ones(len(x)), *times])  # weighted least squares: both sides times the root of the weight
+    fits = [np.linalg.lstsq(root[:, None] * inputs, root * y.to_numpy(), rcond=None)[0][1:] for root in roots]
+    low, high = np.quantile(fits[1:], [0.025, 0.975], axis=0)
+    return pd.DataFrame({"coefficient": fits[0], "low": low, "high": high}, index=x.columns)
 
 
 def properties_of(pixels: np.ndarray) -> dict[str, float]:

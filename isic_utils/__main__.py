@@ -6,20 +6,15 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 
 from isic_utils import files, models
 from isic_utils.datasets import download as downloads
 from isic_utils.errors import IsicError, exit_status
 from isic_utils.inference import second_opinion
-from isic_utils.inference.second_opinion import Opinion, SecondOpinion
 from isic_utils.settings import load_settings
 from isic_utils.training import Run, TrainConfig, fit_all, get_accelerator, imbalance, losses, protocols, runs
-
-ADVICE = "free disk space or choose another place"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,31 +24,27 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """What the shell understands: a parser for each command, which names the function below that does it."""
+    """What the shell understands: a parser for each command, explained by the docstring of its function."""
     parser = argparse.ArgumentParser(prog="python -m isic_utils", description="The course's steps from a shell.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def add(name: str, command, text: str, example: str = ""):
-        epilog = example and f"Example: python -m isic_utils {name} {example}"
-        added = commands.add_parser(name, help=text, description=text, epilog=epilog)
+    def add(name: str, command, example: str = ""):
+        text, epilog = command.__doc__, example and f"Example: python -m isic_utils {name} {example}"
+        added = commands.add_parser(name, help=text.splitlines()[0], description=text, epilog=epilog)
         added.set_defaults(command=command)
         return added.add_argument
 
-    text = "Download the real images of ISIC 2019 or 2018; if stopped (Ctrl-C), the same command resumes."
-    option = add("download", download, text, "2019 --images 3000")
-    sizes = "2019 (classification; training 9.8 GB, test 3.9 GB) or 2018 (segmentation; 11.2, validation 0.2, test 2.4)"
-    option("year", type=int, choices=sorted(downloads.ARCHIVES), help=f"{sizes}; unpacking needs twice the size")
+    option = add("download", download, "2019 --images 3000")
+    option("year", type=int, choices=sorted(downloads.ARCHIVES), help="2019: classification; 2018: segmentation")
     option("--split", choices=["training", "validation", "test", "all"], default="training", help="default: training")
     option("--images", type=int, metavar="N", help="about N images of a split, by class and in whole lesions")
     option("--folder", type=Path, default=downloads.DEFAULT_FOLDER, help="where to; default: the project's data/isic")
 
     protocol = {"choices": list(protocols.PROTOCOLS)}
     protocol["help"] = "; ".join(f"{name}: {text}".replace("%", "%%") for name, text in protocols.PROTOCOLS.items())
-    text = "Decode the images of ISIC_DATA once, at the size of ISIC_PROFILE; training does so too."
-    add("prepare", prepare, text)("protocol", **protocol)
+    add("prepare", prepare)("protocol", **protocol)
 
-    text = "Train models on the images of ISIC_DATA, at the size of ISIC_PROFILE; interrupted runs are resumed."
-    option = add("train", train, text, 'standard residual --seeds 0 1 --method "logit adjustment"')
+    option = add("train", train, 'standard residual --seeds 0 1 --method "logit adjustment"')
     option("protocol", **protocol)
     option("models", nargs="*", metavar="MODEL", help=f"{', '.join(models.MODELS)}, timm:NAME; default: all")
     option("--group-by", choices=["lesion", "image"], default="lesion", help="default lesion; the thesis: image")
@@ -63,38 +54,44 @@ def build_parser() -> argparse.ArgumentParser:
     option("--method", choices=methods, help="against class imbalance (lesson 08)")
     option("--mask-loss", choices=list(losses.MASK_LOSSES), help="of a U-Net (lesson 07)")
 
-    option = add("evaluate", evaluate, "Print the scores of each checkpoint of a finished run.")
+    option = add("evaluate", evaluate)
     option("run", metavar="RUN", type=Path, help="its folder, as `python -m isic_utils runs` lists it")
     option("--split", choices=["validation", "test"], default="test", help="default: test")
 
-    text = f"Give the probable diagnoses of images, and say whether to ask an expert. {second_opinion.STATEMENT}"
-    option = add("predict", predict, text, "my-images --csv opinions.csv --save opinions")
+    option = add("predict", predict, "my-images --csv opinions.csv --save opinions")
     option("images", nargs="+", type=Path, metavar="IMAGE", help="a JPEG, PNG or WebP file, or a folder")
     option("--run", type=Path, metavar="RUN", help="of a classifier; default: the best one on validation")
     option("--masks", type=Path, metavar="RUN", help="of a U-Net, for contours; default: the best one, if any")
     option("--csv", type=Path, metavar="FILE", help="also write a table with a row per image")
     option("--save", type=Path, metavar="FOLDER", help="also draw each opinion, with contour and heat map")
 
-    add("runs", list_runs, "List the runs in ISIC_RUNS with their test scores, those of the headline checkpoint.")
+    add("runs", list_runs)
     return parser
 
 
 def download(chosen: argparse.Namespace) -> None:
-    """Download an archive, or some of its images."""
+    """Download the real images of ISIC 2019 or 2018; if stopped (Ctrl-C), the same command resumes.
+
+    2019 has 9.8 GB for training and 3.9 for the test; 2018 has 11.2, 0.2 for validation and 2.4 for the test. Unpacking
+    needs twice the size.
+    """
     folder = chosen.folder.expanduser().resolve()
     downloads.download(chosen.year, chosen.split, folder, chosen.images)
     print(f"To work with these images, set the environment variable ISIC_DATA to {folder}")
 
 
 def prepare(chosen: argparse.Namespace) -> None:
-    """Decode the images that a protocol needs."""
+    """Decode the images of ISIC_DATA once, at the size of ISIC_PROFILE; training does so too."""
     _, store = protocols.load_data(chosen.protocol, load_settings(), akiec=True)
     size = "×".join(map(str, store.size))
     print(f"{len(store):,} images are ready, {size} pixels, {store.pixels.nbytes / 1e6:,.0f} MB.")
 
 
 def train(chosen: argparse.Namespace) -> None:
-    """Train the requested models, side by side where that is faster; a classifier is made ready for `predict`."""
+    """Train models on the images of ISIC_DATA, at the size of ISIC_PROFILE; interrupted runs are resumed.
+
+    Several go side by side where that is faster; a classifier is made ready for `predict`.
+    """
     settings, names = load_settings(), chosen.models or protocols.models_of(chosen.protocol)
     changes = {name: getattr(chosen, name) for name in ("method", "mask_loss") if getattr(chosen, name)}
     for name in names:
@@ -120,7 +117,7 @@ def train(chosen: argparse.Namespace) -> None:
 
 
 def evaluate(chosen: argparse.Namespace) -> None:
-    """Print the scores of a run."""
+    """Print the scores of each checkpoint of a finished run."""
     print(run_in(chosen.run).scores(chosen.split).round(4).to_string())
 
 
@@ -130,13 +127,17 @@ def run_in(folder: Path) -> Run:
 
 
 def list_runs(chosen: argparse.Namespace) -> None:
-    """Print a table of all runs."""
+    """List the runs in ISIC_RUNS with their test scores, those of the headline checkpoint."""
     table = runs.list_runs(load_settings().runs)
     print(table.round(3).to_string(na_rep="") if len(table) else f"There are no runs in {load_settings().runs} yet.")
 
 
 def predict(chosen: argparse.Namespace) -> None:
-    """Print an opinion on each image; one that cannot be read does not stop the others."""
+    """Give the probable diagnoses of images, and say whether to ask an expert.
+
+    For learning only: this is not a medical device, and nothing it says is medical advice. An image that cannot be read
+    does not stop the others.
+    """
     images, settings = second_opinion.image_files(chosen.images), load_settings()
     run, table, store = run_in(chosen.run) if chosen.run else second_opinion.best_run(settings), None, None
     if run is None or second_opinion.read_decisions(run) is None:  # these need the images, the second opinion does not
@@ -151,30 +152,18 @@ def predict(chosen: argparse.Namespace) -> None:
     rows, unreadable = [], 0
     for number, (name, image, opinion) in enumerate(second_opinion.each_opinion(opinions, images), start=1):
         rows.append(second_opinion.row_of(name, opinion))
-        if image is None:
-            unreadable += 1
-            print(opinion.abstained, file=sys.stderr, flush=True)
-            continue
-        print(f"{name}: {opinion.summary}", flush=True)
-        if chosen.save:
-            save(opinions, image, opinion, chosen.save / f"{number:0{len(str(len(images)))}d}-{Path(name).stem}.png")
+        said, stream = (f"{name}: {opinion.summary}", sys.stdout) if image else (opinion.abstained, sys.stderr)
+        print(said, file=stream, flush=True)
+        unreadable += image is None
+        if image and chosen.save:
+            from isic_utils import plots  # which takes seconds to import
+
+            file = chosen.save / f"{number:0{len(str(len(images)))}d}-{Path(name).stem}.png"
+            plots.save_opinion(opinions, image, opinion, file)
     if chosen.csv:
-        files.write(chosen.csv, partial(pd.DataFrame(rows).to_csv, index=False), ADVICE)
+        files.write(chosen.csv, partial(pd.DataFrame(rows).to_csv, index=False), files.ELSEWHERE)
     if unreadable:
         raise IsicError(f"{unreadable:,} of {len(images):,} images cannot be read (see above).")
-
-
-def save(opinions: SecondOpinion, image: Image.Image, opinion: Opinion, file: Path) -> None:
-    """Draw an opinion as a PNG file."""
-    import matplotlib.pyplot as plt  # which no other command needs
-
-    from isic_utils import plots
-
-    image.thumbnail((800, 800))
-    with plt.style.context(plots.STYLE):
-        figure = plots.draw_opinion(opinions, np.asarray(image), opinion, file.stem)
-        files.write(file, partial(figure.savefig, format="png", dpi=120, bbox_inches="tight"), ADVICE)
-        plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ CLASSES = {
 }
 CODES = list(CLASSES)
 # the images of each class in ISIC 2019, 25 331 in all (thesis Table 5.1)
-COUNTS_2019 = {
-    "MEL": 4522, "NV": 12875, "BCC": 3323, "AK": 867, "BKL": 2624, "DF": 239, "VASC": 253, "SCC": 628,
-}  # fmt: skip
+COUNTS_2019 = dict(MEL=4522, NV=12875, BCC=3323, AK=867, BKL=2624, DF=239, VASC=253, SCC=628)
 MALIGNANT = ["MEL", "BCC", "AK", "SCC"]  # AK may turn into SCC and is treated, so the course counts it here
 
 IMAGES_2019 = "ISIC_2019_Training_Input"
@@ -31,5 +29,8 @@ GROUND_TRUTH_2018 = "ISIC2018_Task3_Training_GroundTruth.csv"
 GROUPINGS_2018 = "ISIC2018_Task3_Training_LesionGroupings.csv"
 IMAGES_2018 = "ISIC2018_Task1-2_Training_Input"
 MASKS_2018 = "ISIC2018_Task1_Training_GroundTruth"
+# the folders of images and of their masks, of 2018, 2017 and 2016
+PAIRS = [(IMAGES_2018, MASKS_2018), ("ISIC-2017_Training_Data", "ISIC-2017_Training_Part1_GroundTruth")]
+PAIRS += [("ISBI2016_ISIC_Part1_Training_Data", "ISBI2016_ISIC_Part1_Training_GroundTruth")]
 MASK_ENDING = "_segmentation"
 IMAGE_TYPES = {".jpg", ".jpeg", ".png", ".webp"}

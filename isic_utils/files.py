@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from filelock import FileLock, SoftFileLock, Timeout
 from isic_utils.errors import IsicError
 
 ADVICE = "free disk space or choose another folder with ISIC_RUNS, then start again; the run continues"
+ELSEWHERE = "free disk space or choose another place"
 PATIENCE = 10  # seconds until it is told what is waited for
 
 
@@ -25,7 +25,7 @@ def whole(file: Path) -> Iterator[Path]:
     partial.unlink(missing_ok=True)  # of a process that was killed, perhaps another user's
     try:
         yield partial
-        os.replace(partial, file)
+        partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -53,7 +53,7 @@ def locked(lock: Path, advice: str = ADVICE) -> Iterator[None]:
 
 def acquire(lock: Path, wait: bool = True) -> contextlib.AbstractContextManager:
     """Acquire a lock, to be released by ``with``. After some seconds of waiting, a line says what for; without waiting,
-    Timeout is raised at once.
+    IsicError is raised at once.
 
     Who may write to its folder may have it. On a disk without locks (some network drives), a file beside it is the lock
     as long as it exists; what a killed process of this computer leaves there is no lock.
@@ -63,9 +63,9 @@ def acquire(lock: Path, wait: bool = True) -> contextlib.AbstractContextManager:
     while True:
         try:
             return held.acquire(timeout=seconds)
-        except Timeout:
+        except Timeout as error:
             if not wait:
-                raise
+                raise IsicError(f"Another process works in {lock.parent}: wait until it ends, or stop it.") from error
             told, seconds = "is held by another process: waiting until it has finished", -1
             print(f"{held.lock_file} {told}. If none is at work, delete this file.", flush=True)
         except OSError as error:
@@ -97,7 +97,7 @@ def write(file: Path, save: Callable[[Path], None], advice: str = ADVICE) -> Non
             try:
                 save(partial)
             except RuntimeError as error:  # torch.save's on a full disk comes without the system's reason
-                if "PytorchStreamWriter" not in str(error) and "unexpected pos" not in str(error):
+                if not any(words in str(error) for words in ("PytorchStreamWriter", "unexpected pos", "iostream")):
                     raise  # e.g. a GPU's, which no disk space cures
                 raise OSError(errno.ENOSPC, "the disk may be full") from error
 

@@ -9,6 +9,7 @@ import base64
 import html
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -19,6 +20,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image
 
+from isic_utils import files
 from isic_utils.datasets.images import read_image
 from isic_utils.inference.postprocess import enlarge
 from isic_utils.inference.second_opinion import STATEMENT, SYNTHETIC_STATEMENT, Opinion, SecondOpinion
@@ -26,10 +28,8 @@ from isic_utils.metrics.calibration import is_malignant
 from isic_utils.settings import load_settings
 from isic_utils.training.runs import Run, best_epoch
 
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#666666",
-)  # fmt: skip
-COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY]
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#666666"]
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = COLOURS
 DASHES = ["-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (8, 2))]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 HATCHES = ["", "///", "...", "xxx", "\\\\\\", "ooo", "+++", "**"]
@@ -44,7 +44,6 @@ STYLE = {
     "axes.spines.top": False,
     "figure.constrained_layout.use": True,
     "figure.dpi": SCREEN_DPI,
-    "font.size": 10,
     "legend.frameon": False,
 }
 
@@ -132,25 +131,20 @@ def curves(run: Run) -> Figure:
     return figure
 
 
-def confusion(matrix: np.ndarray, classes: Sequence[str], title: str = "", axis: plt.Axes | None = None) -> Figure:
-    """A confusion matrix: rows are the true classes, coloured by proportions, with the counts written in."""
-    figure, axis = (axis.figure, axis) if axis is not None else plt.subplots(figsize=(5.2, 4.4))
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    sns.heatmap(
-        shares, annot=matrix, fmt="d", cmap="cividis", vmin=0, vmax=1, cbar=False, square=True,
-        xticklabels=classes, yticklabels=classes, annot_kws={"fontsize": 7}, ax=axis,
-    )  # fmt: skip
-    axis.set(xlabel="predicted", ylabel="true", title=title)
-    axis.tick_params(axis="x", rotation=45)
-    axis.tick_params(axis="y", rotation=0)
-    return figure
-
-
 def confusions(matrices: dict[str, np.ndarray], classes: Sequence[str]) -> Figure:
-    """Several confusion matrices, three in a row. matrices: title -> matrix as in `confusion`."""
-    figure, axes = grid(len(matrices), 3, 11 / 3, 3.7)
+    """Confusion matrices, three in a row: coloured by the proportions of each row, with the counts written in.
+
+    matrices: title -> matrix, integers [classes, classes], whose rows are the true classes.
+    """
+    figure, axes = grid(len(matrices), min(3, len(matrices)), 11 / 3, 3.7)
+    style = {"cmap": "cividis", "cbar": False, "square": True, "fmt": "d", "annot_kws": {"fontsize": 7}}
     for axis, (title, matrix) in zip(axes, matrices.items(), strict=True):
-        confusion(matrix, classes, title, axis)
+        shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        sns.heatmap(shares, vmin=0, vmax=1, annot=matrix, xticklabels=classes, yticklabels=classes, ax=axis, **style)
+        axis.set(xlabel="predicted", ylabel="true", title=title)
+        axis.tick_params(axis="x", rotation=45)
+        axis.tick_params(axis="y", rotation=0)
+    figure.colorbar(axes[0].collections[0], ax=list(axes), shrink=0.7, label="proportion of the row")
     return figure
 
 
@@ -238,6 +232,15 @@ def draw_opinion(second_opinion: SecondOpinion, image: np.ndarray, opinion: Opin
     statement = f"{STATEMENT} {SYNTHETIC_STATEMENT}" if second_opinion.synthetic else STATEMENT
     figure.suptitle(f"{opinion.reason.capitalize()}.\n{statement}", fontsize=8, y=-0.02, va="top")
     return figure
+
+
+def save_opinion(second_opinion: SecondOpinion, image: Image.Image, opinion: Opinion, file: Path) -> None:
+    """`draw_opinion` into a PNG file, in the course's style. The image is reduced to at most 800 pixels a side."""
+    image.thumbnail((800, 800))
+    with plt.style.context(STYLE):
+        figure = draw_opinion(second_opinion, np.asarray(image), opinion, file.stem)
+        files.write(file, partial(figure.savefig, format="png", dpi=120, bbox_inches="tight"), files.ELSEWHERE)
+        plt.close(figure)
 
 
 def probability_bars(axis: plt.Axes, second_opinion: SecondOpinion, opinion: Opinion) -> None:

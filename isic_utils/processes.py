@@ -1,10 +1,9 @@
 """Processes that work for this one: how they start, and that none outlives the one that started it."""
 
-import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import threading
-from multiprocessing import connection
 
 # a server imports what is needed once and is then forked; Windows cannot fork, so there each process imports it anew
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -18,5 +17,5 @@ def follow_the_caller() -> None:
 
 def end_with_the_caller() -> None:
     """Wait until the process that started this one is gone, however it ended, and end this one."""
-    connection.wait([multiprocessing.parent_process().sentinel])
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os.kill(os.getpid(), signal.SIGTERM)

@@ -30,6 +30,7 @@ def check(number: str, answer: object, expected: object = None) -> None:
     if answer is ...:
         print(f"Exercise {number}: not answered yet. Replace the three dots by your answer and run the cell again.")
         return
+    answer = answer.tolist() if hasattr(answer, "tolist") else answer  # of NumPy, PyTorch or pandas
     right = exercise.right if expected is None else expected
     if callable(exercise.right):
         right = exercise.right(expected)

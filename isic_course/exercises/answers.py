@@ -91,8 +91,6 @@ def equal(answer: object, right: object, tolerance: float) -> bool:
 
 def kind(value: object) -> str:
     """What a value is, in words."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
     if isinstance(value, str):
         return "a text"
     if isinstance(value, (bool, np.bool_)):

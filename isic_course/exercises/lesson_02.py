@@ -80,7 +80,7 @@ EXERCISES = {
         wrong(0.9**1000, "each step multiplies the weight by 1 minus learning rate times weight decay."),
         wrong(-1, "each step takes a proportion of what is left, so the weight never reaches 0."),
         wrong(1, "the gradient of the loss is 0, but that of the penalty is not."),
-        praise="roughly an eighth is left: a weight that no gradient holds goes to 0, step by step.",
+        praise="0.135 is left, about 1/e²: a weight that no gradient holds goes to 0, step by step.",
     ),
     "02.11": exercise(
         113_000,

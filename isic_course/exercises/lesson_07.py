@@ -38,7 +38,7 @@ EXERCISES = {
         wrong(1 / 0.786 - 1, "that is the growth of the area; the radius is the root of the area.", 0.003),
         wrong(1 - np.sqrt(0.786), "that is how far *in* the border may be drawn.", 0.002),
         wrong(1 / np.sqrt(0.786), "by how much is it larger than the true radius?", 0.003),
-        tolerance=0.002,
+        tolerance=0.004,
         praise="two experts differ about as much as two borders of which one lies an eighth of the radius further out.",
     ),
     "07.4": exercise(
@@ -65,7 +65,7 @@ EXERCISES = {
     "07.7": exercise(
         (72, 30),
         wrong((30, 72), "the other way round: the lighter skin comes first."),
-        wrong((108, 45), "that is how bright the lesion is: 60 % of the light is left."),
+        wrong((108, 45), "that is how bright the lesion is: 60 % of the grey level of the skin."),
         praise="the lesion is the same, and on dark skin its contrast in grey levels is less than half as large.",
     ),
     "07.8": exercise(

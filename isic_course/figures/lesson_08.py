@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from isic_course import fine_tuning
 from isic_utils import plots
 from isic_utils.archive import CODES
 
@@ -86,19 +87,18 @@ def two_classes(prior: float = 0.95) -> tuple[Figure, str]:
 
 def steps(measured: pd.DataFrame) -> tuple[Figure, str]:
     """The test BMA after each step of the recipe, from top to bottom: a line for each seed, and a tick for the mean of
-    the seeds where every seed has been measured. measured: as `fine_tuning.measured` returns it."""
-    names, seeds = list(measured["step"].unique()), list(measured["seed"].unique())
-    figure, axis = plt.subplots(figsize=(9, 0.55 * len(names) + 1.2), layout="constrained")
-    for i, seed in enumerate(seeds):
-        some = measured[measured["seed"] == seed].set_index("step")["test BMA"].reindex(names).dropna()
-        places = [names.index(name) for name in some.index]
-        axis.plot(some, places, marker=plots.MARKERS[i], color=plots.COLOURS[i], label=f"seed {seed}")
-    means = measured.groupby("step", sort=False)["test BMA"].agg(["mean", "size"])
-    means = means.loc[means["size"] == len(seeds), "mean"]
-    axis.plot(means, [names.index(name) for name in means.index], "|", color="black", markersize=22, label="mean")
-    axis.set_yticks(range(len(names)), names)
+    the seeds where every seed has been measured. Dotted where the line leaves out a step, and where it goes on to the
+    control, which is no further step. measured: as `fine_tuning.measured` returns it."""
+    table = measured.pivot_table(index="step", columns="seed", values="test BMA", sort=False)
+    figure, axis = plt.subplots(figsize=(9, 0.55 * len(table) + 1.2), layout="constrained")
+    for i, (seed, scores) in enumerate(table.items()):
+        style = {"marker": plots.MARKERS[i], "color": plots.COLOURS[i]}
+        axis.plot(scores.mask(scores.index == [*fine_tuning.STEPS][-1]), scores.index, label=f"seed {seed}", **style)
+        axis.plot(scores.dropna(), scores.dropna().index, ":", **style)
+    means = table.dropna().mean(axis=1)
+    axis.plot(means, means.index, "|", color="black", markersize=22, label="mean")
     axis.invert_yaxis()
     axis.set(xlabel="BMA on the test set, real images")
     axis.grid(alpha=0.3)
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure, "A line for each seed from step to step of the recipe over the test BMA, and the mean of the seeds."
+    return figure, "Test BMA from step to step: a line for each seed, dotted across gaps and to the control; the mean."

@@ -1,4 +1,4 @@
-"""What lesson 10 draws: differences between groups, and what changed images do to networks, with intervals."""
+"""What lesson 10 draws: differences between groups and effects of changed images, with intervals; heat maps."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,9 +11,8 @@ from isic_utils import plots
 def differences(tables: dict[str, pd.DataFrame]) -> Figure:
     """Each group's difference from the rest, side by side for each rate. tables: rate -> a table with a row per group
     and the columns all, same classes, low, high (the interval of the second), with the same groups."""
-    figure, axes = plt.subplots(
-        1, len(tables), figsize=(10, 0.9 + 0.27 * len(next(iter(tables.values())))), sharey=True
-    )
+    size = (10, 0.9 + 0.27 * len(next(iter(tables.values()))))
+    figure, axes = plt.subplots(1, len(tables), figsize=size, sharey=True)
     for axis, (rate, table) in zip(axes, tables.items(), strict=True):
         places = np.arange(len(table))
         axis.axvline(0, color="0.5", linestyle="--")
@@ -43,4 +42,14 @@ def effects(tables: dict[str, pd.DataFrame]) -> Figure:
         axis.set_title(network, fontsize=10)
     axes[0, 0].set_ylabel("change of the log-odds")
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def heat_maps(images: list[np.ndarray], maps: list[np.ndarray], titles: list[str], columns: int) -> Figure:
+    """Images in rows with a heat map over each, and what the colours mean. images: uint8 [height, width, 3]; maps:
+    floats [height, width] from 0 to 1, as `gradcam.grad_cam` returns them; zeros leave an image as it is."""
+    figure = plots.image_grid(images, titles, columns, side=1.8)
+    for axis, image, heat in zip(figure.axes, images, maps, strict=True):
+        plots.heat_over(axis, heat, image.shape[:2])
+    figure.colorbar(plt.cm.ScalarMappable(cmap="cividis"), ax=figure.axes, label="relative activation (largest: 1)")
     return figure

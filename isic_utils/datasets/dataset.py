@@ -67,9 +67,8 @@ class EpochSampler(Sampler):
         return self.count
 
     def __iter__(self):
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
         self.epoch += 1
-        return iter(order.tolist())
+        return iter(np.random.default_rng([self.seed, self.epoch - 1]).permutation(self.count).tolist())
 
 
 def loader(
@@ -82,8 +81,7 @@ def loader(
     shuffle: another order in each epoch, determined by (seed, epoch); ``.sampler.set_epoch(epoch)`` chooses the epoch.
     sampler: chooses the order instead.
     """
-    if shuffle and sampler is None:
-        sampler = EpochSampler(len(dataset), seed)
-    if sampler is None:
+    if not shuffle and sampler is None:
         return DataLoader(dataset, batch_size)
+    sampler = EpochSampler(len(dataset), seed) if sampler is None else sampler
     return DataLoader(dataset, min(batch_size, len(sampler)), sampler=sampler, drop_last=True)

@@ -10,7 +10,6 @@ its size is plausible and if it holds the right number of rows or images, each w
 
 import hashlib
 import json
-import os
 import shutil
 import zipfile
 import zlib
@@ -22,7 +21,6 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import requests
-from filelock import Timeout
 from remotezip import RemoteIOError, RemoteZip, RemoteZipError
 from tqdm.auto import tqdm
 from urllib3 import Retry
@@ -31,7 +29,7 @@ from urllib3.exceptions import HTTPError
 from isic_utils.archive import CODES, MASK_ENDING, UNKNOWN
 from isic_utils.datasets.tables import files_by_name, read_csv
 from isic_utils.errors import IsicError
-from isic_utils.files import acquire, whole
+from isic_utils.files import ELSEWHERE, acquire, whole, writing
 from isic_utils.settings import MARKER, PROJECT
 
 DEFAULT_FOLDER = PROJECT / "data" / "isic"
@@ -85,10 +83,7 @@ ARCHIVES = {
         File("ISIC2018_Task1-2_Test_Input.zip", "test", "images", 2_370_457_338, 1_000),
     ),
 }
-TERMS = {
-    2019: "ISIC 2019: CC BY-NC 4.0, no commercial use; authors, citations: challenge.isic-archive.com/data/#2019",
-    2018: "ISIC 2018 Task 1: CC0, no conditions; authors, citations: challenge.isic-archive.com/data/#2018",
-}
+TERMS = {2019: "ISIC 2019: CC BY-NC 4.0, no commercial use", 2018: "ISIC 2018 Task 1: CC0, no conditions"}
 
 
 def download(year: int, split: str, folder: Path | str, images: int | None = None, seed: int = 0) -> None:
@@ -96,7 +91,7 @@ def download(year: int, split: str, folder: Path | str, images: int | None = Non
 
     year: 2019 or 2018; split: training, validation (2018 alone has one), test or all.
     images: about how many images of each split, chosen by `choose` with `seed`; None: all. Tables and masks always
-        come whole. More images, or all, can be downloaded later.
+        come whole, with 0 they alone. More images, or all, can be downloaded later.
 
     It may be stopped at any moment; called again, it continues from there. Every file is written whole or not at all.
 
@@ -109,27 +104,23 @@ def download(year: int, split: str, folder: Path | str, images: int | None = Non
         raise IsicError(f"ISIC {year} has no split {split!r} here: choose 2019 or 2018, and training, test or all.")
     if (folder / MARKER).exists():
         raise IsicError(f"{folder} holds synthetic images, which must not be mixed with real ones: choose another.")
-    try:
-        with acquire(folder / ".download" / "lock", wait=False):
-            terms = folder / f"ISIC_{year}_licence.txt"
-            if not terms.exists():
-                print(TERMS[year])
-                with whole(terms) as unfinished:
-                    unfinished.write_text(TERMS[year] + "\n", encoding="utf-8")
-            for file in files:  # of a split first the tables or masks, then the images
-                some = file.kind == "images" and images is not None
-                names = choose(image_table(year, file.split, folder), images, seed) if some else None
-                place, there = place_of(file, folder), images_in(place_of(file, folder))
-                all_there = len(there) >= file.count if names is None else there.keys() >= set(names)
-                if not (place.is_file() or all_there):
-                    obtain(year, file, folder, names)
-                if names is None:
-                    forget(folder / ".download" / file.name)  # also what was left by a process that was killed here
-                print(f"{file.name}: complete.")
-    except Timeout as error:
-        raise IsicError(f"Another process downloads into {folder}: wait until it has ended, or stop it.") from error
-    except OSError as error:
-        raise IsicError(f"{folder} cannot be written ({error}): free disk space or choose another folder.") from error
+    with writing(folder, ELSEWHERE), acquire(folder / ".download" / "lock", wait=False):
+        licence = folder / f"ISIC_{year}_licence.txt"
+        if not licence.exists():
+            terms = f"{TERMS[year]}; authors, citations: challenge.isic-archive.com/data/#{year}"
+            print(terms)
+            with whole(licence) as unfinished:
+                unfinished.write_text(terms + "\n", encoding="utf-8")
+        for file in files:  # of a split first the tables or masks, then the images
+            some = file.kind == "images" and images is not None
+            names = choose(image_table(year, file.split, folder), images, seed) if some else None
+            place, there = place_of(file, folder), images_in(place_of(file, folder))
+            all_there = len(there) >= file.count if names is None else there.keys() >= set(names)
+            if not (place.is_file() or all_there):
+                obtain(year, file, folder, names)
+            if names is None:
+                forget(folder / ".download" / file.name)  # also what was left by a process that was killed here
+            print(f"{file.name}: complete.")
 
 
 def obtain(year: int, file: File, folder: Path, names: list[str] | None) -> None:
@@ -157,7 +148,7 @@ def unpack(path: Path, file: File, folder: Path) -> None:
         content = path.read_bytes().removeprefix(b"\xef\xbb\xbf").strip()
         if not content.startswith(b"image,") or content.count(b"\n") != file.count:
             raise Unusable(f"it is no table with a column image and {file.count:,} rows")
-        os.replace(path, folder / file.name)
+        path.replace(folder / file.name)
     except (Unusable, *BROKEN) as error:
         forget(path)
         raise Unusable(f"the file is damaged ({error})") from error
@@ -330,13 +321,11 @@ def choose(table: pd.DataFrame, images: int, seed: int = 0) -> list[str]:
     table: image, label, lesion_id. The order in which lesions are taken depends on `seed` alone: a larger choice holds
     the smaller ones.
     """
-    at_least = min(AT_LEAST, max(1, images // (2 * table["label"].nunique())))
+    at_least = min(AT_LEAST, max(1, images // (2 * table["label"].nunique()))) if images > 0 else 0
+    # the order of the hashes is random, and the same everywhere
     turn = table["lesion_id"].map(lambda lesion: hashlib.sha256(f"{seed} {lesion}".encode()).hexdigest())
-    chosen: list[str] = []
-    for _, of_class in table.assign(turn=turn).groupby("label"):
-        wanted = max(at_least, round(images * len(of_class) / len(table)))
-        for _, lesion in of_class.groupby("turn")["image"]:  # in the order of the hashes: random, the same everywhere
-            if wanted > 0:
-                chosen += lesion.tolist()
-                wanted -= len(lesion)
-    return chosen
+    table = table.assign(turn=turn).sort_values(["label", "turn"], kind="stable")
+    of_class = table.groupby("label")["image"]
+    wanted = (images * of_class.transform("size") / len(table)).round().clip(lower=at_least)
+    before = of_class.cumcount().groupby([table["label"], table["turn"]]).transform("min")  # in the lesions before
+    return table["image"][before < wanted].tolist()

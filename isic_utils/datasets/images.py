@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image, ImageOps
-from torch import nn
 from tqdm.auto import tqdm
 
 from isic_utils.errors import IsicError
@@ -65,13 +64,12 @@ class ImageStore:
         if table.empty:
             raise IsicError("The table has no rows, so there are no images to decode: choose rows that are there.")
         for column in ["path", "mask_path"] if self.has_masks else ["path"]:
-            if table[column].isna().any():
-                raise IsicError(f"{table[column].isna().sum():,} rows have no {column}: keep the rows that have one.")
-        folder = Path(table["path"].iloc[0]).absolute().parent
-        deeper = re.match("ISIC.*_Input$|HAM10000_images", folder.parent.name)  # unpacked one folder too deep
-        folder = folder.parent if deeper else folder
-        self.data_name = folder.parent.name
-        self.synthetic = (folder.parent / MARKER).exists()
+            if missing := table[column].isna().sum():
+                raise IsicError(f"{missing:,} rows have no {column}: unpack the zip, or keep the rows that have one.")
+        folder = Path(table["path"].iloc[0]).absolute().parent.parent
+        if re.match("ISIC.*_Input$|ISIC-2017.*_Data$|ISBI2016.*_Data$|HAM10000_images", folder.name):  # one too deep
+            folder = folder.parent
+        self.data_name, self.synthetic = folder.name, (folder / MARKER).exists()
         kind = "-masks" if self.has_masks else ""
         self.folder = Path(cache) / f"{self.size[0]}x{self.size[1]}px{kind}-{fingerprint(table, self.size)}"
         try:
@@ -123,12 +121,10 @@ class ImageStore:
         with (
             open(partial / "pixels.bin", "wb") as file,
             ThreadPoolExecutor(os.cpu_count()) as pool,
-            warnings.catch_warnings(),
+            warnings.catch_warnings(action="ignore"),  # Pillow's, of damaged EXIF tags, which do not matter
             tqdm(total=len(rows), desc="decoding", unit="image", leave=False, disable=not progress) as bar,
         ):
-            warnings.simplefilter("ignore")  # Pillow's, of damaged EXIF tags, which do not matter
-            for start in range(0, len(rows), CHUNK):
-                chunk = rows[start : start + CHUNK]
+            for chunk in (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)):
                 decoded = [pool.submit(decode, path, mask_path, self.size, shares) for _, path, mask_path in chunk]
                 for (image, path, _), pixels in zip(chunk, decoded, strict=True):
                     bar.update()
@@ -163,7 +159,8 @@ class ImageStore:
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__ |= state
-        self.open()
+        if not self.open():
+            raise IsicError(f"{self.folder} is gone or damaged: build the ImageStore again, which decodes anew.")
 
     def rows(self, images: pd.Series) -> np.ndarray:
         """Where the named images are in `pixels`: int array [n]. Raises IsicError for a name that is not there."""
@@ -191,10 +188,9 @@ def fingerprint(table: pd.DataFrame, size: tuple[int, int]) -> str:
         for image, path in zip(table["image"], table[column], strict=True):
             try:
                 file = os.stat(path)
-                state = f"{file.st_size} {file.st_mtime_ns}"
-            except OSError:
-                state = "missing"  # `open_image` says so, and the image is left out
-            digest.update(f"\n{image} {state}".encode())
+                digest.update(f"\n{image} {file.st_size} {file.st_mtime_ns}".encode())
+            except OSError:  # `open_image` says so, and the image is left out
+                digest.update(f"\n{image} missing".encode())
     return digest.hexdigest()[:16]
 
 
@@ -225,7 +221,7 @@ def resize(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
     (``benchmarks/preparing.py``).
     """
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]  # [1, 3, h, w], the colours last in memory
-    small = nn.functional.interpolate(pixels, size, mode="bilinear", antialias=True)[0]
+    small = torch.nn.functional.interpolate(pixels, size, mode="bilinear", antialias=True)[0]
     return small.permute(1, 2, 0).contiguous().numpy()
 
 

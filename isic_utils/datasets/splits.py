@@ -48,9 +48,8 @@ def cross_validation(table: pd.DataFrame, group_by: str = "lesion", seed: int = 
     for code, count in groups_per_class[groups_per_class < FOLDS].items():
         units = f"{count} {group_by}{'s' * (count != 1)}"
         print(f"Class {code} has {units} for {FOLDS} folds: where a test set has none of it, BMA leaves it out.")
-    tests = folds(rows, FOLDS, group_by, seed)
-    splits = {fold: split_of_fold(rows, test, group_by, seed) for fold, test in enumerate(tests)}
-    return pd.DataFrame(splits).reindex(table.index)
+    splits = [split_of_fold(rows, test, group_by, seed) for test in folds(rows, FOLDS, group_by, seed)]
+    return pd.DataFrame(dict(enumerate(splits))).reindex(table.index)
 
 
 def balanced(
@@ -84,8 +83,7 @@ def merge_rarest(label: pd.Series) -> pd.Series:
     """
     classes = [code for code in CODES if code not in RAREST] + [MERGED]
     codes = label.astype(str)
-    unknown = codes[~codes.isin([*CODES, MERGED])]
-    if len(unknown):
+    if len(unknown := codes[~codes.isin([*CODES, MERGED])]):
         raise IsicError(f"{unknown.iloc[0]!r} is no class: the codes are {', '.join(CODES)}, or {MERGED} for four.")
     five = pd.Categorical(codes.mask(codes.isin(RAREST), MERGED), classes, ordered=True)
     return pd.Series(five, index=label.index, name=label.name)
@@ -104,9 +102,8 @@ def rows_to_split(table: pd.DataFrame, group_by: str) -> pd.DataFrame:
     """The columns image, label and group of a table, sorted by image: what a split depends on."""
     if group_by not in ("lesion", "image"):
         raise IsicError(f"group_by={group_by!r} is no way to split: use 'lesion' or 'image'.")
-    twice = table["image"].duplicated()
-    if twice.any():
-        raise IsicError(f"{table['image'][twice].iloc[0]} stands in the table twice: splits need each image once.")
+    if len(twice := table["image"][table["image"].duplicated()]):
+        raise IsicError(f"{twice.iloc[0]} stands in the table twice: splits need each image once.")
     if not table.index.is_unique:
         raise IsicError("The table's index has a value twice: number its rows anew with table.reset_index(drop=True).")
     if group_by == "lesion" and len(table) and ("lesion_id" not in table or table["lesion_id"].isna().all()):
@@ -123,8 +120,8 @@ def folds(rows: pd.DataFrame, count: int, group_by: str, seed: int) -> list[pd.I
         raise IsicError(f"{groups} {group_by}s, {largest} of the largest class: too few for {count} folds, add images.")
     kind = StratifiedGroupKFold if group_by == "lesion" else StratifiedKFold
     splitter = kind(count, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():  # of small classes, of which `cross_validation` tells, and of unused groups
-        warnings.simplefilter("ignore", UserWarning)
+    # of small classes, of which `cross_validation` tells, and of unused groups
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         return [rows.index[held_out] for _, held_out in splitter.split(rows, rows["label"], rows["group"])]
 
 

@@ -17,10 +17,7 @@ from isic_utils.errors import IsicError
 
 MISSING = {"", "NA", "nan", "unknown"}  # what a cell without a value holds
 # columns of HAM10000 and ISIC 2018 -> ISIC 2019's names
-OTHER_NAMES = {
-    "image_id": "image", "age": "age_approx", "localization": "anatom_site_general",
-    "diagnosis_confirm_type": "dx_type",
-}  # fmt: skip
+RENAMED = dict(image_id="image", age="age_approx", localization="anatom_site_general", diagnosis_confirm_type="dx_type")
 FACTS = ["lesion_id", "age_approx", "anatom_site_general", "sex"]
 # the tables of an image's facts and their columns; what a later one says counts, but not what it leaves empty
 METADATA = {
@@ -64,8 +61,7 @@ def read_isic2019(folder: Path | str, akiec: bool = False) -> pd.DataFrame:
         print(f"There is no folder {IMAGES_2019} beside the tables: {len(table):,} rows without images.")
     table = with_metadata(table, folder)
     table["source"] = source_of(table["lesion_id"])
-    columns = ["image", "path", "label", *FACTS, "source", "dx_type"]
-    return table[[column for column in columns if column in table]]
+    return table.filter(["image", "path", "label", *FACTS, "source", "dx_type"])
 
 
 def read_labels(folder: Path) -> pd.DataFrame:
@@ -109,8 +105,7 @@ def with_metadata(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
         if "age_approx" in metadata:
             metadata["age_approx"] = ages(metadata["age_approx"], file)
         metadata = metadata.set_index("image")
-        without = (~table["image"].isin(metadata.index)).sum()
-        if without:
+        if without := (~table["image"].isin(metadata.index)).sum():
             print(f"{file.name} has no row for {without:,} of {len(table):,} images: what it alone tells stays empty.")
         for column in metadata:
             found = table["image"].map(metadata[column])
@@ -131,17 +126,19 @@ def read_isic2018(folder: Path | str, split: str = "training") -> pd.DataFrame:
     """The segmentation table of ISIC 2018 Task 1: one row per image and mask that belong together by name.
 
     folder: holds ``ISIC2018_Task1-2_Training_Input`` (``<image>.jpg``) and ``ISIC2018_Task1_Training_GroundTruth``
-        (``<image>_segmentation.png``), or of another official split the folders named so.
+        (``<image>_segmentation.png``), or of another official split the folders named so; or those of ISIC 2017 or 2016
+        (`archive.PAIRS`).
     split: training, validation or test.
 
-    Returns a DataFrame with the columns image, path, mask_path (all str), sorted by image. Where ISIC 2019's metadata
-    lies beside the images, as most of them are in both archives, it has the column lesion_id, too (str or missing).
+    Returns a DataFrame with the columns image, path, mask_path (all str), sorted by image. Where ISIC 2019's metadata,
+    HAM10000's or Task 3's groupings lie beside the images, it has the column lesion_id, too (str or missing).
     Images without a mask and masks without an image are left out, and a printed line says how many, and which is the
     first.
 
     Raises IsicError if a folder is missing, or no image has a mask.
     """
-    place, mask_place = (Path(folder) / name.replace("Training", split.title()) for name in (IMAGES_2018, MASKS_2018))
+    places = [[Path(folder) / name.replace("Training", split.title()) for name in pair] for pair in archive.PAIRS]
+    place, mask_place = next((pair for pair in places if pair[0].is_dir()), places[0])
     images, masks, ending = files_by_name(place), files_by_name(mask_place), archive.MASK_ENDING
     masks = {name.removesuffix(ending): path for name, path in masks.items() if name.endswith(ending)}
     pairs = sorted(set(images) & set(masks))
@@ -153,8 +150,8 @@ def read_isic2018(folder: Path | str, split: str = "training") -> pd.DataFrame:
             print(f"{len(names):,} {kind} are left out (first: {min(names)}): unpack both archives again.")
     paths, mask_paths = ([str(files[name]) for name in pairs] for files in (images, masks))
     table = pd.DataFrame({"image": pairs, "path": paths, "mask_path": mask_paths})
-    if file := table_file(Path(folder), METADATA_2019):
-        metadata = read_csv(file, ["image", "lesion_id"])
+    if files := [file for name in METADATA if (file := table_file(Path(folder), name))]:
+        metadata = pd.concat([read_csv(file, ["image", "lesion_id"]) for file in files]).dropna(subset="lesion_id")
         names = metadata["image"].str.removesuffix("_downsampled")  # the same image, smaller
         table["lesion_id"] = table["image"].map(dict(zip(names, metadata["lesion_id"], strict=True)))
     return table
@@ -165,7 +162,7 @@ def read_csv(file: Path, columns: list[str]) -> pd.DataFrame:
     safe.
 
     UTF-8 with commas, semicolons or tabs, with or without a byte-order mark. Empty cells, ``NA``, ``nan`` and
-    ``unknown`` become missing values; empty lines are passed over. The columns of `OTHER_NAMES` get ISIC 2019's names,
+    ``unknown`` become missing values; empty lines are passed over. The columns of `RENAMED` get ISIC 2019's names,
     and the names of images lose ``.jpg`` and the like.
     """
     if not file.is_file():
@@ -174,8 +171,7 @@ def read_csv(file: Path, columns: list[str]) -> pd.DataFrame:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise IsicError(f"{file} is no UTF-8 text: save it as 'CSV UTF-8', or download it again.") from error
-    header = text.lstrip().split("\n", 1)[0]
-    separator = max(",;\t", key=header.count)
+    separator = max(",;\t", key=text.lstrip().split("\n", 1)[0].count)  # by the header
     rows = {}
     for number, line in enumerate(text.split("\n"), start=1):
         try:
@@ -188,12 +184,10 @@ def read_csv(file: Path, columns: list[str]) -> pd.DataFrame:
     if len(rows) < 2:
         raise IsicError(f"{file} has no rows: download it again.")
     names = [name or "" for name in rows.pop(min(rows))]
-    names = [name if OTHER_NAMES.get(name, name) in names else OTHER_NAMES[name] for name in names]
-    missing = [column for column in columns if column not in names]
-    if missing:
+    names = [name if RENAMED.get(name, name) in names else RENAMED[name] for name in names]
+    if missing := [column for column in columns if column not in names]:
         raise IsicError(f"{file} lacks the column {', '.join(missing)}: use ISIC's file.")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
+    if twice := [name for name in names if names.count(name) > 1]:
         raise IsicError(f"{file} has the column {twice[0]!r} twice: delete one of the two.")
     for number, cells in rows.items():
         if len(cells) != len(names):
@@ -222,9 +216,8 @@ def checked_names(names: pd.Series, file: Path) -> pd.Series:
 def one_label_each(truth: pd.DataFrame, file: Path, codes: list[str] = CODES) -> pd.Series:
     """The one-hot columns of the ground truth as one ordered categorical. codes: the labels that may occur."""
     every = [*dict.fromkeys([*CODES, *codes, archive.UNKNOWN])]
-    values = truth[truth.columns.intersection(every)]
+    values = truth.reindex(columns=every, fill_value="0")
     values = values.apply(lambda column: pd.to_numeric(column.str.replace(",", "."), errors="coerce"))
-    values = values.reindex(columns=every, fill_value=0)
     wrong = ~values.isin([0, 1]).all(axis=1) | (values.sum(axis=1) != 1) | ~values[codes].any(axis=1)
     if wrong.any():
         line = wrong.idxmax()  # of the first
@@ -251,12 +244,10 @@ def keep_images_that_are_there(table: pd.DataFrame, *folders: Path) -> pd.DataFr
     table = table.assign(path=[str(files[name]) if name in files else None for name in table["image"]])
     there = table["path"].notna()
     if not there.any():
-        first, count = folders[0], f"{len(table):,}"
-        raise IsicError(f"{first} holds none of the {count} images of the table: unpack their archive there.")
+        raise IsicError(f"{folders[0]} holds none of the {len(table):,} images of the table: unpack the archive there.")
     if not there.all():
         print(f"{there.sum():,} of {len(table):,} images are in {places}; the course goes on with those.")
-    without_row = len(files) - there.sum()
-    if without_row:
+    if without_row := len(files) - there.sum():
         print(f"{without_row:,} files in {places} have no row in the table and are not used.")
     return table[there].reset_index(drop=True)
 

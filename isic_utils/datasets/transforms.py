@@ -9,15 +9,12 @@ come back as they are, or masks [n, 1, height, width], which move with their ima
 device draws the same random numbers. The inputs stay as they are.
 """
 
-import math
-
 import torch
 from torch import Generator, Tensor, nn
 
 from isic_utils.errors import IsicError
 
-ZOOM = 0.25  # the size of a lesion varies by a factor from e^-0.25 to e^0.25
-STRETCH = 0.1  # its height against its width by the same kind of factor
+ZOOM, STRETCH = 0.25, 0.1  # factors from e^-z to e^z of the size of a lesion, and of its height against its width
 SHIFT = 0.075  # its position by this fraction of half an image
 BRIGHTNESS, CONTRAST, SATURATION = 0.15, 0.15, 0.15  # these by up to 15 %
 TINT = 0.05  # the balance of the colours by up to 5 %
@@ -65,7 +62,7 @@ def augment_strongly(images: Tensor, targets: Tensor, generator: Generator) -> t
     def jitter(*shape: int) -> Tensor:  # uniform from -1 to 1
         return torch.rand(len(x), *shape, generator=generator) * 2 - 1
 
-    angle, zoom, stretch = jitter() * math.pi, torch.exp(ZOOM * jitter()), torch.exp(STRETCH * jitter())
+    angle, zoom, stretch = jitter() * torch.pi, torch.exp(ZOOM * jitter()), torch.exp(STRETCH * jitter())
     across = torch.stack([zoom * stretch * angle.cos(), -zoom * stretch * angle.sin(), SHIFT * jitter()], dim=1)
     down = torch.stack([zoom / stretch * angle.sin(), zoom / stretch * angle.cos(), SHIFT * jitter()], dim=1)
     grid = nn.functional.affine_grid(torch.stack([across, down], dim=1).to(x), list(x.shape), align_corners=False)

@@ -5,23 +5,19 @@ For learning what such a tool can and cannot do. It is not a medical device, and
 """
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import nn
 
 from isic_utils import files
 from isic_utils.archive import IMAGE_TYPES
-from isic_utils.datasets import ImageStore
-from isic_utils.datasets.images import read_image, resize, to_rgb
+from isic_utils.datasets.images import ImageStore, read_image, resize, to_rgb
 from isic_utils.errors import IsicError
 from isic_utils.inference.gradcam import grad_cam
 from isic_utils.inference.ood import OodDetector
@@ -46,8 +42,8 @@ class SecondOpinion:
 
     run: Run
     mask_run: Run | None
-    model: nn.Module
-    mask_model: nn.Module | None
+    model: torch.nn.Module
+    mask_model: torch.nn.Module | None
     temperature: float
     threshold: float
     sensitivity: float
@@ -92,7 +88,7 @@ class Opinion:
         """The opinion in a sentence: the three most probable classes, and whether to ask an expert."""
         if self.abstained:
             return self.reason
-        largest = self.probabilities.sort_values(ascending=False).head(3)
+        largest = self.probabilities.nlargest(3)
         return f"{', '.join(f'{code} {value:.0%}' for code, value in largest.items())}; {self.reason}"
 
 
@@ -111,7 +107,7 @@ def assemble(
     return SecondOpinion(run, mask_run, run.load_model(), mask_run and mask_run.load_model(), **decisions)
 
 
-def decide(run: Run, store: ImageStore | None, table: pd.DataFrame | None) -> dict[str, Any]:
+def decide(run: Run, store: ImageStore | None, table: pd.DataFrame | None) -> dict:
     """Set temperature, threshold and detector of a classifier by its validation set, and write them into its folder:
     ``decisions.json``, with which a second opinion needs no training image. A folder that cannot be written stays as it
     is.
@@ -136,14 +132,14 @@ def decide(run: Run, store: ImageStore | None, table: pd.DataFrame | None) -> di
     threshold = calibration.threshold_for(SENSITIVITY, scores, malignant)
     detector = fit_detector(run, store)
     decided = {"temperature": temperature, "threshold": threshold, "sensitivity": SENSITIVITY}
-    limits = {name: np.asarray(value).tolist() for name, value in dataclasses.asdict(detector).items()}
+    limits = {name: np.asarray(value).tolist() for name, value in asdict(detector).items()}
     written = {"predictions": digest_of_predictions(run), "temperature_interval": [low, high], "detector": limits}
     with contextlib.suppress(IsicError):  # in a read-only folder: then they are decided each time
         files.write_json(run.folder / DECISIONS, decided | written)
     return decided | {"detector": detector}
 
 
-def read_decisions(run: Run) -> dict[str, Any] | None:
+def read_decisions(run: Run) -> dict | None:
     """What `decide` has written and returned; None if it is missing, damaged, or of another training or sensitivity.
     Raises IsicError if the run is not finished, or not of a classifier."""
     check_run(run, "classification")
@@ -211,12 +207,11 @@ def opinion_on(second_opinion: SecondOpinion, image: AnyImage) -> Opinion:
     malignant = float(calibration.malignant_probability(calibrated, second_opinion.classes)[0])
     heat = grad_cam(second_opinion.model, batch, int(calibrated.argmax()))
     contour = draw_contour(second_opinion, image) if second_opinion.mask_model else None
-    ask = malignant >= second_opinion.threshold
-    reason = (
-        f"{'ask an expert' if ask else 'no alarm'}: the malignant classes together have a probability of "
-        f"{malignant:.1%}, the threshold is {second_opinion.threshold:.1%}, which found "
-        f"{second_opinion.sensitivity:.0%} of the malignant validation images{'' if ask else '; that excludes nothing'}"
-    )
+    limit = second_opinion.threshold
+    ask = malignant >= limit
+    compared = f"the malignant classes together have a probability of {malignant:.1%}, the threshold is {limit:.1%}"
+    found = f"which found {second_opinion.sensitivity:.0%} of the malignant validation images"
+    reason = f"ask an expert: {compared}, {found}" if ask else f"no alarm: {compared}, {found}; that excludes nothing"
     return Opinion(pd.Series(calibrated[0], second_opinion.classes), malignant, ask, reason, contour, heat)
 
 
@@ -238,8 +233,7 @@ def read(image: AnyImage) -> Image.Image:
 def as_batch(pixels: np.ndarray) -> torch.Tensor:
     """One image, uint8 [height, width, 3], as networks take it: float [1, 3, height, width] from 0 to 1, on the
     device."""
-    batch = torch.from_numpy(pixels.copy()).to(get_accelerator().device)
-    return batch.permute(2, 0, 1)[None].float().div_(255)
+    return torch.from_numpy(pixels.copy()).to(get_accelerator().device).permute(2, 0, 1)[None].float().div_(255)
 
 
 @torch.no_grad()
@@ -252,11 +246,9 @@ def draw_contour(second_opinion: SecondOpinion, image: Image.Image) -> np.ndarra
     return enlarge(kept, image.height, image.width) > 0.5
 
 
-def each_opinion(
-    second_opinion: SecondOpinion, images: Sequence[AnyImage]
-) -> Iterator[tuple[str, Image.Image | None, Opinion]]:
-    """Name, image and opinion for one image after another. One that cannot be read is None, and the opinion says why
-    under abstained."""
+def each_opinion(second_opinion: SecondOpinion, images: Sequence[AnyImage]) -> Iterator[tuple]:
+    """Name, image (RGB) and opinion for one image after another. One that cannot be read is None, and the opinion says
+    why under abstained."""
     for number, source in enumerate(images, start=1):
         name = printable(str(source)) if isinstance(source, (str, Path)) else f"image {number}"
         try:

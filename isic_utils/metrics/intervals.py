@@ -30,8 +30,7 @@ def wilson_interval(correct: int, images: int) -> tuple[float, float]:
     E. B. Wilson 1927, doi:10.1080/01621459.1927.10502953; computed by scipy. Takes images for independent.
     Raises ValueError if `correct` is not from 0 to `images`, or `images` is 0; TypeError for floats, also whole ones.
     """
-    interval = stats.binomtest(correct, images).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
+    return tuple(map(float, stats.binomtest(correct, images).proportion_ci(method="wilson")))
 
 
 def bootstrap(
@@ -84,21 +83,21 @@ def draw_lesions(lesions: Labels, strata: Labels | None = None, draws: int = 200
 
 
 def paired_bootstrap(
-    true: Labels, first: Labels, second: Labels, lesions: Labels, draws: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+    true: Labels, first: Labels, second: Labels, lesions: Labels, draws: int = 2000, seed: int = 0,
+    strata: Labels | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """By how much the first model's accuracy and BMA exceed the second's, in `draws` test sets that both predict.
 
     first, second: the predictions of two models for the same images; all else as in `bootstrap`. Both are scored on the
     same draws, so what makes a draw easy or hard for both cancels. Returns the differences, first minus second.
     """
-    scores = scores_of_draws(true, [first, second], lesions, draws, seed)
+    scores = scores_of_draws(true, [first, second], lesions, draws, seed, strata)
     return scores[0] - scores[1]
 
 
 def percentile_interval(values: ArrayLike) -> tuple[float, float]:
     """The middle 95 % of bootstrapped values: from their 2.5th to their 97.5th percentile."""
-    low, high = np.quantile(np.asarray(values), [0.025, 0.975])
-    return float(low), float(high)
+    return tuple(np.quantile(np.asarray(values), [0.025, 0.975]).tolist())
 
 
 def scores_of_draws(

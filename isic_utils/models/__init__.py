@@ -63,9 +63,7 @@ class NormalizedModel(nn.Module):
         return self.network((images - self.mean) / self.std)
 
 
-def create_model(
-    name: str, num_classes: int = 8, pretrained: bool | None = None, width: float = 1.0
-) -> NormalizedModel:
+def create_model(name: str, num_classes: int = 8, pretrained: bool | None = None, width: float = 1.0) -> nn.Module:
     """A network by name: [n, 3, height, width] from 0 to 1 -> logits [n, num_classes], or [n, 1, height, width].
 
     name: one of `MODELS`, or ``"timm:"`` and any name that `timm.list_models()` knows, e.g. ``"timm:convnext_tiny"``.
@@ -74,8 +72,8 @@ def create_model(
         cannot be downloaded, a sentence says so, the network starts from random weights and `.pretrained` records it.
     width: the **width multiplier**: the network keeps its layers, each with this fraction of its channels.
 
-    Raises IsicError for an unknown name, for ImageNet weights where there are none (the residual net, U-Net, any narrow
-    network), and for a width that the network cannot have.
+    Returns a `NormalizedModel`. Raises IsicError for an unknown name, for ImageNet weights where there are none (the
+    residual net, U-Net, any narrow network), and for a width that the network cannot have.
     """
     info = model_info(name)
     wanted = resolve_pretrained(name, pretrained, width)
@@ -102,14 +100,13 @@ def model_info(name: str) -> ModelInfo:
     of_timm = name.removeprefix(TIMM)
     if not name.startswith(TIMM) or not timm.is_model(of_timm):
         raise IsicError(f"There is no model {name!r}: choose {', '.join(MODELS)}, or timm:… (timm.list_models()).")
-    trained = timm.is_model_pretrained(of_timm)
+    weights = "download" if timm.is_model_pretrained(of_timm) else None
     config = timm.get_pretrained_cfg(of_timm)
 
     def build(num_classes: int, pretrained: bool, width: float) -> nn.Module:
         return timm.create_model(of_timm, pretrained=pretrained, num_classes=num_classes)
 
-    weights = "download" if trained else None
-    return ModelInfo(of_timm, build, trained, weights, narrow_width=1, mean=config.mean, std=config.std)
+    return ModelInfo(of_timm, build, weights is not None, weights, narrow_width=1, mean=config.mean, std=config.std)
 
 
 def resolve_pretrained(name: str, wanted: bool | None, width: float = 1.0) -> bool:
@@ -155,8 +152,7 @@ def make_narrow(module: nn.Module, num_classes: int, width: float) -> None:
             if layer.groups > 1:
                 raise IsicError("A network whose convolutions have groups has no narrow version: use width=1.")
             inputs = 3 if layer.in_channels == 3 else scale(layer.in_channels, width)
-            outputs = scale(layer.out_channels, width)
-            bias = layer.bias is not None
+            outputs, bias = scale(layer.out_channels, width), layer.bias is not None
             new = nn.Conv2d(inputs, outputs, layer.kernel_size, layer.stride, layer.padding, bias=bias)
             nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
             setattr(module, name, new)

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from isic_utils.models.unet import two_convolutions
+
 
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions with a residual connection around them, then pooling to half the size, then dropout (thesis
@@ -10,13 +12,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, dropout: float):
         super().__init__()
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(),
-            nn.Conv2d(outputs, outputs, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
+        self.convolutions = two_convolutions(inputs, outputs)[:-1]  # the last ReLU comes after the sum
         # 1×1, so that both terms of the sum have as many channels
         self.residual = nn.Conv2d(inputs, outputs, kernel_size=1, bias=False)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
@@ -40,16 +36,10 @@ class ResidualNet(nn.Module):
         stem = nn.Conv2d(3, width, kernel_size=3, stride=2, padding=1, bias=False)
         self.stem = nn.Sequential(stem, nn.BatchNorm2d(width), nn.ReLU())
         widths = [width, width, 2 * width, 4 * width, 8 * width]
-        blocks = [ResidualBlock(a, b, dropout) for a, b in zip(widths[:-1], widths[1:], strict=True)]
-        self.blocks = nn.Sequential(*blocks)
-        self.dense = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(8 * width, 4 * width),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(4 * width, num_classes),
-        )
+        self.blocks = nn.Sequential(*(ResidualBlock(a, b, dropout) for a, b in zip(widths, widths[1:], strict=False)))
+        pooling = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        hidden = [nn.Linear(8 * width, 4 * width), nn.ReLU(), nn.Dropout(dropout)]
+        self.dense = nn.Sequential(*pooling, *hidden, nn.Linear(4 * width, num_classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.dense(self.blocks(self.stem(x)))

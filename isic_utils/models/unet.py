@@ -51,8 +51,7 @@ class PretrainedUNet(nn.Module):
         super().__init__()
         self.encoder = encoder
         *skips, bottom = encoder.feature_info.channels()
-        below = [bottom, *self.WIDTHS[:-1]]
-        sizes = zip(below, reversed(skips), self.WIDTHS, strict=True)
+        sizes = zip([bottom, *self.WIDTHS[:-1]], reversed(skips), self.WIDTHS, strict=True)
         self.decoder = nn.ModuleList([two_convolutions(below + skip, width) for below, skip, width in sizes])
         self.mask = nn.Conv2d(self.WIDTHS[-1], 1, kernel_size=1)
 

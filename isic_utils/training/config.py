@@ -7,8 +7,7 @@ from isic_utils import models
 from isic_utils.datasets.transforms import AUGMENTATIONS
 from isic_utils.errors import IsicError
 from isic_utils.settings import Settings
-from isic_utils.training.imbalance import METHODS
-from isic_utils.training.losses import MASK_LOSSES
+from isic_utils.training import imbalance, losses
 
 # The thesis does not state its optimizer or learning rate. Ours: AdamW with these peaks.
 LEARNING_RATE_PRETRAINED, LEARNING_RATE = 1e-3, 2e-3
@@ -54,8 +53,9 @@ class TrainConfig:
     ema_decay: float = 0.0
 
     def __post_init__(self):
-        named = {"augmentation": AUGMENTATIONS, "mask_loss": MASK_LOSSES}
-        named["method"] = [name for name, method in METHODS.items() if not method.post_hoc]  # which change training
+        named = {"augmentation": AUGMENTATIONS, "mask_loss": losses.MASK_LOSSES}
+        # a post-hoc method changes no training
+        named["method"] = [name for name, method in imbalance.METHODS.items() if not method.post_hoc]
         for field, choices in named.items():
             if getattr(self, field) not in choices:
                 raise IsicError(f"There is no {field} {getattr(self, field)!r}: choose one of {', '.join(choices)}.")

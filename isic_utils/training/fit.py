@@ -5,7 +5,6 @@ the highest accuracy and the highest BMA, or for masks the lowest loss and the h
 checkpoint predicts the test set.
 """
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +16,7 @@ from accelerate.utils import broadcast
 from tqdm.auto import tqdm
 
 from isic_utils import files, models
-from isic_utils.datasets import ImageStore, IsicDataset
-from isic_utils.datasets.splits import SPLITS
-from isic_utils.datasets.transforms import AUGMENTATIONS
+from isic_utils.datasets import ImageStore, IsicDataset, splits, transforms
 from isic_utils.errors import IsicError
 from isic_utils.metrics import scores
 from isic_utils.training import imbalance, losses, tensorboard
@@ -69,18 +66,17 @@ def fit(
             with bar, tensorboard.writer(run, training) as board:
                 for epoch in range(len(training.history) + 1, config.epochs + 1):
                     predictions = train_and_validate(training, epoch, bar)
-                    if board:
+                    if board:  # in the main process alone
                         with files.writing(run.folder):
                             tensorboard.write(board, training, predictions)
-                    write_epoch(run, training)
+                        write_epoch(run, training)
                     after_epoch()
             write_predictions(run, training)
         except (RuntimeError, MemoryError) as error:
             if not any(words in str(error) for words in ("out of memory", "allocate", "not enough memory")):
                 raise
             size = config.micro_batch_size or config.batch_size
-            advice = f"Memory ran out with {size} images at a time: set micro_batch_size={size // 2 or 1}."
-            raise IsicError(advice) from error
+            raise IsicError(f"Memory ran out with {size} images: set micro_batch_size={size // 2 or 1}.") from error
     return run
 
 
@@ -100,9 +96,10 @@ def train_and_validate(training: Training, epoch: int, bar: tqdm) -> pd.DataFram
     )
     if ema:
         broadcast([*ema.buffers()])  # batch normalisation saw another share of the images in each process
-    predictions = evaluate(training.evaluated, batches["validation"], evaluation_loss(config), accelerator)
+    evaluated = ema.module if ema else training.model  # what is kept
+    predictions = evaluate(evaluated, batches["validation"], evaluation_loss(config), accelerator)
     validation_loss = float(predictions["loss"].mean())
-    if not math.isfinite(train_loss + validation_loss):
+    if not np.isfinite(train_loss + validation_loss):
         rates = f"learning_rate={config.learning_rate / 10:g} instead of {config.learning_rate:g}"
         raise IsicError(f"The loss of {config.model} is no longer finite in epoch {epoch}: try {rates}.")
     found = scores(predictions) if config.task == "classification" else {"jaccard": predictions["jaccard"].mean()}
@@ -116,7 +113,7 @@ def train_and_validate(training: Training, epoch: int, bar: tqdm) -> pd.DataFram
 
 def batch_transform(training: Training) -> Callable:
     """What happens to a training batch on its device: augmentation, then mixup, as the config says."""
-    augment, generator = AUGMENTATIONS[training.config.augmentation], training.generator
+    augment, generator = transforms.AUGMENTATIONS[training.config.augmentation], training.generator
     alpha, classes = imbalance.METHODS[training.config.method].mixup, training.data["train"].classes
 
     def transform(images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -150,24 +147,24 @@ def datasets(config: TrainConfig, store: ImageStore, table: pd.DataFrame, split:
         raise IsicError(f"{config.model} needs images {masks} masks: build the ImageStore from the table of its task.")
     if config.task == "classification" and table["label"].isna().any():
         raise IsicError("A row of the table has no label to learn from: drop it, or fill it in.")
-    for name in SPLITS:
+    for name in splits.SPLITS:
         if not (split == name).any():
             raise IsicError(f"The {name} set is empty: the protocol needs images to train, to validate and to test.")
     # sorted, so that the result does not depend on the order of the rows, as the folder does not
-    return {name: IsicDataset(store, table[split == name].sort_values("image")) for name in SPLITS}
+    return {name: IsicDataset(store, table[split == name].sort_values("image")) for name in splits.SPLITS}
 
 
 def write_predictions(run: Run, training: Training) -> None:
     """Each checkpoint's predictions for validation and test; this ends the run."""
-    training.accelerator.wait_for_everyone()  # until the main process has written the last epoch
-    loss, found = evaluation_loss(training.config), {}
+    accelerator, loss = training.accelerator, evaluation_loss(training.config)
+    sets, found = ("validation", "test"), {}
+    accelerator.wait_for_everyone()  # until the main process has written the last epoch
     epochs = {name: best_epoch(pd.DataFrame(training.history).set_index("epoch"), name) for name in run.checkpoints}
     for checkpoint, epoch in epochs.items():
         if epoch not in found:  # two checkpoints of the same epoch are the same weights
             training.network.load_state_dict(read_weights(run.weights(checkpoint)))
-            sets = {name: training.batches[name] for name in ("validation", "test")}
-            found[epoch] = {name: evaluate(training.model, sets[name], loss, training.accelerator) for name in sets}
-    if training.accelerator.is_main_process:
+            found[epoch] = {name: evaluate(training.model, training.batches[name], loss, accelerator) for name in sets}
+    if accelerator.is_main_process:
         for name in sets:
             table = pd.concat({checkpoint: found[epoch][name] for checkpoint, epoch in epochs.items()})
             write_csv(run.folder / f"predictions_{name}.csv", table.reset_index(0, names="checkpoint"))

@@ -1,10 +1,9 @@
 """`fit_all`: independent runs side by side on a processor, each in a process of its own."""
 
-import multiprocessing
+import multiprocessing.connection
 import os
 import traceback
 from collections.abc import Sequence
-from multiprocessing import connection
 from pathlib import Path
 
 import joblib
@@ -39,12 +38,9 @@ def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, pr
     Raises IsicError, after all others are trained, for those that failed.
     """
     runs = load_settings().runs if runs is None else Path(runs)
-    accelerator, found, waiting = get_accelerator(), [], {}
-    for config, table, split in jobs:
-        run = run_of(config, store, table, split, runs)
-        found.append(run)
-        if not is_finished(run, config):
-            waiting[run.folder.name] = (config, table, split)
+    accelerator = get_accelerator()
+    found = [run_of(config, store, table, split, runs) for config, table, split in jobs]
+    waiting = {run.folder.name: job for run, job in zip(found, jobs, strict=True) if not is_finished(run, job[0])}
     if accelerator.device.type == "cpu" and accelerator.num_processes == 1:
         errors = fit_side_by_side(waiting, store, runs, progress)
     else:
@@ -53,13 +49,13 @@ def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, pr
             try:
                 fit(config, store, table, split, runs, progress)
             except IsicError as error:
-                errors[name] = str(error)
+                errors[name] = error
     if errors:
-        raise IsicError("\n".join(f"{name}: {text}" for name, text in errors.items()))
+        raise IsicError("\n".join(f"{name}: {error}" for name, error in errors.items()))
     return found
 
 
-def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progress: bool) -> dict[str, str]:
+def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progress: bool) -> dict[str, IsicError]:
     """Train the jobs, each in a process of its own. Returns what went wrong, by the job's name."""
     context = multiprocessing.get_context(START_METHOD)
     context.set_forkserver_preload([__name__])
@@ -76,7 +72,7 @@ def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progre
                 process.start()
                 sender.close()  # so that the receiver notices when the process ends
                 running[receiver] = name, process
-            for receiver in connection.wait(list(running)):
+            for receiver in multiprocessing.connection.wait(list(running)):
                 name, process = running[receiver]
                 try:
                     told = receiver.recv()
@@ -84,7 +80,7 @@ def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progre
                     del running[receiver]
                     process.join()
                     if process.exitcode:
-                        errors[name] = f"its process ended with {process.exitcode}. {ADVICE}"
+                        errors[name] = IsicError(f"its process ended with {process.exitcode}. {ADVICE}")
                     continue
                 bar.update(told == "epoch")
                 if told != "epoch":
@@ -107,6 +103,6 @@ def work(sender, threads: int, store: ImageStore, runs: Path, *job: TrainConfig 
     try:
         fit(config, store, table, split, runs, progress=False, after_epoch=lambda: sender.send("epoch"))
     except IsicError as error:
-        sender.send(str(error))
+        sender.send(error)
     except Exception:
-        sender.send(traceback.format_exc())
+        sender.send(IsicError(traceback.format_exc()))

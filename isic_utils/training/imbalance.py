@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional
+from torch import Generator, Tensor
 from torch.utils.data import Sampler, SubsetRandomSampler, WeightedRandomSampler
 
 from isic_utils.errors import IsicError
@@ -25,7 +25,7 @@ class SeededByEpoch:
     """Gives a sampler that has a `generator` the method `set_epoch`, which `DataLoader`s of accelerate call too."""
 
     def __init__(self, *arguments, seed: int):
-        super().__init__(*arguments, generator=torch.Generator())
+        super().__init__(*arguments, generator=Generator())
         self.seed = seed
         self.set_epoch(0)
 
@@ -65,19 +65,17 @@ def undersampling(labels: np.ndarray, seed: int) -> Sampler:
     return UndersamplingSampler(np.resize(in_turn, len(labels)).tolist(), seed=seed)  # repeated up to n: still balanced
 
 
-def mixup(
-    images: torch.Tensor, labels: torch.Tensor, num_classes: int, alpha: float, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def mixup(images: Tensor, labels: Tensor, classes: int, alpha: float, generator: Generator) -> tuple[Tensor, Tensor]:
     """A batch in which every image is blended with another one, and their labels too: x = λ x₁ + (1 - λ) x₂,
     y = λ y₁ + (1 - λ) y₂, with one λ from Beta(α, α) for the batch (Zhang et al. 2018, arXiv:1710.09412).
 
     images: float [n, …]; labels: integer [n]; alpha: a small α leaves most images nearly as they were; generator: on
-    the CPU. Returns the blended images and soft labels, float [n, num_classes].
+    the CPU. Returns the blended images and soft labels, float [n, classes].
     """
     seed = int(torch.randint(2**32, (), generator=generator))  # torch's beta distribution takes no generator
     ratio = np.random.default_rng(seed).beta(alpha, alpha)
     others = torch.randperm(len(images), generator=generator).to(images.device)
-    soft = functional.one_hot(labels, num_classes).to(images.dtype)
+    soft = torch.nn.functional.one_hot(labels, classes).to(images.dtype)
     return ratio * images + (1 - ratio) * images[others], ratio * soft + (1 - ratio) * soft[others]
 
 
@@ -103,7 +101,7 @@ class Method:
     post_hoc: the strength τ of `adjust_logits_post_hoc`, which changes predictions and no training; 0: none.
     """
 
-    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     deferred: float = 0.0
     sampler: Callable[[np.ndarray, int], Sampler] | None = None
     mixup: float = 0.0

@@ -14,8 +14,6 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import AutocastKwargs, DataLoaderConfiguration
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from isic_utils.metrics import mask_scores
@@ -29,11 +27,11 @@ def train_one_epoch(
     batches: DataLoader,
     loss_function: Loss,
     optimizer: torch.optim.Optimizer,
-    scheduler: LRScheduler,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
     accelerator: Accelerator,
     transform: Callable | None = None,
     micro_batch_size: int | None = None,
-    ema: AveragedModel | None = None,
+    ema: torch.optim.swa_utils.AveragedModel | None = None,
     after_step: Callable[[], object] = lambda: None,
 ) -> float:
     """One pass over the training set. Returns the mean loss, each image's taken when the model saw it.

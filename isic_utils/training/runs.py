@@ -15,17 +15,16 @@ The hash is that of the config, the split and the images, so a run is found by w
 not at all, so a run can be killed at any moment.
 """
 
-import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from packaging.version import Version
-from torch import nn
 
 from isic_utils import files, models
 from isic_utils.datasets.images import ImageStore
@@ -112,10 +111,9 @@ class Run:
             row = {"epoch": best_epoch(self.history, checkpoint), "loss": predictions["loss"].mean()}
             of_image = scores if self.config["classes"] else mask_scores
             rows[checkpoint] = row | {name: np.mean(values) for name, values in of_image(predictions).items()}
-        table = pd.DataFrame(rows).T.rename(columns={"bma": "BMA"})
-        return table.astype({"epoch": int}).rename_axis("checkpoint")
+        return pd.DataFrame.from_dict(rows, orient="index").rename(columns={"bma": "BMA"}).rename_axis("checkpoint")
 
-    def load_model(self, checkpoint: str | None = None) -> nn.Module:
+    def load_model(self, checkpoint: str | None = None) -> torch.nn.Module:
         """The trained model, on this machine's device, for evaluation.
 
         checkpoint: None: the headline. Raises IsicError if its file is missing or damaged.
@@ -135,8 +133,8 @@ def run_of(
     names = [config.protocol, config.group_by, config.model.replace(":", "-"), config.method, config.mask_loss]
     told = [name for name in names if name not in (TrainConfig.method, TrainConfig.mask_loss)]  # the defaults
     told += [f"fold{config.fold}"] * (config.fold > 0) + [f"seed{config.seed}"]
-    fields = sorted(dataclasses.asdict(config).items())
-    values = [value if isinstance(value, str | None) else float(value) for _, value in fields]  # width 1 is width 1.0
+    # the width 1 is the width 1.0
+    values = [value if isinstance(value, str | None) else float(value) for _, value in sorted(asdict(config).items())]
     key = digest(json.dumps(values) + split_digest(table, split) + store.digest)
     name = "-".join([*told, key[:8]]).lower().replace(" ", "-")
     return Run(runs / store.data_name / name)
@@ -144,8 +142,7 @@ def run_of(
 
 def split_digest(table: pd.DataFrame, split: pd.Series) -> str:
     """A short text that changes when an image changes its label or its place in the split, not with the row order."""
-    columns = [column for column in ("image", "label") if column in table]
-    return digest(table[columns].assign(split=split).sort_values("image").to_csv(index=False))
+    return digest(table.filter(["image", "label"]).assign(split=split).sort_values("image").to_csv(index=False))
 
 
 def digest(text: str) -> str:
@@ -167,21 +164,22 @@ def list_runs(folder: Path) -> pd.DataFrame:
     rows = []
     for file in sorted(folder.rglob("config.json")):
         run = Run(file.parent)
-        try:
+        with suppress(KeyError, ValueError, OSError):  # IsicError is a ValueError
             done = len(run.history) if (run.folder / "history.csv").exists() else 0
             row = {"run": run.folder.relative_to(folder).as_posix(), "epochs": f"{done} of {run.config['epochs']}"}
             row["pretrained"] = run.config["pretrained"]
             if run.finished:
                 found = run.scores().loc[run.headline]
                 row |= {name: found.get(name) for name in ("accuracy", "BMA", "jaccard")}
-        except (KeyError, ValueError, OSError):  # IsicError is a ValueError
-            continue
-        rows.append(row)
+            rows.append(row)
     return pd.DataFrame(rows, columns=["run", "epochs", "pretrained", "accuracy", "BMA", "jaccard"]).set_index("run")
 
 
 def read_csv(file: Path) -> pd.DataFrame:
-    """A table of a run, every number exactly as it was written; an image's name may be made of digits."""
+    """A table of a run, every number exactly as it was written; an image's name may be made of digits. Raises IsicError
+    if the file is cut short."""
+    if not file.read_bytes().endswith(b"\n"):
+        raise IsicError(f"{file} is cut short: delete the folder {file.parent} and train again.")
     return pd.read_csv(file, dtype={"image": str}, float_precision=PRECISION)
 
 

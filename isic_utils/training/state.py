@@ -2,18 +2,16 @@
 
 import contextlib
 import ctypes
-import dataclasses
 import functools
 import math
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -33,8 +31,8 @@ class Training:
     config: TrainConfig
     data: dict[str, IsicDataset]
     accelerator: Accelerator
-    network: nn.Module  # as `create_model` returned it: its state_dict is what is kept
-    model: nn.Module  # the same, as accelerate has prepared it
+    network: torch.nn.Module  # as `create_model` returned it: its state_dict is what is kept
+    model: torch.nn.Module  # the same, as accelerate has prepared it
     optimizer: torch.optim.Optimizer
     scheduler: LambdaLR
     batches: dict[str, DataLoader]
@@ -42,11 +40,6 @@ class Training:
     generator: torch.Generator = field(default_factory=torch.Generator)  # of the augmentation
     history: list[dict] = field(default_factory=list)
     seconds: list[dict] = field(default_factory=list)
-
-    @property
-    def evaluated(self) -> nn.Module:
-        """The model that validates and is kept: the moving average, if there is one."""
-        return self.ema.module if self.ema else self.model
 
     @property
     def parts(self) -> dict:
@@ -61,8 +54,7 @@ def prepare(run: Run, config: TrainConfig, data: dict[str, IsicDataset], acceler
     if accelerator.device.type != "cpu":
         accelerator.free_memory()  # which the training before may have left to the garbage collector
     torch.manual_seed(config.seed)
-    classes = data["train"].classes
-    network = models.create_model(config.model, len(classes or [1]), config.pretrained, config.width)
+    network = models.create_model(config.model, len(data["train"].classes or [1]), config.pretrained, config.width)
     if config.frozen_blocks:
         models.freeze(network, config.frozen_blocks)
     network.to(accelerator.device)
@@ -104,24 +96,18 @@ def resume(run: Run, training: Training) -> None:
 
 def write_config(run: Run, training: Training, split: str) -> None:
     """config.json: what determines the result, and what it was made with."""
-    config, data, accelerator = training.config, training.data, training.accelerator
-    store = data["train"].store
-    content = dataclasses.asdict(config) | {
-        "pretrained": training.network.pretrained,  # "ImageNet", or "no" with the reason
-        "classes": data["train"].classes,
-        "image_size": list(store.size),
-        "data": store.data_name,
-        "synthetic": store.synthetic,
-        "images": store.digest,
-        "split": split,
-        "counts": {name: len(dataset) for name, dataset in data.items()},
-        "made_with": {
-            "processes": accelerator.num_processes,
-            "device": torch.cuda.get_device_name() if accelerator.device.type == "cuda" else accelerator.device.type,
-            "precision": accelerator.mixed_precision if accelerator.autocast_handler.enabled else "no",
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-        },
+    data, accelerator = training.data, training.accelerator
+    store, classes = data["train"].store, data["train"].classes
+    # pretrained: "ImageNet", or "no" with the reason
+    content = asdict(training.config) | {"pretrained": training.network.pretrained, "classes": classes, "split": split}
+    content |= {"data": store.data_name, "synthetic": store.synthetic, "images": store.digest}
+    content |= {"image_size": list(store.size), "counts": {name: len(dataset) for name, dataset in data.items()}}
+    content["made_with"] = {
+        "processes": accelerator.num_processes,
+        "device": torch.cuda.get_device_name() if accelerator.device.type == "cuda" else accelerator.device.type,
+        "precision": accelerator.mixed_precision if accelerator.autocast_handler.enabled else "no",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
     }
     if accelerator.is_main_process:
         if not training.history:  # nothing of an earlier training may be taken for this one's
@@ -131,9 +117,8 @@ def write_config(run: Run, training: Training, split: str) -> None:
 
 
 def write_epoch(run: Run, training: Training) -> None:
-    """Keep an epoch. It counts from last.pt on: killed after that, a resumed run writes the other files again."""
-    if not training.accelerator.is_main_process:
-        return
+    """Keep an epoch; the main process does. It counts from last.pt on: killed after that, a resumed run writes the
+    other files again."""
     state = {name: part.state_dict() for name, part in training.parts.items()}
     state |= {"history": training.history, "seconds": training.seconds}
     files.write(run.folder / "last.pt", functools.partial(torch.save, state))

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from archives import names
 from sklearn.metrics import balanced_accuracy_score
 
@@ -90,6 +91,7 @@ TYPICAL_MISTAKES = [
     ("04.6", 0.1, "at least ln 2"),
     ("04.6", 0.05, "what the paper says"),
     ("04.7", [51, 102, 204], "those are bytes"),
+    ("04.7", [0.2006, 0.4, 0.8], "count once"),
     ("05.1", 3.5 / 8, "takes the merged class's recall"),
     ("05.1", 3.5 / 5, "over five classes"),
     ("05.1", 3.3 / 5, "divide by eight"),
@@ -100,6 +102,7 @@ TYPICAL_MISTAKES = [
     ("05.4", 0.9, "the recall"),
     ("05.4", 0.009, "among all images"),
     ("05.4", 0.009 / 0.099, "true against false"),
+    ("05.4", 0.09, "true against false"),
     ("05.5", 1 / 8, "its BMA"),
     ("05.5", 54 / 55, "two classes"),
     ("06.1", 0.7, "five folds"),
@@ -367,6 +370,21 @@ def test_an_answer_that_the_notebook_hands_over_passes(capsys):
     assert "right!" not in output_of(capsys, "02.6", right[::-1], right)
 
 
+def test_an_answer_may_be_a_tensor_or_a_series(capsys):
+    assert "right!" in output_of(capsys, "02.7", torch.tensor(0.1, requires_grad=True))
+    assert "right!" in output_of(capsys, "02.9", torch.tensor([-0.01, 0.01]))
+    assert "right!" in output_of(capsys, "05.2", pd.Series(exercises.EXERCISES["05.2"].right))
+    assert "that is the variance" in output_of(capsys, "02.7", torch.tensor(0.01))
+
+
+TWO_DIGITS = [("04.6", 0.07), ("05.1", 0.41), ("05.4", 0.08), ("06.1", 0.79), ("07.3", 0.13), ("08.1", 6.7)]
+
+
+@pytest.mark.parametrize("number, answer", TWO_DIGITS)
+def test_two_digits_are_enough(number, answer, capsys):
+    assert "right!" in output_of(capsys, number, answer)
+
+
 def test_the_means_of_the_channels(capsys):
     assert "right!" in output_of(capsys, "04.7", [0.2, 0.4, 0.8], *handed_over("04.7"))
     assert "not yet" in output_of(capsys, "04.7", [0.8, 0.4, 0.2], *handed_over("04.7"))
@@ -447,7 +465,7 @@ def test_a_typical_mistake_gets_its_hint(number, answer, hint, capsys):
         ([0.25], "a collection of numbers"),
         (["MEL"], "a collection of texts"),
         (None, "of type NoneType"),
-        (pd.Series([1.0]), "of type Series"),
+        (pd.DataFrame([1.0]), "of type DataFrame"),
         (print, "of type builtin_function_or_method"),
     ],
 )

@@ -30,8 +30,14 @@ def test_the_table_of_steps_has_a_row_for_each():
 
 
 def test_the_figure_has_a_line_per_seed_and_a_mean_only_where_all_seeds_are():
-    rows = [("first", 0, 0.5), ("second", 0, 0.6), ("second", 1, 0.7)]
+    control = list(fine_tuning.STEPS)[-1]
+    rows = [("first", 0, 0.5), ("second", 0, 0.6), ("third", 0, 0.55), (control, 0, 0.4)]
+    rows += [("first", 1, 0.6), ("third", 1, 0.7), (control, 1, 0.5)]
     [axis] = lesson_08.steps(pd.DataFrame(rows, columns=["step", "seed", "test BMA"]))[0].axes
-    drawn = {line.get_label(): list(line.get_xdata()) for line in axis.lines}
-    assert drawn == {"seed 0": [0.5, 0.6], "seed 1": [0.7], "mean": [pytest.approx(0.65)]}
-    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["first", "second"]
+    drawn = {line.get_label(): list(line.get_xdata()) for line in axis.lines if line.get_linestyle() != ":"}
+    nothing = pytest.approx(float("nan"), nan_ok=True)
+    assert drawn.pop("mean") == [pytest.approx(value) for value in (0.55, 0.625, 0.45)]
+    assert drawn == {"seed 0": [0.5, 0.6, 0.55, nothing], "seed 1": [0.6, nothing, 0.7, nothing]}
+    dotted = [list(line.get_xdata()) for line in axis.lines if line.get_linestyle() == ":"]
+    assert dotted == [[0.5, 0.6, 0.55, 0.4], [0.6, 0.7, 0.5]], "across what was not measured, and on to the control"
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["first", "second", "third", control]

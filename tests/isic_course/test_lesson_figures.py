@@ -155,6 +155,16 @@ def test_effects_stand_above_their_class_a_marker_for_each_change():
     assert np.allclose(ruler.get_xdata(), placebo.get_xdata(), atol=0.3) and ruler.get_marker() != placebo.get_marker()
 
 
+def test_heat_maps_lie_over_their_images_and_a_bar_says_what_the_colours_mean():
+    image, heat = np.zeros((4, 6, 3), np.uint8), np.linspace(0, 1, 24).reshape(4, 6)
+    figure = lesson_10.heat_maps([image] * 2, [np.zeros((4, 6)), heat], ["as it is", "map"], columns=2)
+    bare, covered, bar = figure.axes
+    assert bare.images[1].get_alpha().max() == 0 and covered.images[1].get_alpha().max() > 0.5
+    assert np.allclose(covered.images[1].get_array(), heat)
+    assert bar.get_ylim() == (0, 1) == covered.images[1].get_clim()
+    assert "relative activation" in bar.get_ylabel()
+
+
 def test_a_clinics_own_network_is_filled_and_stands_where_it_is_tested():
     rows = [("A", "A", 0.8), ("A", "B", 0.4), ("B", "A", 0.5), ("B", "B", 0.6)]
     table = pd.DataFrame(rows, columns=["trained on", "tested on", "BMA"]).assign(low=0.1, high=0.9)

@@ -143,16 +143,17 @@ def test_curves_of_a_u_net_mark_its_two_checkpoints(tmp_path):
 
 def test_a_confusion_matrix_has_its_counts_and_names():
     matrix = np.array([[5, 1], [0, 7]])
-    figure = plots.confusion(matrix, ["MEL", "NV"], "VGG16")
+    figure = plots.confusions({"VGG16": matrix}, ["MEL", "NV"])
     assert all(
         f" {word} " in f" {texts(figure)} " for word in ("5", "1", "0", "7", "MEL", "NV", "VGG16", "true", "predicted")
     )
     many = plots.confusions({f"model {n}": matrix for n in range(4)}, ["MEL", "NV"])
-    assert len(many.axes) == 6 and not many.axes[5].axison
+    assert len(many.axes) == 7 and not many.axes[5].axison  # the last shows what the colours mean
+    assert many.axes[6].get_ylabel() == "proportion of the row"
 
 
 def test_a_class_without_images_has_an_empty_row():
-    figure = plots.confusion(np.array([[0, 0], [1, 2]]), ["MEL", "NV"])
+    figure = plots.confusions({"": np.array([[0, 0], [1, 2]])}, ["MEL", "NV"])
     assert np.isfinite(figure.axes[0].collections[0].get_array()).all()
 
 

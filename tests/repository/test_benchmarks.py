@@ -1,7 +1,10 @@
 """The benchmarks: the plan of the whole thesis holds what is computed, and the results' tables are made right."""
 
 import dataclasses
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +19,7 @@ from isic_course.thesis import reproduce as thesis
 from isic_utils import models
 from isic_utils.archive import CODES
 from isic_utils.datasets import ImageStore, read_isic2019, splits
+from isic_utils.metrics import intervals
 from isic_utils.settings import PROFILES, Settings
 from isic_utils.training import Run, TrainConfig
 
@@ -37,6 +41,15 @@ def test_the_plan_holds_the_tables_that_are_computed(tmp_path):
     (tmp_path / "plan.md").write_text(page, encoding="utf-8")
     cost.write(tmp_path / "plan.md", cost.tables())
     assert (tmp_path / "plan.md").read_text(encoding="utf-8") == page, "run python benchmarks/cost.py --write"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the script forks processes and mounts a disk")
+def test_a_killed_process_harms_nothing_and_the_script_says_so():
+    command = [sys.executable, PROJECT / "benchmarks" / "faults.py", "--times", "2", "one_of_two_killed"]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.count("| 2 |") == told.stdout.count("bit-identical") == 1, told.stdout
 
 
 def test_a_lesson_of_lab_ends_within_an_hour():
@@ -257,6 +270,45 @@ def test_the_lessons_tables_hold_what_they_promise():
     assert measured.written(page) == page, "run python benchmarks/measured.py --write"
 
 
+def test_the_dense_networks_of_lesson_02_stand_beside_their_baseline(archive, tmp_path, monkeypatch):
+    import dense
+    import measured
+
+    monkeypatch.setattr(dense, "EPOCHS", 3)
+    assert measured.measure("02", archive, tmp_path / "table.csv") == {}
+    table = pd.read_csv(tmp_path / "table.csv")
+    baseline, networks = table.iloc[0], table.iloc[1:]
+    assert baseline["BMA"] == baseline["accuracy"] == 1 / 8 and len(networks) == 6 and (networks["epochs"] == 3).all()
+    assert table["accuracy"].between(table["accuracy_low"], table["accuracy_high"]).all()
+    data, split = read_isic2019(archive.data), splits.standard(read_isic2019(archive.data), group_by="lesion", seed=0)
+
+    def predicted(stop_early: bool, seed: int) -> list[str]:
+        return list(dense.predictions(data, split, archive, stop_early, seed, end=0.0)[0]["predicted"])
+
+    assert predicted(False, 0) == predicted(False, 0) != predicted(False, 1)
+    monkeypatch.setattr(dense, "EPOCHS", 1)
+    assert predicted(True, 0) == predicted(False, 0)  # of one epoch, the lowest is the last
+
+
+def test_the_gain_of_a_method_comes_with_a_paired_interval():
+    import measured
+
+    images = [f"image {number}" for number in range(80)]
+    labels = np.array(["MEL", "NV"] * 40)
+    before = pd.DataFrame({"image": images, "label": labels, "predicted": "NV"}).assign(**dict.fromkeys(CODES, 1e-9))
+    before["NV"], before["MEL"] = 0.6, 0.4
+    counts = np.array([10, 90, *[1] * 6])
+    after, seconds = measured.adjusted(lambda end: (before, 5.0), counts, end=0.0)
+    assert seconds == 5.0 and set(after["predicted"]) == {"MEL"} and set(after["compared_with"]) == {"NV"}
+    lesions = pd.Series([f"lesion {number // 4}" for number in range(80)], images)  # two images of each class
+    found = measured.results_of(after, lesions)
+    assert found["BMA gain"] == found["BMA gain_low"] == found["BMA gain_high"] == 0  # a recall of 1 for another
+    half = after.assign(predicted=np.where(np.arange(80) < 40, labels, after["compared_with"]))
+    found = measured.results_of(half, lesions)
+    assert found["BMA gain"] == pytest.approx(0.25) and found["accuracy gain"] == pytest.approx(0.25)
+    assert 0 < found["BMA gain_low"] < 0.25 < found["BMA gain_high"]
+
+
 def test_a_group_of_another_mix_of_classes_differs_over_all_classes_and_not_within_them():
     import measured_subgroups
 
@@ -267,6 +319,34 @@ def test_a_group_of_another_mix_of_classes_differs_over_all_classes_and_not_with
     found = measured_subgroups.compare(some.sample(frac=1, random_state=0), "alarm", lesions, member, ~member)
     assert found["all"] == pytest.approx(1 / 3) and found["same classes"] == found["and clinic"] == found["low"] == 0
     assert found["of lesions"] == 30 and found["value"] == pytest.approx(2 / 3) and found["p"] == 1
+
+
+def test_lesions_of_masks_are_the_official_ones_and_near_duplicates_are_one_lesion(tmp_path):
+    import measured_masks
+
+    table = pd.DataFrame({"image": ["a", "b", "c", "d", "e"]})
+    assert measured_masks.known_lesions(table, tmp_path).isna().all()
+    (tmp_path / "tables").mkdir()
+    rows = "image,lesion_id\nb_downsampled,L1\na,L1\nc,\nd,L2\n"
+    (tmp_path / "tables" / "ISIC_2019_Training_Metadata.csv").write_text(rows, encoding="utf-8")
+    known = measured_masks.known_lesions(table, tmp_path)
+    assert known.fillna("-").tolist() == ["L1", "L1", "-", "L2", "-"]
+    pairs = pd.DataFrame({"image": ["b"], "other": ["e"]})
+    groups = measured_masks.groups_of(known.fillna(table["image"]), table["image"], pairs)
+    assert (groups[[0, 1, 4]] == groups[0]).all() and groups.nunique() == 3
+    assert measured_masks.groups_of(table["image"], table["image"], pairs.iloc[:0]).nunique() == 5
+
+
+def test_a_lesion_drawn_twice_counts_twice_in_the_regression():
+    import measured_masks
+
+    chance = np.random.default_rng(0)
+    lesions = pd.Series(np.repeat(np.arange(30), 2))
+    x, y = pd.DataFrame({"ITA": chance.normal(size=60)}), pd.Series(chance.normal(size=60))
+    times = intervals.draw_lesions(lesions, draws=20)[:, lesions]
+    fits = [np.polyfit(np.repeat(x["ITA"], row), np.repeat(y, row), 1)[0] for row in (np.ones(60, int), *times)]
+    expected = [fits[0], *np.quantile(fits[1:], [0.025, 0.975])]
+    assert measured_masks.effects(x, y, lesions, draws=20).iloc[0].tolist() == pytest.approx(expected)
 
 
 def test_the_table_of_lesson_11_holds_the_units_of_its_benchmark_and_no_others():

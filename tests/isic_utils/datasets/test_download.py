@@ -577,6 +577,13 @@ def test_only_the_bytes_of_the_chosen_images_move_and_more_can_be_had_later(tmp_
     assert all(path.stat().st_mtime_ns == at for path, at in there.items())
 
 
+def test_no_image_but_the_tables_and_images_later(tmp_path, sites, official):
+    fetch(tmp_path, 0)
+    assert below(tmp_path) == {*TABLES, "ISIC_2019_licence.txt"} and len(sites[0].requests) == 2
+    fetch(tmp_path, 50)
+    assert assert_whole(tmp_path) >= 50
+
+
 def test_some_of_isic_2018_are_pairs(tmp_path, sites):
     fetch(tmp_path, 10, 2018)
     images = sorted(path.stem for path in (tmp_path / tables.IMAGES_2018).iterdir())

@@ -283,6 +283,29 @@ def test_masks_named_as_in_2016(tmp_path, capsys):
     refusal(lambda: tables.read_isic2018(folder), str(twice), "same name")
 
 
+@pytest.mark.parametrize(
+    "place, mask_place",
+    [
+        ("ISIC-2017_Training_Data", "ISIC-2017_Training_Part1_GroundTruth"),
+        ("ISBI2016_ISIC_Part1_Training_Data", "ISBI2016_ISIC_Part1_Training_GroundTruth"),
+    ],
+)
+def test_the_folders_of_2017_and_2016_unless_those_of_2018_are_there(tmp_path, place, mask_place):
+    folder = draw_2018(tmp_path / "archive", 4)
+    (folder / tables.IMAGES_2018).rename(folder / "deeper")
+    (folder / tables.MASKS_2018).rename(folder / mask_place)
+    refusal(lambda: tables.read_isic2018(folder), str(folder / tables.IMAGES_2018))
+    (folder / place).mkdir()
+    (folder / "deeper").rename(folder / place / "deeper")
+    table = tables.read_isic2018(folder)
+    assert table["image"].tolist() == names(4)
+    assert {Path(path).parent for path in table["path"]} == {folder / place / "deeper"}
+    assert {Path(path).parent for path in table["mask_path"]} == {folder / mask_place}
+    assert ImageStore(table, 8, tmp_path / "cache", progress=False).data_name == "archive"
+    draw_2018(folder, 3)
+    assert {Path(path).parent.name for path in tables.read_isic2018(folder)["path"]} == {tables.IMAGES_2018}
+
+
 MASK = lesion(0, 90, 120)
 GREY = Image.fromarray(MASK).convert("L")
 READ = {

@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -205,6 +206,13 @@ def test_a_store_is_pickled_without_its_pixels(table, cache):
     assert isinstance(again.pixels, np.memmap) and again.pixels.filename == store.pixels.filename
     assert np.array_equal(again.pixels, store.pixels) and again.images.equals(store.images)
     assert again.digest == store.digest and again.data_name == store.data_name
+
+
+def test_a_pickled_store_says_if_its_cache_is_gone(table, cache):
+    store = make_store(table, cache)
+    content = pickle.dumps(store)
+    shutil.rmtree(store.folder)
+    refusal(lambda: pickle.loads(content), str(store.folder), "ImageStore again")
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is mapped")

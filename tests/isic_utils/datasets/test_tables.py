@@ -23,6 +23,7 @@ from archives import (
 )
 from PIL import Image
 
+from isic_utils.archive import GROUPINGS_2018 as GROUPINGS, METADATA_HAM as HAM
 from isic_utils.datasets import splits, tables
 
 TABLE_5_1 = dict(MEL=4522, NV=12875, BCC=3323, AK=867, BKL=2624, DF=239, VASC=253, SCC=628)
@@ -165,6 +166,19 @@ def test_isic2018_takes_lesion_ids_from_the_metadata_of_2019_whose_names_say_wha
     table = tables.read_isic2018(folder)
     assert list(table) == ["image", "path", "mask_path", "lesion_id"]
     assert table["lesion_id"][:2].tolist() == ["HAM_0000001", "MSK4_0000002"] and table["lesion_id"][2:].isna().all()
+
+
+def test_isic2018_takes_lesion_ids_from_ham10000_and_task_3_too_where_2019_tells_none(tmp_path):
+    folder = draw_2018(tmp_path, count=4)
+    ham = ["lesion_id,image_id,dx,dx_type,age,sex,localization", "HAM_1,ISIC_0000001,nv,histo,55,male,back"]
+    (folder / HAM).write_text("\n".join([*ham, "HAM_2,ISIC_0000002,nv,histo,55,male,back"]), encoding="utf-8")
+    assert tables.read_isic2018(folder)["lesion_id"].tolist()[1:3] == ["HAM_1", "HAM_2"]
+    groupings = "image,lesion_id,diagnosis_confirm_type\nISIC_0000000,HAM_0,histopathology\n"
+    (folder / GROUPINGS).write_text(groupings, encoding="utf-8")
+    rows = [metadata_row("ISIC_0000001", ""), metadata_row("ISIC_0000002", "BCN_2")]
+    write_csv(folder / tables.METADATA_2019, [METADATA_COLUMNS, *rows])
+    lesions = tables.read_isic2018(folder)["lesion_id"]
+    assert lesions[:3].tolist() == ["HAM_0", "HAM_1", "BCN_2"] and lesions[3:].isna().all()
 
 
 @pytest.mark.parametrize(

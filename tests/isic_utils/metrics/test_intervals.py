@@ -1,15 +1,20 @@
 """Intervals and paired tests: published worked examples, sums done by hand, and their coverage."""
 
+import ast
+from collections.abc import Callable
+
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.datasets import make_moons
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 
 from isic_utils.metrics import bma, intervals
+from isic_utils.settings import PROJECT
 
 # The normal and the Wilson interval
 
@@ -204,6 +209,109 @@ def test_four_lesions_are_too_few_for_an_interval():
     assert 0.7 < coverage[4] < 0.88 and 0.92 <= coverage[40] <= 0.98, coverage
 
 
+def weighted_areas(is_class: np.ndarray, score: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The area under the ROC curve and the average precision for each row of weights [draws, n]; no score twice."""
+    order = np.argsort(-score)
+    right, all_alarms = (weight[:, order] * is_class[order]).astype(float), weight[:, order].cumsum(axis=1)
+    found, others = right.cumsum(axis=1), weight[:, order] * ~is_class[order]
+    auc = (others * found).sum(axis=1) / found[:, -1] / others.sum(axis=1)
+    return auc, (right * found / np.maximum(all_alarms, 1)).sum(axis=1) / found[:, -1]
+
+
+def test_coverage_of_the_intervals_of_auc_and_ap():
+    """Lesson 05: the lesions of a class and the others drawn separately, an image weighted by how often its lesion
+    comes up. With 60 lesions of the class the interval holds the truth in 92 to 98 %, with 5 far more seldom."""
+
+    def test_set(lesions: int, others: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        chance = np.random.default_rng(seed)
+        is_class = np.arange(lesions + others) < lesions
+        images = chance.integers(1, 5, size=len(is_class))
+        score = np.repeat(1.5 * is_class + chance.normal(0, 0.8, size=len(is_class)), images)
+        lesion = np.repeat(np.arange(len(is_class)), images)
+        return is_class[lesion], score + chance.normal(0, 0.6, size=len(score)), lesion
+
+    is_class, score, lesion = test_set(20, 100, seed=0)
+    weight = intervals.draw_lesions(lesion, strata=is_class, draws=3)[:, lesion]
+    for number, found in enumerate(zip(*weighted_areas(is_class, score, weight), strict=True)):
+        options = {"sample_weight": weight[number]}
+        expected = roc_auc_score(is_class, score, **options), average_precision_score(is_class, score, **options)
+        assert found == pytest.approx(expected)
+
+    coverage = {}
+    for lesions in (5, 60):
+        is_class, score, _ = test_set(lesions * 1000, 100 * 1000, seed=0)
+        truth = np.ravel(weighted_areas(is_class, score, np.ones((1, len(score)), dtype=int)))
+        held = []
+        for seed in range(300):
+            is_class, score, lesion = test_set(lesions, 100, seed)
+            weight = intervals.draw_lesions(lesion, strata=is_class, draws=200, seed=seed)[:, lesion]
+            limits = np.quantile(weighted_areas(is_class, score, weight), [0.025, 0.975], axis=1)
+            held.append((limits[0] <= truth) & (truth <= limits[1]))
+        coverage[lesions] = np.mean(held, axis=0)
+    assert (coverage[5] < 0.9).all() and ((coverage[60] >= 0.92) & (coverage[60] <= 0.98)).all(), coverage
+
+
+def function_of_lesson(notebook: str, name: str) -> Callable:
+    """A function, as a lesson writes it out."""
+    cells = nbformat.read(PROJECT / "notebooks" / f"{notebook}.ipynb", as_version=4).cells
+    (source,) = [cell.source for cell in cells if f"def {name}(" in cell.source]
+    (function,) = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    names = {"np": np, "pd": pd, "stats": stats, "intervals": intervals}
+    exec(compile(ast.Module([function], []), notebook, "exec"), names)
+    return names[name]
+
+
+# Means, differences of groups and coefficients of lesson 07
+
+
+def masks_of(lesions: int, chance: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The lesion of each image, one to four of each; two properties of it; and by how much its Jaccard index is above
+    the mean, 8/11: skewed, and alike for the images of a lesion."""
+    lesion = np.repeat(np.arange(lesions), chance.integers(1, 5, size=lesions))
+    properties = chance.normal(size=(lesions, 2))
+    properties[:, 1] += properties[:, 0] / 2
+    above = chance.beta(4, 1.5, size=lesions)[lesion] - 8 / 11 + chance.normal(0, 0.05, size=len(lesion))
+    return lesion, properties[lesion], above
+
+
+def test_coverage_of_the_mean_of_a_score():
+    """With 9 lesions, as on dark skin in lesson 07, the interval of the mean Jaccard index is too narrow."""
+    coverage = {}
+    for lesions in (9, 60):
+        chance, held = np.random.default_rng(0), []
+        for _ in range(1000):
+            lesion, _, above = masks_of(lesions, chance)
+            low, high = intervals.percentile_interval(intervals.bootstrap_mean(above, lesion, draws=300))
+            held.append(low <= 0 <= high)
+        coverage[lesions] = np.mean(held)
+    assert 0.82 < coverage[9] < 0.9 and 0.92 <= coverage[60] <= 0.98, coverage
+
+
+def test_coverage_of_the_difference_of_a_group_and_the_rest():
+    gap = function_of_lesson("07_unet_segmentation", "gap")
+    chance, held = np.random.default_rng(0), []
+    for _ in range(600):
+        lesion, properties, above = masks_of(80, chance)
+        group = properties[:, 0] > 0.5
+        drawn = intervals.draw_lesions(lesion, draws=300)[:, lesion]
+        gap.__globals__.update(drawn=drawn, jaccard=above - 0.1 * group)  # variables of the lesson
+        found = gap(group)
+        assert found["images"] == group.sum() and found["difference"] == pytest.approx(found["group"] - found["rest"])
+        held.append(found["low"] <= -0.1 <= found["high"])
+    assert 0.92 <= np.mean(held) <= 0.98
+
+
+def test_coverage_of_the_coefficients_of_a_regression():
+    effects = function_of_lesson("07_unet_segmentation", "effects")
+    chance, held = np.random.default_rng(0), []
+    for _ in range(300):
+        lesion, properties, above = masks_of(120, chance)
+        jaccard = pd.Series(above + properties @ [0.02, 0.05])
+        found = effects(pd.DataFrame(properties, columns=["ITA", "log size"]), jaccard, pd.Series(lesion), draws=200)
+        held.append((found["low"] <= [0.02, 0.05]) & (found["high"] >= [0.02, 0.05]))
+    assert 0.91 <= np.mean(held) <= 0.97  # of both coefficients
+
+
 def test_the_seed_decides():
     first, again, other = (intervals.bootstrap(*predictions(), draws=50, seed=seed) for seed in (0, 0, 1))
     assert first.equals(again) and not first.equals(other)
@@ -235,13 +343,15 @@ def test_the_difference_of_a_model_and_itself_is_none():
     assert (intervals.paired_bootstrap(true, predicted, predicted, lesions) == 0).all().all()
 
 
-def test_the_paired_bootstrap_is_the_difference_in_the_same_draw():
+@pytest.mark.parametrize("stratified", [False, True])
+def test_the_paired_bootstrap_is_the_difference_in_the_same_draw(stratified):
     true, first, lesions = predictions(seed=0)
     _, second, _ = predictions(seed=1)
-    both = intervals.paired_bootstrap(true, first, second, lesions, draws=50, seed=3)
-    each = [intervals.bootstrap(true, model, lesions, draws=50, seed=3) for model in (first, second)]
+    options = {"draws": 50, "seed": 3, "strata": true if stratified else None}
+    both = intervals.paired_bootstrap(true, first, second, lesions, **options)
+    each = [intervals.bootstrap(true, model, lesions, **options) for model in (first, second)]
     assert np.allclose(both, each[0] - each[1])
-    reversed_ = intervals.paired_bootstrap(true, second, first, lesions, draws=50, seed=3)
+    reversed_ = intervals.paired_bootstrap(true, second, first, lesions, **options)
     assert np.allclose(reversed_, -both)
 
 
@@ -320,6 +430,20 @@ def test_sign_flips_of_a_published_example():
         10 / 64, abs=0.008
     )
     assert intervals.mcnemar(true, pet, spect)["p"] == pytest.approx(2 * (1 + 8) / 2**8)
+
+
+def test_durkalskis_test_by_hand_and_its_type_1_error():
+    """The glands: d/n is -2/3, -1/3, -1/3, 1/2, -1, -1/3 in the six patients that differ, so chi-square is 169/73."""
+    durkalski = function_of_lesson("06_cross_validation", "durkalski")
+    _, pet, spect, patient = glands()
+    of_patient = pd.Series(pet - spect).groupby(patient).agg(["sum", "size"])
+    assert durkalski(of_patient["sum"], of_patient["size"]) == pytest.approx(stats.chi2.sf(169 / 73, df=1))
+    found = []
+    for seed in range(500):
+        true, (first, second), lesion = simulated(FEW_OF_ALL, seed, models=2)
+        of_lesion = pd.Series((first == true).astype(int) - (second == true)).groupby(lesion).agg(["sum", "size"])
+        found.append(durkalski(of_lesion["sum"], of_lesion["size"]) < 0.05)
+    assert 0.02 <= np.mean(found) <= 0.08
 
 
 def test_sign_flips_with_one_image_per_lesion_are_mcnemars_test():

@@ -132,6 +132,19 @@ def test_boundary_scores_of_squares_worked_by_hand():
     assert scores["hd95"] == pytest.approx([0, 0, 31 * np.sqrt(2)]) and scores["surface_dice"].tolist() == [1, 1, 0]
 
 
+def test_boundary_scores_of_a_library():
+    """Values of MONAI 1.6.1: compute_hausdorff_distance(percentile=95), compute_surface_dice(class_thresholds=[1])."""
+    y, x = np.mgrid[:24, :32]
+    discs = (y - 11) ** 2 + (x - 15) ** 2 <= 49, (y - 12) ** 2 + (x - 18) ** 2 <= 64
+    region = (y - 11) ** 2 + (x - 11) ** 2 <= 49, (y - 11) ** 2 + (x - 11) ** 2 <= 36
+    pairs = [discs, (region[0], region[1] | ((y - 19) ** 2 + (x - 27) ** 2 <= 4))]
+    true, predicted = (np.stack(masks) for masks in zip(*pairs, strict=True))
+    scores = metrics.boundary_scores(true, predicted, tolerance=1)
+    assert scores["hd95"] == pytest.approx([4.123105, 12.222726], abs=1e-5)
+    assert scores["surface_dice"] == pytest.approx([0.35, 0.894737], abs=1e-5)
+    assert metrics.boundary_scores(true, predicted, 2)["surface_dice"] == pytest.approx([0.575, 0.894737], abs=1e-5)
+
+
 @pytest.mark.parametrize(
     "true, predicted",
     [

@@ -1,14 +1,12 @@
 """`fit`: it learns, keeps the right checkpoints, repeats itself, equals a hand-written loop, and says what is wrong."""
 
 import errno
-import io
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from archives import files_in, in_memory, interrupt_at, refusal
-from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from small_runs import CLASSIFIER, SEGMENTER, classify, labelled, masked, segment
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -130,27 +128,6 @@ def test_tensorboard_reads_the_history_back(reference):
         assert [event.value for event in events] == pytest.approx(run.history[column].tolist(), rel=1e-5), tag
 
 
-def test_tensorboard_shows_both_masks(segmenter):
-    board = EventAccumulator(str(segmenter.folder)).Reload()
-    [tag] = board.Tags()["images"]
-    assert [event.step for event in board.Images(tag)] == [1, 2, 3]
-    shown = np.asarray(Image.open(io.BytesIO(board.Images(tag)[-1].encoded_image_string)))
-    assert shown.shape[0] >= 16 and shown.shape[1] >= 4 * 32, "the four validation images side by side"
-
-
-def test_the_masks_that_tensorboard_shows_are_the_true_and_the_predicted_one(pairs, tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(SummaryWriter, "add_images", lambda self, tag, images, epoch: seen.append(images))
-    run = segment(tmp_path, pairs, epochs=1)
-    store, table, split = pairs
-    images, masks = next(iter(loader(IsicDataset(store, table[split == "validation"]), 8)))
-    with torch.no_grad():
-        predicted = run.load_model("loss")(images) > 0
-    tint = (seen[-1] - 0.7 * images) / 0.3
-    assert torch.allclose(tint[:, :1], predicted.float(), atol=1e-5)
-    assert torch.allclose(tint[:, 1:2], masks, atol=1e-5) and tint[:, 2:].abs().max() < 1e-5
-
-
 # The loop
 
 
@@ -263,7 +240,6 @@ def test_no_more_images_are_in_memory_at_a_time_than_asked(pairs, tmp_path, monk
         return forward(self, x)
 
     monkeypatch.setattr(models.UNet, "forward", spy)
-    monkeypatch.setattr(SummaryWriter, "add_images", lambda *_: None)
     segment(tmp_path, pairs, epochs=1, batch_size=7, micro_batch_size=3)
     assert sizes[True] == [3, 2, 2] * 4 and max(sizes[False]) <= 4
 

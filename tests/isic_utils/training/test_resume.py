@@ -128,7 +128,12 @@ def test_a_full_disk_keeps_the_last_good_epoch(classifier, images, tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("unexpected pos 576")]
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("unexpected pos 576"),
+        RuntimeError("basic_ios::clear: iostream error"),
+    ],
 )
 def test_a_disk_that_is_full_while_weights_are_saved(classifier, images, tmp_path, error):
     real, saved = torch.save, []

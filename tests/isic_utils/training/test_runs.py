@@ -141,6 +141,16 @@ def test_weights_that_are_missing(images, tmp_path):
     assert run.load_model("loss")
 
 
+@pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.9])
+@pytest.mark.parametrize("name", ["predictions_test.csv", "history.csv"])
+def test_a_table_that_is_cut_short(classifier, tmp_path, name, share):
+    run = Run(shutil.copytree(classifier.folder, tmp_path / "cut"))
+    content = (run.folder / name).read_bytes()
+    (run.folder / name).write_bytes(content[: int(share * len(content))].rstrip(b"\n"))
+    refusal(run.scores, str(run.folder / name), "cut short", "train again")
+    assert runs.list_runs(tmp_path).empty
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", "null", '{"epochs": 1'])
 def test_a_damaged_config(tmp_path, content):
     (tmp_path / "config.json").write_text(content, encoding="utf-8")
