@@ -28,8 +28,8 @@ export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help which notebooks thesis doctor test check tested gpu-check browser lab tensorboard execute times measured \
-  handout book clean
+.PHONY: help which notebooks thesis doctor test check tested gpu-check browser lab app tensorboard execute times \
+  measured handout sheets book slides clean
 
 help:
 	@echo "make notebooks    set up .venv, draw the synthetic sample, execute every notebook; results in build/"
@@ -39,14 +39,17 @@ help:
 	@echo "make check        the quick part of it, some minutes: no notebooks, nothing marked slow"
 	@echo "make tested       make test, and if it passes, write the installed versions into requirements-tested.txt"
 	@echo "make gpu-check    on a graphics card, at most eight minutes: speed and memory of every network, and its tests"
-	@echo "make browser      open the book and JupyterLab in a real browser (Chromium), and look at what they show"
+	@echo "make browser      open the book, slides, app and JupyterLab in a browser (Chromium), and look at what they show"
 	@echo "make lab          open the notebooks in JupyterLab"
+	@echo "make app          a page that gives a second opinion on an image dropped onto it; nothing leaves this machine"
 	@echo "make tensorboard  watch the runs in TensorBoard"
 	@echo "make execute      re-execute the notebooks in place on the sample, for committing their outputs"
 	@echo "make times        measure each lesson twice (AVX2 in 32 bits, and this processor): README and lessons state it"
 	@echo "make measured     measure on the real images of ISIC_DATA what lessons show of them; an hour a lesson, resumable"
-	@echo "make handout      write the notebooks for a class, without solutions and outputs, and with both; in build/"
+	@echo "make handout      write the notebooks for a class, without solutions and results, and with both; in build/"
+	@echo "make sheets       sheets to print: two tables to audit, the dial's empty axes, the formulas; in build/sheets"
 	@echo "make book         the notebooks and documents as pages for a browser, in build/book"
+	@echo "make slides       slides for a projector of lessons 04, 05, 06 and 08, with notes for the speaker; in build/slides"
 	@echo "make clean        remove build/ and the caches of the tools; data, runs and environments stay"
 	@echo "make help         this list"
 	@echo
@@ -118,10 +121,14 @@ gpu-check: which
 
 browser: $(INSTALLED)
 	@$(ON_SAMPLE) $(IN_VENV) -m isic_course.synthetic
-	@$(ON_SAMPLE) ISIC_BROWSER=1 $(IN_VENV) -m pytest tests/notebooks/test_book.py tests/notebooks/test_pages.py tests/notebooks/test_lab.py
+	@$(ON_SAMPLE) ISIC_BROWSER=1 $(IN_VENV) -m pytest tests/notebooks/test_book.py tests/notebooks/test_pages.py \
+	  tests/notebooks/test_app.py tests/notebooks/test_slides.py tests/notebooks/test_sheets.py tests/notebooks/test_lab.py
 
 lab: $(INSTALLED)
 	$(IN_VENV) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
+
+app: $(INSTALLED)
+	@$(IN_VENV) tools/app.py
 
 tensorboard: $(INSTALLED)
 	$(IN_VENV) -m tensorboard.main --logdir "$${ISIC_RUNS:-runs}"
@@ -155,8 +162,20 @@ $(VENV)/.book: $(INSTALLED)
 	  $(IN_VENV) -m pip install $(CONSTRAINT) --editable '.[book]'
 	@touch $@
 
+# The formulas become MathML with a package of the book.
+sheets: $(VENV)/.book
+	@$(IN_VENV) tools/sheets.py
+
 book: $(VENV)/.book
 	@$(IN_VENV) tools/book.py
+
+$(VENV)/.slides: $(INSTALLED)
+	@$(IN_VENV) -m uv pip install $(CONSTRAINT) --editable '.[slides]' || \
+	  $(IN_VENV) -m pip install $(CONSTRAINT) --editable '.[slides]'
+	@touch $@
+
+slides: $(VENV)/.slides
+	@$(IN_VENV) tools/slides.py
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache .hypothesis

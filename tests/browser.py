@@ -16,7 +16,6 @@ from filelock import FileLock
 
 PROJECT = Path(__file__).resolve().parent.parent
 PLAYWRIGHT = PROJECT / "build" / "playwright"
-BOOK = PROJECT / "build" / "book-packages"
 ASKED_FOR = bool(os.environ.get("ISIC_BROWSER"))
 NOT_ASKED_FOR = "tests in a browser take minutes: make browser runs them"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -39,10 +38,10 @@ def installed(place: Path, needed: list[str]) -> Path:
     return place
 
 
-def book_packages() -> Path:
-    """The extra "book" of pyproject.toml."""
+def packages_of(extra: str) -> Path:
+    """A folder with the packages of an extra of pyproject.toml."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return installed(BOOK, project["optional-dependencies"]["book"])
+    return installed(PROJECT / "build" / f"{extra}-packages", project["optional-dependencies"][extra])
 
 
 @pytest.fixture(scope="module")

@@ -152,7 +152,7 @@ def clean(notebook: NotebookNode) -> None:
     join_streams = CoalesceStreamsPreprocessor()
     join_streams.preprocess(notebook, {})
     for cell in notebook.cells:
-        kept = {key: value for key, value in cell.metadata.items() if key in ("tags", "jupyter")}
+        kept = {key: value for key, value in cell.metadata.items() if key in ("tags", "jupyter", "slideshow")}
         cell.metadata = NotebookNode(kept)
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not is_progress(output)]

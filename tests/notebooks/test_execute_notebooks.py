@@ -32,7 +32,7 @@ GOOD = [
         id="second",
         metadata={"tags": ["solution"], "execution": {"iopub.execute_input": "2026-01-01T00:00:00Z"}},
     ),
-    new_code_cell("print(sys.executable)", id="third"),
+    new_code_cell("print(sys.executable)", id="third", metadata={"slideshow": {"slide_type": "slide"}}),
 ]
 BAD = [TITLE, new_code_cell("value = 1", id="first"), new_code_cell("# divide\nvalue / 0", id="second")]
 
@@ -70,6 +70,7 @@ def test_failing_notebook_is_named_and_the_next_one_runs(folder):
     assert [cell.execution_count for cell in code_cells] == [1, 2, 3]
     assert [cell.id for cell in executed.cells] == ["title", "first", "second", "third"]
     assert executed.cells[2].metadata == {"tags": ["solution"]}
+    assert executed.cells[3].metadata == {"slideshow": {"slide_type": "slide"}}
     assert executed.metadata.language_info == {"name": "python"}
     (stream,) = executed.cells[2].outputs
     assert (stream.name, stream.text) == ("stdout", "step 0\nstep 1\nstep 2\n"), "the progress bar stayed"

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(PROJECT / "tools"))
+import handout  # noqa: E402
+
 LESSONS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
 
@@ -45,16 +49,32 @@ def test_every_lesson_is_in_both_folders_and_no_other(build):
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
-def test_handout_has_everything_but_solutions_and_outputs(build, lesson):
+def test_handout_has_everything_but_solutions_and_results(build, lesson):
     committed, handed_out = cells(lesson), cells(build / "handout" / lesson.name)
     assert [cell.id for cell in handed_out] == [cell.id for cell in committed if not is_solution(cell)]
     code = [cell for cell in handed_out if cell.cell_type == "code"]
-    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    outputs = {cell.id: cell.outputs for cell in committed if cell.cell_type == "code"}
+    for cell in code:
+        assert cell.execution_count is None
+        assert all(output in outputs[cell.id] and handout.is_figure(output) for output in cell.outputs)
+        assert bool(cell.outputs) == (handout.DATA_FIGURE in cell.metadata.get("tags", [])), cell.source
     solutions = [cell.source for cell in committed if is_solution(cell)]
     text = (build / "handout" / lesson.name).read_text(encoding="utf-8")
     assert solutions and "solution" not in re.findall(r'"tags": \[\s*"(\w+)"', text)
     stubs = [cell for cell in code if re.search(r"^\w+ = \.\.\.$", cell.source, flags=re.MULTILINE)]
     assert len(stubs) >= 3, "the exercises themselves are gone"
+
+
+def test_of_a_tagged_cell_the_figures_stay_and_of_others_nothing():
+    figure = new_output("display_data", {"text/html": '<img src="data:image/png;base64,AAAA" alt="a mask">'})
+    result = new_output("stream", text="BMA 0.5")
+    table = new_output("execute_result", {"text/html": "<table></table>"}, execution_count=1)
+    outputs = [result, figure, table]
+    tags = ([handout.DATA_FIGURE], ["nbval-check-output"], ["solution", handout.DATA_FIGURE])
+    cells = [new_code_cell("show()", outputs=outputs, metadata={"tags": tag}, execution_count=1) for tag in tags]
+    notebook = new_notebook(cells=cells)
+    handout.take_out(notebook)
+    assert [(cell.outputs, cell.execution_count) for cell in notebook.cells] == [([figure], None), ([], None)]
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)

@@ -109,7 +109,7 @@ def test_is_committed_executed_in_order(notebook):
 def test_is_committed_without_traces_of_a_machine(notebook):
     assert notebook.metadata.language_info == {"name": "python"}, "run `make execute` and commit the result"
     assert notebook.metadata.kernelspec.name == "python3"
-    assert all(set(cell.metadata) <= {"tags", "jupyter"} for cell in notebook.cells)
+    assert all(set(cell.metadata) <= {"tags", "jupyter", "slideshow"} for cell in notebook.cells)
 
 
 def test_outputs_have_no_error_and_no_warning(notebook):

