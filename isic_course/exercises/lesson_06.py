@@ -22,8 +22,7 @@ EXERCISES = {
         PERCENT,
         wrong(0.9, "an eighth of those nine folds is the validation set.", 0.0005),
         wrong(0.7, "that is with five folds, as in the thesis.", 0.0005),
-        wrong(0.1125, "that is the validation set's proportion.", 0.001),
-        tolerance=0.0005,
+        wrong(0.1125, "that is the validation set's proportion."),
         praise="more training images than with five folds, at the cost of twice as many trainings.",
     ),
     "06.2": exercise(

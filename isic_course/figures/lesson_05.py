@@ -68,20 +68,21 @@ def heights_apart(ends: pd.Series, gap: float = 0.06) -> pd.Series:
     return heights[ends.index]
 
 
-def recall_panels(recalls: pd.DataFrame, reference: pd.Series, xlabel: str, reference_label: str) -> tuple[Figure, str]:
-    """A panel for each column: its values against the table's index, and the reference as a dashed line.
+def recall_panels(recalls: pd.DataFrame, limits: pd.DataFrame, reference: pd.Series, xlabel: str) -> tuple[Figure, str]:
+    """A panel for each column: its values and intervals against the table's index, and the reference as a dashed line.
 
-    recalls: values from 0 to 1; reference: a value for each column of `recalls`, drawn in its panel.
+    recalls: values from 0 to 1; limits: (low, high) of each; reference: a value for each column, named for the legend.
     """
     figure, axes = plots.grid(recalls.shape[1], 3, 3, 2.3, sharex=True, sharey=True)
     for axis, column in zip(axes, recalls.columns, strict=True):
-        axis.plot(recalls.index, recalls[column], marker="o", label="balanced")
-        axis.axhline(reference[column], color=plots.RED, linestyle="--", label=reference_label)
+        axis.plot(recalls.index, recalls[column], "o", label="balanced")
+        axis.vlines(recalls.index, *zip(*limits[column], strict=True), alpha=0.4, linewidth=4, label="95 % interval")
+        axis.axhline(reference[column], color=plots.RED, linestyle="--", label=reference.name)
         axis.set(title=column, ylim=(-0.03, 1.03))
         axis.set_xticks(recalls.index, [f"{number:g}" for number in recalls.index])
         axis.grid(axis="y", alpha=0.3)
     for axis in axes[-3:]:
         axis.set_xlabel(xlabel)
     figure.supylabel("recall", fontsize=10)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    return figure, f"The recall of each class and the BMA against the {xlabel}; dashed: {reference_label}."
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure, f"Recall of each class and BMA against the {xlabel}, with intervals; dashed: {reference.name}."

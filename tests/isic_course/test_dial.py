@@ -145,11 +145,15 @@ def test_names_beside_the_lines_keep_their_order_and_do_not_touch(ends):
 
 def test_panels_show_the_reference_in_each():
     recalls = pd.DataFrame({"MEL": [0.1, 0.2], "NV": [0.9, 0.8]}, index=[50, 100])
-    figure, _ = lesson_05.recall_panels(recalls, pd.Series({"NV": 0.7, "MEL": 0.4}), "images", "all")
+    limits = pd.DataFrame({name: [(low, low + 0.2) for low in recalls[name] - 0.05] for name in recalls}, recalls.index)
+    reference = pd.Series({"NV": 0.7, "MEL": 0.4}, name="all")
+    figure, _ = lesson_05.recall_panels(recalls, limits, reference, "images")
     shown = {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
     assert list(shown) == ["MEL", "NV"]
     for name, reference in (("MEL", 0.4), ("NV", 0.7)):
         curve, line = shown[name].lines
         assert list(curve.get_ydata()) == list(recalls[name]) and set(line.get_ydata()) == {reference}
-        assert line.get_color() == plots.RED
+        assert line.get_color() == plots.RED and line.get_label() == "all"
+        (bars,) = shown[name].collections
+        assert [tuple(bar[:, 1]) for bar in bars.get_segments()] == list(limits[name])
         assert shown[name].get_xlabel() == "images", "plots.show has the lower edge of the whole figure for itself"
