@@ -7,7 +7,6 @@ written to the disk, and nothing is asked of another machine. It is for learning
 """
 
 import argparse
-import io
 import logging
 import sys
 import threading
@@ -21,13 +20,12 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from flask import Flask, Response, abort, render_template, request
-from PIL import Image, ImageOps
-from werkzeug.exceptions import BadRequest, HTTPException
+from PIL import Image
+from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 
 from isic_utils import plots
 from isic_utils.__main__ import run_in
-from isic_utils.datasets.images import MAX_PIXELS, to_rgb
 from isic_utils.errors import IsicError, exit_status
 from isic_utils.inference import second_opinion
 from isic_utils.inference.second_opinion import STATEMENT, SYNTHETIC_STATEMENT, Opinion, SecondOpinion
@@ -102,37 +100,19 @@ def create_app(opinions: SecondOpinion) -> Flask:
     @app.post("/opinion")
     def opinion() -> dict[str, Any]:
         content = request.get_data(cache=False)  # in memory; the parts of a form would be written to the disk
-        with one_at_a_time:
-            return describe(opinions, decode(content))
+        try:
+            with one_at_a_time:
+                return describe(opinions, content)
+        except IsicError as error:
+            abort(400, str(error))
 
     return app
 
 
-def decode(content: bytes) -> Image.Image:
-    """A JPEG, PNG or WebP file's content as an upright RGB image, as `images.read_image` reads a file of the disk.
-
-    Raises BadRequest if it is empty, damaged, of another kind, or claims more than 80 million pixels.
-    """
-    try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            if image.format == "PNG":  # Pillow does not look at the checksums when it loads pixels
-                Image.open(io.BytesIO(content)).verify()
-            image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
-    except MemoryError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise BadRequest(f"it claims more than {MAX_PIXELS:,} pixels: choose a smaller image.") from error
-    except Exception as error:  # Pillow raises many kinds for damaged files
-        fault = "is damaged, or not a JPEG, PNG or WebP image" if content else "is empty"
-        raise BadRequest(f"it {fault}: choose another file.") from error
-
-
-def describe(opinions: SecondOpinion, image: Image.Image) -> dict[str, Any]:
-    """What the page shows of an image: the opinion in words, in numbers (none if it abstains) and in figures."""
-    opinion = second_opinion.opinion_on(opinions, image)
+def describe(opinions: SecondOpinion, content: bytes) -> dict[str, Any]:
+    """What the page shows of an image file: the opinion in words, in numbers (none if it abstains) and in figures.
+    Raises IsicError if it cannot be read."""
+    opinion, image = second_opinion.opinion_on(opinions, content), second_opinion.read(content)
     image.thumbnail((800, 800))
     with plt.style.context(plots.STYLE):
         shown = [

@@ -225,23 +225,24 @@ def resize(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
     return small.permute(1, 2, 0).contiguous().numpy()
 
 
-def read_image(path: Path | str, at_least: int | None = None) -> Image.Image:
-    """A JPEG, PNG or WebP file as an upright RGB image.
+def read_image(file: Path | str | bytes, at_least: int | None = None) -> Image.Image:
+    """A JPEG, PNG or WebP file, or the bytes of one, as an upright RGB image.
 
     Grey, 16-bit, CMYK, palette and transparent images (on white) are converted, EXIF rotation is applied.
     at_least: a side in pixels below which the decoder may not go; lets it read a large JPEG faster at a half, quarter
     or eighth. Raises IsicError if the file is missing, empty, damaged, no JPEG, PNG or WebP, or claims more than 80
     million pixels; OSError or MemoryError if the machine cannot read it now, which says nothing about it.
     """
-    return to_rgb(open_image(path, at_least))
+    return to_rgb(open_image(file, at_least))
 
 
-def open_image(path: Path | str, at_least: int | None = None) -> Image.Image:
+def open_image(file: Path | str | bytes, at_least: int | None = None) -> Image.Image:
     """As `read_image`, but in the mode that the file has."""
+    name = "The image" if isinstance(file, bytes) else file
     try:
-        content = Path(path).read_bytes()
+        content = file if isinstance(file, bytes) else Path(file).read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, TypeError) as error:  # TypeError: no path
-        raise IsicError(f"{path} is missing: put the image there or leave out its row.") from error
+        raise IsicError(f"{name} is missing: put the image there or leave out its row.") from error
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -255,11 +256,11 @@ def open_image(path: Path | str, at_least: int | None = None) -> Image.Image:
     except MemoryError:
         raise
     except Image.DecompressionBombError as error:
-        raise IsicError(f"{path} claims more than {MAX_PIXELS:,} pixels: replace it by the original image.") from error
+        raise IsicError(f"{name} claims more than {MAX_PIXELS:,} pixels: replace it by the original image.") from error
     except Exception as error:  # Pillow raises many kinds for damaged files: OSError, SyntaxError, struct.error …
         known = content.startswith((b"\xff\xd8", b"\x89PNG", b"RIFF"))
         fault = "is cut short or damaged" if known else "is not a JPEG, PNG or WebP image, whatever its name says"
-        raise IsicError(f"{path} {fault if content else 'is empty'}: download or unpack it again.") from error
+        raise IsicError(f"{name} {fault if content else 'is empty'}: download or unpack it again.") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

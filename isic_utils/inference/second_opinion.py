@@ -32,7 +32,7 @@ SYNTHETIC_STATEMENT = "It was trained on synthetic images, drawn by code: about 
 SENSITIVITY = 0.95  # the share of the malignant validation images for which an expert must be asked
 DECISIONS = "decisions.json"  # in a classifier's folder
 MAX_TRAINING = 2000  # the detector is fitted to at most so many training images
-AnyImage = Path | str | Image.Image | np.ndarray
+AnyImage = Path | str | bytes | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -192,11 +192,11 @@ def best_run(settings: Settings, task: str = "classification", store: ImageStore
 def opinion_on(second_opinion: SecondOpinion, image: AnyImage) -> Opinion:
     """What the models say of one image.
 
-    image: a JPEG, PNG or WebP file, a PIL image of any mode, or uint8 [height, width, 3]. Raises IsicError if it cannot
-    be read.
+    image: a JPEG, PNG or WebP file or its bytes, a PIL image of any mode, or uint8 [height, width, 3]. Raises IsicError
+    if it cannot be read.
     """
-    image = read(image)
-    pixels = resize(image, second_opinion.run.config["image_size"])
+    size = second_opinion.run.config["image_size"]
+    pixels = resize(read(image, at_least=max(size)), size)  # decoded as by `ImageStore`: else grey levels would differ
     (abstained,) = second_opinion.detector.reasons(pixels[np.newaxis])
     if abstained:
         return abstain(second_opinion, abstained)
@@ -206,7 +206,7 @@ def opinion_on(second_opinion: SecondOpinion, image: AnyImage) -> Opinion:
     calibrated = calibration.apply_temperature(probabilities, second_opinion.temperature)
     malignant = float(calibration.malignant_probability(calibrated, second_opinion.classes)[0])
     heat = grad_cam(second_opinion.model, batch, int(calibrated.argmax()))
-    contour = draw_contour(second_opinion, image) if second_opinion.mask_model else None
+    contour = draw_contour(second_opinion, read(image)) if second_opinion.mask_model else None
     limit = second_opinion.threshold
     ask = malignant >= limit
     compared = f"the malignant classes together have a probability of {malignant:.1%}, the threshold is {limit:.1%}"
@@ -221,13 +221,13 @@ def abstain(second_opinion: SecondOpinion, why: str) -> Opinion:
     return Opinion(nothing, np.nan, True, f"no prediction, since {why}", abstained=why)
 
 
-def read(image: AnyImage) -> Image.Image:
-    """A file, PIL image or array as an RGB image, as `images.read_image` checks and converts it."""
+def read(image: AnyImage, at_least: int | None = None) -> Image.Image:
+    """A file, its bytes, a PIL image or an array as an RGB image, as `images.read_image` checks and converts it."""
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
             raise IsicError(f"The array is {image.dtype} {image.shape}: give an image as uint8 [height, width, 3].")
         image = Image.fromarray(image)
-    return to_rgb(image) if isinstance(image, Image.Image) else read_image(image)
+    return to_rgb(image) if isinstance(image, Image.Image) else read_image(image, at_least)
 
 
 def as_batch(pixels: np.ndarray) -> torch.Tensor:
@@ -253,7 +253,7 @@ def each_opinion(second_opinion: SecondOpinion, images: Sequence[AnyImage]) -> I
         name = printable(str(source)) if isinstance(source, (str, Path)) else f"image {number}"
         try:
             image = read(source)
-            yield name, image, opinion_on(second_opinion, image)
+            yield name, image, opinion_on(second_opinion, source)
         except (IsicError, OSError) as error:
             yield name, None, abstain(second_opinion, printable(str(error)))
 

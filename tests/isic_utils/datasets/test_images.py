@@ -542,6 +542,8 @@ WHAT_IS_WRONG = {
 def test_an_image_that_cannot_be_read(tmp_path, kind):
     path = damaged(tmp_path, kind)
     refusal(lambda: images.read_image(path), str(path), WHAT_IS_WRONG[kind])
+    if path.is_file():  # the bytes of a file are read as the file is
+        refusal(lambda: images.read_image(path.read_bytes()), "The image", WHAT_IS_WRONG[kind])
 
 
 def test_large_images_of_others_open_as_before(tmp_path):
