@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from archives import draw_2019, draw_pairs, refusal, tiny_settings
+from archives import draw_2019, draw_pairs, noise, refusal, tiny_settings
 from PIL import Image
 from scipy import ndimage
 
 from isic_utils.__main__ import main
-from isic_utils.datasets import read_isic2019, tables
+from isic_utils.datasets import images, read_isic2019, tables
 from isic_utils.files import write_json
 from isic_utils.inference import second_opinion
 from isic_utils.inference.second_opinion import SecondOpinion, assemble, best_run, opinion_on, opinions_on
@@ -127,6 +127,15 @@ def test_files_images_and_arrays_get_the_same_opinion(opinions, paths):
     assert first.contour.shape == (opened.height, opened.width) and first.contour.dtype == bool
     assert first.heat.shape == (16, 16) and torch.is_grad_enabled()
     assert first.probabilities.sum() == pytest.approx(1) and first.predicted == first.probabilities.idxmax()
+
+
+def test_a_large_jpeg_is_decoded_as_for_training(opinions, tmp_path, monkeypatch):
+    file, seen = tmp_path / "large.jpg", []
+    Image.fromarray(noise(0, 300, 400)).save(file)
+    monkeypatch.setattr(type(opinions.detector), "reasons", lambda self, pixels: seen.append(pixels[0]) or ["seen"])
+    for image in (file, file.read_bytes()):
+        opinion_on(opinions, image)
+        assert np.array_equal(seen.pop(), images.decode(str(file), None, (16, 16)))
 
 
 def test_an_expert_is_asked_from_the_threshold_on(opinions, paths):
