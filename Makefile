@@ -157,9 +157,10 @@ measured: $(INSTALLED)
 handout: $(INSTALLED)
 	@$(IN_VENV) tools/handout.py
 
-$(VENV)/.book: $(INSTALLED)
-	@$(IN_VENV) -m uv pip install $(CONSTRAINT) --editable '.[book]' || \
-	  $(IN_VENV) -m pip install $(CONSTRAINT) --editable '.[book]'
+# An extra of pyproject.toml, once. What is there already, such as PyTorch, stays as it is.
+$(VENV)/.book $(VENV)/.slides: $(VENV)/.%: $(INSTALLED)
+	@$(IN_VENV) -m uv pip install $(CONSTRAINT) --editable '.[$*]' || \
+	  $(IN_VENV) -m pip install $(CONSTRAINT) --editable '.[$*]'
 	@touch $@
 
 # The formulas become MathML with a package of the book.
@@ -168,11 +169,6 @@ sheets: $(VENV)/.book
 
 book: $(VENV)/.book
 	@$(IN_VENV) tools/book.py
-
-$(VENV)/.slides: $(INSTALLED)
-	@$(IN_VENV) -m uv pip install $(CONSTRAINT) --editable '.[slides]' || \
-	  $(IN_VENV) -m pip install $(CONSTRAINT) --editable '.[slides]'
-	@touch $@
 
 slides: $(VENV)/.slides
 	@$(IN_VENV) tools/slides.py

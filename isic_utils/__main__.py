@@ -132,22 +132,32 @@ def list_runs(chosen: argparse.Namespace) -> None:
     print(table.round(3).to_string(na_rep="") if len(table) else f"There are no runs in {load_settings().runs} yet.")
 
 
+def second_opinion_of(folder: Path | None, mask_folder: Path | None = None) -> second_opinion.SecondOpinion:
+    """The second opinion of the classifier and the U-Net in two folders; where none is given, of the best one on
+    validation (without a U-Net if there is none). Raises IsicError if there is no classifier, and what
+    `second_opinion.assemble` raises."""
+    settings, table, store = load_settings(), None, None
+    run = run_in(folder) if folder else second_opinion.best_run(settings)
+    if run and second_opinion.read_decisions(run) is None:  # these need the images, the second opinion does not
+        table, store = protocols.load_data("standard", settings, akiec=True)
+        run = run if folder else second_opinion.best_run(settings, store=store)
+    if run is None:
+        ways = "python -m isic_utils train standard residual, or lesson 04 (make notebooks), trains one"
+        raise IsicError(f"{settings.runs / settings.data_name} holds no classifier of these images: {ways}.")
+    mask_run = run_in(mask_folder) if mask_folder else second_opinion.best_run(settings, "segmentation")
+    return second_opinion.assemble(run, mask_run, store, table)
+
+
 def predict(chosen: argparse.Namespace) -> None:
     """Give the probable diagnoses of images, and say whether to ask an expert.
 
     For learning only: this is not a medical device, and nothing it says is medical advice. An image that cannot be read
     does not stop the others.
     """
-    images, settings = second_opinion.image_files(chosen.images), load_settings()
-    run, table, store = run_in(chosen.run) if chosen.run else second_opinion.best_run(settings), None, None
-    if run is None or second_opinion.read_decisions(run) is None:  # these need the images, the second opinion does not
-        table, store = protocols.load_data("standard", settings, akiec=True)
-        run = run_in(chosen.run) if chosen.run else second_opinion.best_run(settings, store=store)
-    if run is None:
-        raise IsicError("No classifier is trained on these images: python -m isic_utils train standard alexnet.")
-    mask_run = run_in(chosen.masks) if chosen.masks else second_opinion.best_run(settings, "segmentation")
-    opinions = second_opinion.assemble(run, mask_run, store, table)
-    print(f"Classifier: {run.folder}\nContours: {mask_run.folder if mask_run else 'none, no U-Net is trained'}")
+    images = second_opinion.image_files(chosen.images)
+    opinions = second_opinion_of(chosen.run, chosen.masks)
+    contours = opinions.mask_run.folder if opinions.mask_run else "none, no U-Net is trained"
+    print(f"Classifier: {opinions.run.folder}\nContours: {contours}")
     print(second_opinion.STATEMENT, second_opinion.SYNTHETIC_STATEMENT if opinions.synthetic else "", "\n", flush=True)
     rows, unreadable = [], 0
     for number, (name, image, opinion) in enumerate(second_opinion.each_opinion(opinions, images), start=1):

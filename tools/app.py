@@ -25,12 +25,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 
 from isic_utils import plots
-from isic_utils.__main__ import run_in
+from isic_utils.__main__ import second_opinion_of
 from isic_utils.errors import IsicError, exit_status
 from isic_utils.inference import second_opinion
 from isic_utils.inference.second_opinion import STATEMENT, SYNTHETIC_STATEMENT, Opinion, SecondOpinion
-from isic_utils.settings import load_settings
-from isic_utils.training import protocols
 
 MOST_MEGABYTES = 50  # of a file
 TOO_LARGE = f"it has more than {MOST_MEGABYTES} MB: choose a smaller one."
@@ -46,7 +44,7 @@ def main() -> int:
 
 def serve(chosen: argparse.Namespace) -> None:
     """Serve the page to the browsers of this machine, at a free port, until Ctrl-C."""
-    opinions = load(chosen.run)
+    opinions = second_opinion_of(chosen.run)
     matplotlib.use("Agg")  # which can draw in a thread
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else it prints a line for each request
     server = make_server("127.0.0.1", 0, create_app(opinions), threaded=True)
@@ -55,20 +53,6 @@ def serve(chosen: argparse.Namespace) -> None:
     if not chosen.no_browser:
         webbrowser.open(address)
     server.serve_forever()
-
-
-def load(folder: Path | None) -> SecondOpinion:
-    """The second opinion of the classifier in a folder, or else of the best one on validation, with the best U-Net if
-    there is any. Raises IsicError if there is no classifier, and what `second_opinion.assemble` raises."""
-    settings = load_settings()
-    run = run_in(folder) if folder else second_opinion.best_run(settings)
-    if run is None:
-        ways = "execute lessons 04 and 07 (make notebooks), or python -m isic_utils train standard residual"
-        raise IsicError(f"{settings.runs / settings.data_name} holds no trained classifier: {ways}.")
-    table, store = None, None
-    if second_opinion.read_decisions(run) is None:  # these need the images, the second opinion does not
-        table, store = protocols.load_data("standard", settings, akiec=True)
-    return second_opinion.assemble(run, second_opinion.best_run(settings, "segmentation"), store, table)
 
 
 def create_app(opinions: SecondOpinion) -> Flask:

@@ -34,7 +34,7 @@ TO_A_PAGE = re.compile(r"\[([^\]]+)\]\(((?:[\w.]+/)*(?:dial|threshold)\.html[^)\
 SOLUTION = {"tags": ["solution", "hide-cell"], "mystnb": {"code_prompt_show": "Show the solution",
                                                           "code_prompt_hide": "Hide the solution"}}  # fmt: skip
 FOLDED = {"tags": ["hide-input"]}  # a cell that only draws: its figure is shown, its code is not
-ON_REAL_IMAGES = re.compile(r"^\*\*On real images\*\*", re.MULTILINE)  # what a paragraph begins with
+ON_REAL_IMAGES = re.compile("^" + re.escape(measured_page.ON_REAL_IMAGES), re.MULTILINE)  # a paragraph begins so
 
 
 def main() -> int:
@@ -77,7 +77,7 @@ def write_source(project: Path, source: Path) -> None:
         target.write_text(document(file.read_text(encoding="utf-8")), encoding="utf-8")
     (source / "notebooks").mkdir(exist_ok=True)
     notebooks = {path.stem[:2]: (path, nbformat.read(path, as_version=4)) for path in paths}
-    measured = measured_page.write(project, notebooks)
+    measured = measured_page.page(project, notebooks)
     cards = []
     for number, (path, notebook) in notebooks.items():
         cards += [card(path, notebook)]

@@ -183,7 +183,7 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def write_html(notebook: NotebookNode, path: Path, build: Path) -> None:
-    """Write ``notebook`` as one self-contained page; pictures that its prose names lie beside ``path``."""
+    """Write ``notebook`` as one self-contained page; images that its prose names lie beside ``path``."""
     exporter = HTMLExporter(embed_images=True)
     resources = {"metadata": {"name": path.stem, "path": str(path.parent)}}
     page, _ = exporter.from_notebook_node(notebook, resources)

@@ -48,7 +48,10 @@ NETWORKS = [
         (r"w \leftarrow (1 - r \lambda)\, w - r\, \frac{dL}{dw}",),
         "The gradient of L + ½ λ Σ w².",
     ),
-    Formula("He initialisation", "03", "He et al. 2015", (r"\mathrm{Var}(w) = 2 / n_\mathrm{in}",)),
+    Formula(
+        "He initialisation", "03", "He et al. 2015", (r"\mathrm{Var}(w) = 2 / n_\mathrm{in}",),
+        "n<sub>in</sub>: inputs of a neuron.",
+    ),
     Formula(
         "Convolution: size of the output, parameters", "03", "LeCun et al. 1998",
         (
@@ -70,6 +73,7 @@ SCORES = [
             r"R_c = \frac{\mathrm{correct}_c}{n_c}, \quad \mathrm{accuracy} = \sum_c \frac{n_c}{n} R_c",
             r"\mathrm{BMA} = \frac{1}{C} \sum_{c=1}^{C} R_c",
         ),
+        "n<sub>c</sub>: images of class c; n: images of all C classes.",
     ),
     Formula(
         "Recall, precision, F1 of a class", "04", "scikit-learn",

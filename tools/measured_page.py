@@ -42,7 +42,7 @@ FACTS = ["images", "lesions", "test_images", "test_lesions", "pixels", "side", "
          "epochs", "seed", "seeds", "group_by", "processor"]  # fmt: skip
 
 
-def write(project: Path, notebooks: dict[str, tuple[Path, NotebookNode]]) -> str:
+def page(project: Path, notebooks: dict[str, tuple[Path, NotebookNode]]) -> str:
     """The page as Markdown, "" if nothing has been measured. notebooks: number of a lesson -> its file and cells."""
     found = {}
     for file in files(project):
@@ -217,7 +217,7 @@ def cell(name: str, value: object) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, str):
-        return value.replace("_", r"\_")
+        return escaped(value)
     return count(value) if name in COUNTED or isinstance(value, int | np.integer) else number(value, DECIMALS.get(name))
 
 

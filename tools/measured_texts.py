@@ -98,7 +98,7 @@ TABLES = {
         "Which images the masks fail on",
         "the 360 test images of the table before, 1 800 images of ISIC 2018 Task 1 in all",
         "measured_masks.py",
-        "Three linear regressions of a test image's Jaccard index: on each property alone, on two, and on all three. A "
+        "Linear regressions of a test image's Jaccard index: on each property alone, on two, and on all three. A "
         "coefficient is the change of the index per standard deviation of the property.",
         ("relative contrast* has the largest coefficient", "*ITA* keeps"),
         split=("regression",),
@@ -149,7 +149,8 @@ TABLES = {
         "A row is a training clinic and a clinic in which it is tested, over the classes that the clinics share. The "
         "drop is the BMA at home minus the BMA here. *Difference* is the BMA minus that of the row *compared with*, on "
         "the same lesions. *Re-weighted* is the accuracy if the tested clinic had the class shares of the training "
-        "clinic. The looks are corrections of the images: of the colour, of the squeeze, of the border, of all three.",
+        "clinic. *Look* says what is corrected in the images: nothing, the colour, the squeeze, the border, or all "
+        "three.",
         ("the probe from HAM has", "The probe from BCN has", "The larger part of the gap is left"),
         split=("classes", "look"),
     ),

@@ -15,6 +15,7 @@ import argparse
 import html
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -87,10 +88,10 @@ def tables() -> list[str]:
     return ["\n".join([*plain, source]), "\n".join([*computed, source])]
 
 
-def printed(caption: str, table: pd.DataFrame, empty: list[str] = ()) -> str:
+def printed(caption: str, table: pd.DataFrame, empty: Sequence[str] = ()) -> str:
     """A table of `published` as HTML, with the digits that the thesis prints. empty: headings of columns to fill in."""
     names = {"low": "interval, from", "high": "to"}
-    heads = "".join(f"<th>{name}</th>" for name in [*(names.get(name, name) for name in table), *empty])
+    heads = "".join(f"<th>{name}</th>" for name in [*table.rename(columns=names), *empty])
     rows, to_fill = [], '<td class="empty"></td>' * len(empty)
     for model, row in table.iterrows():
         cells = "".join(f"<td>{digits(name, value)}</td>" for name, value in row.items())
@@ -129,7 +130,7 @@ def dial_page() -> str:
 
 def empty_axes() -> Figure:
     """The axes of `figures.lesson_05.curves` without a curve, one above the other."""
-    with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 11}):
+    with mpl.rc_context({"font.family": "sans-serif", "font.size": 11}):
         figure = Figure(figsize=(7, 7.6), layout="constrained")
         panels = {"accuracy and BMA": "score", "recall of NV and of DF": "recall"}
         for axis, (title, label) in zip(figure.subplots(2), panels.items(), strict=True):

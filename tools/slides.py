@@ -2,8 +2,8 @@
 
     python tools/slides.py          then open one of them in a browser; S shows the notes
 
-The slide type of a cell (in JupyterLab: property inspector, Slide Type) says where it goes. A cell without one is left
-out, `slide` begins a slide, and `fragment` continues it and appears at the next key.
+The slide type of a cell (in JupyterLab: property inspector, Slide Type) says where it goes. `slide` begins a slide, and
+`fragment` continues it and appears at the next key; a cell without a type, or with another one, is left out.
 
 - A code cell shows its figures; if it has none, what else it returns or prints; if it returns nothing, its code. Where
   this is not of the synthetic sample, `"label"` beside the slide type says of what it is.
@@ -33,6 +33,7 @@ from pygments.lexers import PythonLexer
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGES = PROJECT / "tools" / "pages"
+KINDS = ("slide", "fragment")
 REVEAL = ("reveal.js", "reveal.css", "notes.js", "LICENSE")
 QUESTION, RESULT = "**Question.**", ("**On the sample**", "**On real images**")
 LIST, FORMULA = ("- ", "1. "), "$$"
@@ -103,15 +104,32 @@ def slides_of(notebook: NotebookNode, notes: dict[str, list[str]]) -> list[Slide
         above = headings[-2] if len(headings) > 2 else ""
         slides.append(Slide(headings[-1], above, body, notes=of_section if slides else notes.pop("", [])))
 
+    def add_outputs(cell: NotebookNode, kind: str) -> None:
+        for parts in outputs(cell):
+            if kind == "slide":
+                begin([])
+            slides[-1].body.extend(parts if kind == "slide" else map(fragment, parts))
+            if cell.outputs:
+                slides[-1].labels.append(cell.metadata.slideshow.get("label", SYNTHETIC))
+
+    def add_answer(blocks: list[str], kind: str, alone: bool) -> None:
+        """Add what a cell says before its first heading: an answer to the slide before, and the next question.
+        alone: whether the cell has no heading."""
+        answer, question = at_question(blocks)
+        if kind == "slide" and not before:  # the cell before is left out, so no slide asks what this answers
+            answer, question = [], blocks if question or alone else []
+        if answer:
+            slides[-1].body.extend(answers(answer))
+        if question and kind == "slide":
+            begin(section(question, answered=True))
+        elif question and not answer:
+            slides[-1].body.extend(fragment(part) for part in section(question, answered=True))
+
     for cell in notebook.cells:
         kind = cell.metadata.get("slideshow", {}).get("slide_type")
+        kind = kind if kind in KINDS else None
         if cell.cell_type == "code" and kind:
-            for parts in outputs(cell):
-                if kind == "slide":
-                    begin([])
-                slides[-1].body.extend(parts if kind == "slide" else map(fragment, parts))
-                if cell.outputs:
-                    slides[-1].labels.append(cell.metadata.slideshow.get("label", SYNTHETIC))
+            add_outputs(cell, kind)
         parts = sections(cell.source) if cell.cell_type == "markdown" else []
         for level, heading, blocks in parts:
             if level:
@@ -119,15 +137,7 @@ def slides_of(notebook: NotebookNode, notes: dict[str, list[str]]) -> list[Slide
                 if kind == "slide" and blocks:
                     begin(section(blocks) if level > 1 else [paragraph(blocks[0])])
             elif kind:
-                answer, question = at_question(blocks)
-                if kind == "slide" and not before:  # no slide asks what it answers
-                    answer, question = [], blocks if question or len(parts) == 1 else []
-                if answer:
-                    slides[-1].body.extend(answers(answer))
-                if question and kind == "slide":
-                    begin(section(question, answered=True))
-                elif question and not answer:
-                    slides[-1].body.extend(fragment(part) for part in section(question, answered=True))
+                add_answer(blocks, kind, alone=len(parts) == 1)
         before = kind
     return slides
 

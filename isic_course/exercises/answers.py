@@ -84,7 +84,7 @@ def equal(answer: object, right: object, tolerance: float) -> bool:
     if isinstance(right, (set, frozenset, list, tuple)) and all(isinstance(item, str) for item in right):
         return sorted(item.strip().lower() for item in answer) == sorted(item.strip().lower() for item in right)
     try:
-        return np.shape(answer) == np.shape(right) and np.allclose(answer, right, rtol=0, atol=tolerance)
+        return np.shape(answer) == np.shape(right) and np.allclose(answer, right, rtol=0, atol=tolerance + 1e-9)
     except (TypeError, ValueError):  # a list of unlike things
         return False
 

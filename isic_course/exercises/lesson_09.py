@@ -55,7 +55,7 @@ EXERCISES = {
         wrong(0.95, "that is the sensitivity: the proportion of malignant lesions that is found."),
         wrong(0.0095, "that is the proportion among all lesions; the question is about those with an alarm.", 0.0002),
         wrong(0.95 / 1.45, "that would hold if half of all lesions were malignant."),
-        tolerance=0.0006,
+        tolerance=0.0012,
         praise="about fifty alarms for each malignant lesion: what an alarm means depends on the prevalence.",
     ),
     "09.4": exercise(
@@ -66,7 +66,7 @@ EXERCISES = {
         wrong(0.8, "the same image is less often malignant where malignant lesions are rarer.", 0.0005),
         wrong(0.985, "the ratio of the odds is upside down: this place has fewer malignant lesions."),
         wrong(0.0755, "without the old odds, you assume that half of the training images are malignant.", 0.0005),
-        tolerance=0.001,
+        tolerance=0.0035,
         praise="from four in five to one in five, although nothing in the image has changed.",
     ),
     "09.5": exercise(

@@ -57,7 +57,7 @@ EXERCISES = {
         wrong(0.025, "the BMA at home is over eight classes, the other over three: take the same three.", 0.001),
         wrong(0.55 - 1.9 / 3, "home minus abroad: a fall is positive.", 0.001),
         wrong(0.25, "a mean of three recalls, not their sum.", 0.001),
-        tolerance=0.001,
+        tolerance=0.0035,
         praise="compared over eight and three classes, the BMA seems to rise by 0.025; over the same three it falls.",
     ),
     "11.4": exercise(

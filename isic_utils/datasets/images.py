@@ -67,7 +67,7 @@ class ImageStore:
             if missing := table[column].isna().sum():
                 raise IsicError(f"{missing:,} rows have no {column}: unpack the zip, or keep the rows that have one.")
         folder = Path(table["path"].iloc[0]).absolute().parent.parent
-        if re.match("ISIC.*_Input$|ISIC-2017.*_Data$|ISBI2016.*_Data$|HAM10000_images", folder.name):  # one too deep
+        if re.match("ISIC.*_Input$|ISIC-2017_.+_Data$|ISBI2016_.+_Data$|HAM10000_images", folder.name):  # one too deep
             folder = folder.parent
         self.data_name, self.synthetic = folder.name, (folder / MARKER).exists()
         kind = "-masks" if self.has_masks else ""

@@ -126,19 +126,20 @@ def read_isic2018(folder: Path | str, split: str = "training") -> pd.DataFrame:
     """The segmentation table of ISIC 2018 Task 1: one row per image and mask that belong together by name.
 
     folder: holds ``ISIC2018_Task1-2_Training_Input`` (``<image>.jpg``) and ``ISIC2018_Task1_Training_GroundTruth``
-        (``<image>_segmentation.png``), or of another official split the folders named so; or those of ISIC 2017 or 2016
-        (`archive.PAIRS`).
+        (``<image>_segmentation.png``), or of another official split the folders named so; for training, or else those
+        of ISIC 2017 or 2016 (`archive.PAIRS`).
     split: training, validation or test.
 
     Returns a DataFrame with the columns image, path, mask_path (all str), sorted by image. Where ISIC 2019's metadata,
-    HAM10000's or Task 3's groupings lie beside the images, it has the column lesion_id, too (str or missing).
-    Images without a mask and masks without an image are left out, and a printed line says how many, and which is the
-    first.
+    HAM10000's or Task 3's groupings lie beside the images and know one of them, it has the column lesion_id, too (str
+    or missing). Images without a mask and masks without an image are left out, and a printed line says how many, and
+    which is the first.
 
     Raises IsicError if a folder is missing, or no image has a mask.
     """
     places = [[Path(folder) / name.replace("Training", split.title()) for name in pair] for pair in archive.PAIRS]
-    place, mask_place = next((pair for pair in places if pair[0].is_dir()), places[0])
+    # validation and test are those of 2018 alone: another year's must not be scored as its test set
+    place, mask_place = next((pair for pair in places if split == "training" and pair[0].is_dir()), places[0])
     images, masks, ending = files_by_name(place), files_by_name(mask_place), archive.MASK_ENDING
     masks = {name.removesuffix(ending): path for name, path in masks.items() if name.endswith(ending)}
     pairs = sorted(set(images) & set(masks))
@@ -154,7 +155,7 @@ def read_isic2018(folder: Path | str, split: str = "training") -> pd.DataFrame:
         metadata = pd.concat([read_csv(file, ["image", "lesion_id"]) for file in files]).dropna(subset="lesion_id")
         names = metadata["image"].str.removesuffix("_downsampled")  # the same image, smaller
         table["lesion_id"] = table["image"].map(dict(zip(names, metadata["lesion_id"], strict=True)))
-    return table
+    return table.dropna(axis="columns", how="all")  # without lesion_id, if the tables know none of the images
 
 
 def read_csv(file: Path, columns: list[str]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """`fit_all`: independent runs side by side on a processor, each in a process of its own."""
 
+import copy
 import multiprocessing.connection
 import os
 import traceback
@@ -57,6 +58,7 @@ def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, pr
 
 def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progress: bool) -> dict[str, IsicError]:
     """Train the jobs, each in a process of its own. Returns what went wrong, by the job's name."""
+    store = copy.copy(store) if jobs else store  # as a process gets it: raises IsicError if its images are gone
     context = multiprocessing.get_context(START_METHOD)
     context.set_forkserver_preload([__name__])
     memory = int(psutil.virtual_memory().available / MEMORY_OF_A_RUN)

@@ -1,5 +1,6 @@
 """The page for one image: what it says of good and bad files; it keeps nothing and asks nobody; also in a browser."""
 
+import argparse
 import contextlib
 import io
 import os
@@ -133,7 +134,8 @@ def test_only_the_page_itself_may_ask(client, usual):
 
 def test_without_a_trained_classifier_it_says_which_command_trains_one(tmp_path, monkeypatch):
     monkeypatch.setenv("ISIC_RUNS", str(tmp_path))
-    refusal(lambda: app.load(None), str(tmp_path), "make notebooks", "python -m isic_utils train")
+    command = argparse.Namespace(run=None, no_browser=True)
+    refusal(lambda: app.serve(command), str(tmp_path), "make notebooks", "python -m isic_utils train")
 
 
 # what it leaves behind

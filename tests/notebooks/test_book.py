@@ -93,13 +93,13 @@ def test_the_first_page_has_the_figure_that_stands_for_each_lesson(project, tmp_
 
 @pytest.fixture(scope="module")
 def lessons() -> dict:
-    """The lessons by number, as `measured_page.write` takes them."""
+    """The lessons by number, as `measured_page.page` takes them."""
     paths = sorted((PROJECT / "notebooks").glob("*.ipynb"))
     return {path.name[:2]: (path, nbformat.read(path, as_version=4)) for path in paths}
 
 
 def test_each_measured_table_is_on_the_page_with_what_its_lesson_says(lessons):
-    page = measured_page.write(PROJECT, lessons)
+    page = measured_page.page(PROJECT, lessons)
     assert len(MEASURED) >= 15
     for name in MEASURED:
         assert f"[{name}](../{measured_page.RESULTS}/{name})" in page
@@ -126,7 +126,7 @@ def test_the_page_shows_the_numbers_of_the_file(name, tmp_path):
             table.loc[row, score] = (row + 100) / 1000
             expected.append(f"0.{row + 100}")
     table.to_csv(folder / name, index=False)
-    page = measured_page.write(tmp_path, {})
+    page = measured_page.page(tmp_path, {})
     assert expected and not [number for number in expected if number not in page]
 
 
@@ -134,10 +134,10 @@ def test_a_table_that_nobody_has_described_is_shown(tmp_path):
     folder = tmp_path / measured_page.RESULTS
     folder.mkdir(parents=True)
     (folder / "measured_99.csv").write_text("method,my_score,my_score_low,my_score_high\na,0.5,0.4,0.61\nb,12,,\n")
-    page = measured_page.write(tmp_path, {})
+    page = measured_page.page(tmp_path, {})
     assert "| method | my score |" in page
     assert "| a | 0.500 (0.400 to 0.610) |" in page.replace(measured_page.SPACE, " ") and "| b | 12 |" in page
-    assert measured_page.write(tmp_path / "empty", {}) == ""
+    assert measured_page.page(tmp_path / "empty", {}) == ""
 
 
 def test_the_paragraphs_of_a_lesson_lead_to_its_tables(project, tmp_path):

@@ -20,7 +20,6 @@ import slides  # noqa: E402
 LESSONS = ["04", "05", "06", "08"]
 TEACHING = (PROJECT / "docs" / "teaching.md").read_text(encoding="utf-8")
 PROJECTOR = {"width": 1280, "height": 720}
-KINDS = {"slide", "fragment"}
 
 
 def lesson(number: str) -> nbformat.NotebookNode:
@@ -85,7 +84,7 @@ def test_a_question_is_shown_before_its_answer(found):
 def test_outputs_say_whether_they_are_synthetic(number):
     for cell in lesson(number).cells:
         shown = cell.metadata.get("slideshow")
-        assert shown is None or shown["slide_type"] in KINDS
+        assert shown is None or shown["slide_type"] in slides.KINDS
         if shown and cell.get("outputs"):
             label = shown.get("label", slides.SYNTHETIC)
             assert "real_images" not in cell.source or label == "real images", cell.source
@@ -118,13 +117,14 @@ We begin. We go on [here](b.md).
 
 
 def slide_cells() -> list[nbformat.NotebookNode]:
-    typed = {kind: {"slideshow": {"slide_type": kind}} for kind in KINDS}
+    typed = {kind: {"slideshow": {"slide_type": kind}} for kind in (*slides.KINDS, "skip")}
     image = '<img src="data:image/png;base64,AA" alt="a" width="10">'
     figure = new_output("display_data", {"text/html": image})
     table = new_output("execute_result", {"text/html": "<style scoped>x</style><table><tr><td>7</td></tr></table>"})
     return [
         new_markdown_cell("# 01 · A\n\nOne. Two.", metadata=typed["slide"]),
         new_code_cell("left = 'out'", outputs=[new_output("stream", text="never shown")]),
+        new_code_cell("skipped", outputs=[new_output("stream", text="never shown")], metadata=typed["skip"]),
         new_code_cell("plot", outputs=[new_output("stream", text="a line"), figure], metadata=typed["slide"]),
         new_markdown_cell(TEXT, metadata=typed["slide"]),
         new_code_cell("table", outputs=[new_output("stream", text="a < b"), table], metadata=typed["fragment"]),

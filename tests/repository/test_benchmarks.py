@@ -49,7 +49,7 @@ def test_a_killed_process_harms_nothing_and_the_script_says_so():
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
     told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200)
     assert told.returncode == 0, told.stderr
-    assert told.stdout.count("| 2 |") == told.stdout.count("bit-identical") == 1, told.stdout
+    assert told.stdout.count("| decoding | 2 |") == told.stdout.count("bit-identical") == 1, told.stdout
 
 
 def test_a_lesson_of_lab_ends_within_an_hour():

@@ -304,6 +304,15 @@ def test_the_folders_of_2017_and_2016_unless_those_of_2018_are_there(tmp_path, p
     assert ImageStore(table, 8, tmp_path / "cache", progress=False).data_name == "archive"
     draw_2018(folder, 3)
     assert {Path(path).parent.name for path in tables.read_isic2018(folder)["path"]} == {tables.IMAGES_2018}
+    for name in (place, mask_place):  # a test set of another year is not the official one of 2018
+        (folder / name).rename(folder / name.replace("Training", "Test"))
+    refusal(lambda: tables.read_isic2018(folder, "test"), tables.IMAGES_2018.replace("Training", "Test"))
+
+
+@pytest.mark.parametrize("name", ["ISIC-2017_Data", "ISBI2016_Data"])
+def test_a_folder_named_nearly_as_one_of_the_archive_s_own(tmp_path, name):
+    table = tables.read_isic2018(draw_2018(tmp_path / name))
+    assert ImageStore(table, 8, tmp_path / "cache", progress=False).data_name == name
 
 
 MASK = lesion(0, 90, 120)

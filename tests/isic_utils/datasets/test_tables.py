@@ -170,6 +170,8 @@ def test_isic2018_takes_lesion_ids_from_the_metadata_of_2019_whose_names_say_wha
 
 def test_isic2018_takes_lesion_ids_from_ham10000_and_task_3_too_where_2019_tells_none(tmp_path):
     folder = draw_2018(tmp_path, count=4)
+    (folder / HAM).write_text("image_id,lesion_id,dx,dx_type,age,sex,localization\nA,HAM_9,nv,,,,\n", encoding="utf-8")
+    assert list(tables.read_isic2018(folder)) == ["image", "path", "mask_path"], "no image is known, so no lesion"
     ham = ["lesion_id,image_id,dx,dx_type,age,sex,localization", "HAM_1,ISIC_0000001,nv,histo,55,male,back"]
     (folder / HAM).write_text("\n".join([*ham, "HAM_2,ISIC_0000002,nv,histo,55,male,back"]), encoding="utf-8")
     assert tables.read_isic2018(folder)["lesion_id"].tolist()[1:3] == ["HAM_1", "HAM_2"]

@@ -1,6 +1,7 @@
 """`fit_all`: the same results as `fit`, whatever happens to a process; and no process outlives its caller."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,11 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from archives import assert_same_result
+from archives import assert_same_result, draw_2019, refusal
 from filelock import FileLock
 from jupyter_client.manager import start_new_kernel
 from small_runs import CLASSIFIER, classify, labelled
 
+from isic_utils.datasets import ImageStore, read_isic2019, splits
 from isic_utils.errors import IsicError
 from isic_utils.settings import PROJECT
 from isic_utils.training import TrainConfig, fit_all
@@ -107,6 +109,14 @@ def wait_for_both(folder: Path) -> list[Path]:
             return [file.parent for file in found]
         time.sleep(0.1)
     raise AssertionError(f"the runs in {folder} did not start")
+
+
+def test_decoded_images_that_are_gone_are_named(tmp_path):
+    table = read_isic2019(draw_2019(tmp_path / "archive", 96))
+    store, split = ImageStore(table, 8, tmp_path / "cache", progress=False), splits.standard(table, group_by="image")
+    shutil.rmtree(store.folder)
+    job = TrainConfig(**CLASSIFIER), table, split
+    refusal(lambda: fit_all([job], store, tmp_path, progress=False), str(store.folder), "ImageStore again")
 
 
 def assert_nobody_trains(folders: list[Path]) -> None:
