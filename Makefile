@@ -16,8 +16,8 @@ CONSTRAINT := $(if $(TESTED),--constraint requirements-tested.txt)
 # trained by the present code: each starts with an empty folder of runs, which its notebooks then share.
 ON_SAMPLE := env -u ISIC_DATA -u ISIC_PROFILE
 
-# Committed outputs are computed as a processor without AVX-512 and without 16-bit arithmetic does it, so they hardly
-# depend on the machine.
+# Committed outputs are computed as a processor without AVX-512 and without 16-bit arithmetic does it, so they
+# depend less on the machine (a trained network's scores still do, by some hundredths).
 ORDINARY := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 ACCELERATE_MIXED_PRECISION=no
 
 # Unit tests take one thread each, so two files at a time. Notebooks use all cores themselves, one after the other.
