@@ -44,6 +44,15 @@ def packages_of(extra: str) -> Path:
     return installed(PROJECT / "build" / f"{extra}-packages", project["optional-dependencies"][extra])
 
 
+def made_by(tool: str, extra: str, build: Path) -> Path:
+    """The folder with what a script of tools/ makes, with the packages of its extra: build/<its name>."""
+    command = [sys.executable, str(PROJECT / "tools" / f"{tool}.py"), "--build", str(build)]
+    environment = os.environ | {"PYTHONPATH": str(packages_of(extra))}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return build / tool
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """A running Chromium (playwright.sync_api.Browser)."""

@@ -67,8 +67,9 @@ class EpochSampler(Sampler):
         return self.count
 
     def __iter__(self):
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
         self.epoch += 1
-        return iter(np.random.default_rng([self.seed, self.epoch - 1]).permutation(self.count).tolist())
+        return iter(order.tolist())
 
 
 def loader(

@@ -37,9 +37,10 @@ class ResidualNet(nn.Module):
         self.stem = nn.Sequential(stem, nn.BatchNorm2d(width), nn.ReLU())
         widths = [width, width, 2 * width, 4 * width, 8 * width]
         self.blocks = nn.Sequential(*(ResidualBlock(a, b, dropout) for a, b in zip(widths, widths[1:], strict=False)))
-        pooling = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        hidden = [nn.Linear(8 * width, 4 * width), nn.ReLU(), nn.Dropout(dropout)]
-        self.dense = nn.Sequential(*pooling, *hidden, nn.Linear(4 * width, num_classes))
+        self.dense = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * width, 4 * width), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(4 * width, num_classes),
+        )  # fmt: skip
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.dense(self.blocks(self.stem(x)))

@@ -1,8 +1,6 @@
 """The course as a book: what tools/book.py writes, and the pages in a real browser."""
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pandas as pd
 import pytest
-from browser import PROJECT, chromium, packages_of  # noqa: F401, a fixture
+from browser import PROJECT, chromium, made_by  # noqa: F401, a fixture
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 sys.path.insert(0, str(PROJECT / "tools"))
@@ -164,11 +162,8 @@ def test_the_paragraphs_of_a_lesson_lead_to_its_tables(project, tmp_path):
 def pages(tmp_path_factory, chromium) -> Iterator[list[Path]]:  # noqa: F811
     """The book's pages, made now."""
     build = tmp_path_factory.mktemp("book")
-    environment = os.environ | {"PYTHONPATH": str(packages_of("book"))}
-    command = [sys.executable, str(PROJECT / "tools" / "book.py"), "--build", str(build)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr  # a link to a page that is not there, a formula that fails
-    yield sorted((build / "book").rglob("*.html"))
+    folder = made_by("book", "book", build)  # fails at a link to a page that is not there, or a formula
+    yield sorted(folder.rglob("*.html"))
     shutil.rmtree(build)
 
 

@@ -1,8 +1,6 @@
 """tools/sheets.py: the sheets to print. Their numbers, their axes, their formulas, and the paper that they take."""
 
-import os
 import re
-import subprocess
 import sys
 from functools import cache
 from html.parser import HTMLParser
@@ -10,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import PROJECT, chromium, packages_of  # noqa: F401, a fixture
+from browser import PROJECT, chromium, made_by  # noqa: F401, a fixture
 
 from isic_course import dial
 from isic_course.thesis import published
@@ -91,12 +89,7 @@ def test_a_formula_names_a_lesson_that_names_its_source(formula):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    build = tmp_path_factory.mktemp("sheets")
-    command = [sys.executable, str(PROJECT / "tools" / "sheets.py"), "--build", str(build)]
-    paths = {"PYTHONPATH": str(packages_of("book"))}
-    done = subprocess.run(command, env=os.environ | paths, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return build / "sheets"
+    return made_by("sheets", "book", tmp_path_factory.mktemp("sheets"))
 
 
 @pytest.mark.slow

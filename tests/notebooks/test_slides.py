@@ -1,9 +1,7 @@
 """tools/slides.py: the slides of the lessons, and the slides in a real browser."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import PROJECT, chromium, packages_of  # noqa: F401, a fixture
+from browser import PROJECT, chromium, made_by  # noqa: F401, a fixture
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 sys.path.insert(0, str(PROJECT / "tools"))
@@ -175,11 +173,7 @@ def test_without_reveal_one_sentence_says_what_to_do(monkeypatch):
 def pages(tmp_path_factory, chromium) -> Iterator[list[Path]]:  # noqa: F811
     """The slides, made now."""
     build = tmp_path_factory.mktemp("build")
-    environment = os.environ | {"PYTHONPATH": str(packages_of("slides"))}
-    command = [sys.executable, str(PROJECT / "tools" / "slides.py"), "--build", str(build)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    yield sorted((build / "slides").glob("[0-9]*.html"))
+    yield sorted(made_by("slides", "slides", build).glob("[0-9]*.html"))
     shutil.rmtree(build)
 
 
