@@ -54,9 +54,9 @@ def measure(run: Run, table: pd.DataFrame, store: ImageStore) -> pd.DataFrame:
     for name, threshold in {"at 50 %": 0.5, "at the threshold": chosen}.items():
         rows[f"sensitivity {name}"] = over_lesions(score >= threshold, positive, lesions)
         rows[f"false-positive rate {name}"] = over_lesions(score >= threshold, ~positive, lesions)
-    missed, surer = positive & (score < chosen), p.max(axis=1) >= np.median(p.max(axis=1))
+    missed, confident = positive & (score < chosen), p.max(axis=1) >= np.median(p.max(axis=1))
     rows |= {"malignant images": (positive.sum(),), "missed": (missed.sum(),)}
-    rows["missed, in the surer half"] = ((missed & surer).sum(),)
+    rows["missed, in the more confident half"] = ((missed & confident).sum(),)
 
     some, tested = one_per_lesion(lesions_validated), one_per_lesion(lesions)
     limit = calibration.conformal_threshold(validated[some], true_validated[some], ALPHA)

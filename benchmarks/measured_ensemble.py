@@ -7,7 +7,6 @@ have yet is trained. Writes results/measured_12.csv: accuracy, BMA and NLL on th
 five) and of the ensemble, with the 95 % interval of the gain over lesions (drawn within their class), as in the lesson.
 """
 
-
 import numpy as np
 import pandas as pd
 import torch

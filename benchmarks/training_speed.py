@@ -29,11 +29,11 @@ from torch.utils.data import DataLoader
 
 from isic_utils.datasets.transforms import augment
 from isic_utils.models import CLASSIFIERS, MODELS, TITLES, create_model
+from isic_utils.processes import keep_memory
 from isic_utils.settings import PROFILES, load_settings
 from isic_utils.training import TrainConfig, fit, fit_all, get_accelerator, protocols, train_one_epoch
 from isic_utils.training.loop import prepare_model
 from isic_utils.training.losses import class_cross_entropy
-from isic_utils.training.state import keep_memory
 
 BATCH = 32
 RATE = 1e-4

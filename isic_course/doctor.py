@@ -83,40 +83,21 @@ def device() -> Iterator[Finding]:
     import torch
     from torch.utils.collect_env import get_env_info
 
+    from isic_course.gpu import why_unusable
     from isic_utils.training import get_accelerator
 
     found = get_env_info()
     for name in ("os", "torch_version", "cuda_compiled_version", "nvidia_driver_version", "nvidia_gpu_models"):
         yield Finding(name.replace("_", " "), getattr(found, name) or "none")
     yield Finding("processor", f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}")
-    accelerator, problem = get_accelerator(), ""
-    if found.nvidia_gpu_models and accelerator.device.type != "cuda":
-        problem = "PyTorch cannot use this GPU: install its version for your CUDA (https://pytorch.org/get-started)."
-    if accelerator.device.type == "cuda" and torch.version.cuda:  # not AMD's
-        problem = without_code_for(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())
+    accelerator = get_accelerator()
+    problem = why_unusable(accelerator.device, found.nvidia_gpu_models)
     yield Finding("training", f"{accelerator.device.type}, mixed precision: {accelerator.mixed_precision}", problem)
-
-
-def without_code_for(capability: tuple[int, int], built_for: list[str]) -> str:
-    """What to do if a build of PyTorch has no code for a card, in a sentence; "" if it has.
-
-    capability: the card's, e.g. (8, 6); built_for: `torch.cuda.get_arch_list()`. Code for sm_80 runs on 8.0 to 8.9;
-    the driver translates that for compute_80 for every card from 8.0 on.
-    """
-    for kind, *digits in re.findall(r"(sm|compute)_(\d+)(\d)", " ".join(built_for)):
-        major, minor = map(int, digits)
-        if (major, minor) <= capability and (kind == "compute" or major == capability[0]):
-            return ""
-    has_it = "install the one for CUDA 12.6, which has" if capability < (7, 5) else "update PyTorch: the newest one has"
-    advice = has_it if capability >= (5, 0) else "hide the card (CUDA_VISIBLE_DEVICES=-1), since no build has"
-    version = ".".join(map(str, capability))
-    return f"This build of PyTorch has no code for this card (compute capability {version}): {advice}."
 
 
 def variables() -> Iterator[Finding]:
     """The three environment variables, and the settings that follow from them."""
-    for variable in ("ISIC_DATA", "ISIC_PROFILE", "ISIC_RUNS"):
-        yield Finding(variable, os.environ.get(variable) or "not set")
+    yield from (Finding(name, os.environ.get(name) or "not set") for name in ("ISIC_DATA", "ISIC_PROFILE", "ISIC_RUNS"))
     found = settings.load_settings()
     yield from (Finding(name, str(getattr(found, name))) for name in ("profile", "data", "cache", "runs"))
 
@@ -130,15 +111,14 @@ def data() -> Iterator[Finding]:
         yield Finding("synthetic sample", "not drawn yet; the first notebook draws it")
         return
     yield Finding("kind", "synthetic, drawn by code" if found.synthetic else "real images")
-    tasks = {"ISIC_2019": read_isic2019, "ISIC2018_Task1": read_isic2018}
-    there = [task for task in tasks if any(found.data.glob(f"{task}*Training*"))]
-    others = ("HAM10000_metadata*", "ISIC2018_Task3*")  # whose tables `read_isic2019` reads, too
-    if "ISIC_2019" not in there and (not there or any(any(found.data.glob(other)) for other in others)):
-        there.append("ISIC_2019")  # if nothing is there, it says what is missing
-    for task in there:
+    readers = {"ISIC_2019": read_isic2019, "ISIC2018_Task1": read_isic2018}
+    files = {"ISIC_2019": ("ISIC_2019*Training*", "HAM10000_metadata*", "ISIC2018_Task3*")}  # any of them can be read
+    files["ISIC2018_Task1"] = ("ISIC2018_Task1*Training*",)
+    there = [task for task in readers if any(any(found.data.glob(pattern)) for pattern in files[task])]
+    for task in there or ["ISIC_2019"]:  # if nothing is there, its reader says what is missing
         try:
             with contextlib.redirect_stdout(io.StringIO()) as told:  # what is missing from a partial download
-                table = tasks[task](found.data)
+                table = readers[task](found.data)
         except IsicError as error:
             yield Finding(task, "not usable", str(error))
             continue

@@ -9,6 +9,7 @@ import torch
 from isic_utils import files
 from isic_utils.datasets import ImageStore
 from isic_utils.models import create_model
+from isic_utils.processes import keep_memory
 
 BATCH_SIZE = 64
 
@@ -35,6 +36,7 @@ def of_pixels(pixels: np.ndarray) -> np.ndarray:
     Two batches are computed side by side, whatever the number of cores, and use two of them even where PyTorch may use
     one thread. With one thread a batch of fewer than 16 images differs from that of several threads by rounding, 1e-5.
     """
+    keep_memory()
     model = create_model("efficientnet_lite0", pretrained=True).eval()
     model.to(memory_format=torch.channels_last)  # faster for convolutions
 

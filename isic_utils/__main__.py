@@ -158,7 +158,8 @@ def predict(chosen: argparse.Namespace) -> None:
     opinions = second_opinion_of(chosen.run, chosen.masks)
     contours = opinions.mask_run.folder if opinions.mask_run else "none, no U-Net is trained"
     print(f"Classifier: {opinions.run.folder}\nContours: {contours}")
-    print(second_opinion.STATEMENT, second_opinion.SYNTHETIC_STATEMENT if opinions.synthetic else "", "\n", flush=True)
+    drawn = second_opinion.SYNTHETIC_STATEMENT if opinions.run.config["synthetic"] else ""
+    print(second_opinion.STATEMENT, drawn, "\n", flush=True)
     rows, unreadable = [], 0
     for number, (name, image, opinion) in enumerate(second_opinion.each_opinion(opinions, images), start=1):
         rows.append(second_opinion.row_of(name, opinion))

@@ -229,7 +229,7 @@ def draw_opinion(second_opinion: SecondOpinion, image: np.ndarray, opinion: Opin
         axes[1].set_title(f"what speaks for {opinion.predicted} (Grad-CAM)", fontsize=9)
         figure.colorbar(plt.cm.ScalarMappable(cmap="cividis"), ax=axes[1], shrink=0.8, label="support (largest: 1)")
     probability_bars(axes[2], second_opinion, opinion)
-    statement = f"{STATEMENT} {SYNTHETIC_STATEMENT}" if second_opinion.synthetic else STATEMENT
+    statement = f"{STATEMENT} {SYNTHETIC_STATEMENT}" if second_opinion.run.config["synthetic"] else STATEMENT
     figure.suptitle(f"{opinion.reason.capitalize()}.\n{statement}", fontsize=8, y=-0.02, va="top")
     return figure
 

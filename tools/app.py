@@ -59,7 +59,7 @@ def create_app(opinions: SecondOpinion) -> Flask:
     """The page at /, and at /opinion what `describe` says of the image in a request's body."""
     app = Flask(__name__, static_folder="pages", template_folder="pages")
     app.config["MAX_CONTENT_LENGTH"] = MOST_MEGABYTES * 1_000_000
-    said = f"{STATEMENT} {SYNTHETIC_STATEMENT}" if opinions.synthetic else STATEMENT
+    said = f"{STATEMENT} {SYNTHETIC_STATEMENT}" if opinions.run.config["synthetic"] else STATEMENT
     one_at_a_time = threading.Lock()  # as matplotlib draws
 
     @app.before_request

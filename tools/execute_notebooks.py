@@ -25,10 +25,12 @@ from nbformat.v4 import new_code_cell
 from tqdm import tqdm
 
 from isic_course import doctor
+from isic_utils import files
 from isic_utils.errors import IsicError
 
 PROJECT = Path(__file__).resolve().parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
+ADVICE = "free disk space and start again; what is trained stays trained"
 PROGRESS_BAR = re.compile(r"\d+%\|.*\|.*\[.*\]")
 
 
@@ -50,13 +52,10 @@ def main() -> int:
                 print(finding.problem, flush=True)
         arguments.build.mkdir(parents=True, exist_ok=True)
         return execute_all(paths, arguments.build, arguments.in_place, arguments.epochs)
-    except IsicError as error:  # of the settings
+    except IsicError as error:  # of the settings, or of what cannot be written
         sys.exit(str(error))
     except OSError as error:
-        sys.exit(
-            f"{error.filename or arguments.build} cannot be written ({error.strerror or error}): free disk space and "
-            "start again; what is trained stays trained."
-        )
+        sys.exit(f"{error.filename or arguments.build} cannot be written ({error.strerror or error}): {ADVICE}.")
 
 
 def execute_all(paths: list[Path], build: Path, in_place: bool, epochs: int | None = None) -> int:
@@ -191,16 +190,8 @@ def write_html(notebook: NotebookNode, path: Path, build: Path) -> None:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text whole or not at all. Raises OSError with the file's name."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        error.filename = path
-        raise
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Write a text whole or not at all. Raises IsicError if it cannot be written, e.g. on a full disk."""
+    files.write(path, lambda partial: partial.write_text(text, encoding="utf-8"), ADVICE)
 
 
 def minutes(seconds: float) -> str:

@@ -129,7 +129,7 @@ TABLES = {
         "measured_decisions.py",
         "One number for each decision of the lesson. The floor is the gap that chance alone gives a perfectly "
         "calibrated network: its mean, and the value below which 95 of 100 such networks stay.",
-        ("A threshold of 50 % would find", "lie in the surer half", "The sets cover"),
+        ("A threshold of 50 % would find", "lie in the more confident half", "The sets cover"),
     ),
     "measured_10": Table(
         "Groups of patients",

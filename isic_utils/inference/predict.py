@@ -8,8 +8,8 @@ import torch
 
 from isic_utils.datasets import ImageStore, IsicDataset, loader
 from isic_utils.errors import IsicError
+from isic_utils.processes import keep_memory
 from isic_utils.training import Run, get_accelerator
-from isic_utils.training.state import keep_memory
 
 
 @torch.no_grad()

@@ -54,11 +54,6 @@ class SecondOpinion:
         """The codes of the classes, in the order of the probabilities."""
         return self.run.config["classes"]
 
-    @property
-    def synthetic(self) -> bool:
-        """Whether the classifier was trained on images that are drawn by code."""
-        return self.run.config["synthetic"]
-
 
 @dataclass(frozen=True)
 class Opinion:
@@ -189,11 +184,12 @@ def best_run(settings: Settings, task: str = "classification", store: ImageStore
     return Run(max(found)[-1]) if found else None
 
 
-def opinion_on(second_opinion: SecondOpinion, image: AnyImage) -> Opinion:
+def opinion_on(second_opinion: SecondOpinion, image: AnyImage, whole: Image.Image | None = None) -> Opinion:
     """What the models say of one image.
 
-    image: a JPEG, PNG or WebP file or its bytes, a PIL image of any mode, or uint8 [height, width, 3]. Raises IsicError
-    if it cannot be read.
+    image: a JPEG, PNG or WebP file or its bytes, a PIL image of any mode, or uint8 [height, width, 3]; whole: what
+    `read` returned for it, if that is at hand, so that the U-Net's input need not be decoded again. Raises IsicError if
+    the image cannot be read.
     """
     size = second_opinion.run.config["image_size"]
     pixels = resize(read(image, at_least=max(size)), size)  # decoded as by `ImageStore`: else grey levels would differ
@@ -206,7 +202,7 @@ def opinion_on(second_opinion: SecondOpinion, image: AnyImage) -> Opinion:
     calibrated = calibration.apply_temperature(probabilities, second_opinion.temperature)
     malignant = float(calibration.malignant_probability(calibrated, second_opinion.classes)[0])
     heat = grad_cam(second_opinion.model, batch, int(calibrated.argmax()))
-    contour = draw_contour(second_opinion, read(image)) if second_opinion.mask_model else None
+    contour = draw_contour(second_opinion, whole or read(image)) if second_opinion.mask_model else None
     limit = second_opinion.threshold
     ask = malignant >= limit
     compared = f"the malignant classes together have a probability of {malignant:.1%}, the threshold is {limit:.1%}"
@@ -253,7 +249,7 @@ def each_opinion(second_opinion: SecondOpinion, images: Sequence[AnyImage]) -> I
         name = printable(str(source)) if isinstance(source, (str, Path)) else f"image {number}"
         try:
             image = read(source)
-            yield name, image, opinion_on(second_opinion, source)
+            yield name, image, opinion_on(second_opinion, source, whole=image)
         except (IsicError, OSError) as error:
             yield name, None, abstain(second_opinion, printable(str(error)))
 

@@ -90,10 +90,9 @@ def train_and_validate(training: Training, epoch: int, bar: tqdm) -> pd.DataFram
     torch.manual_seed(seed)  # dropout
     training.generator.manual_seed(seed)
     batches["train"].set_epoch(epoch)
-    loss, transform, at_a_time = training_loss(training, epoch), batch_transform(training), config.micro_batch_size
-    train_loss = train_one_epoch(
-        training.model, batches["train"], loss, optimizer, scheduler, accelerator, transform, at_a_time, ema, bar.update
-    )
+    arguments = training.model, batches["train"], training_loss(training, epoch), optimizer, scheduler, accelerator
+    options = {"transform": batch_transform(training), "micro_batch_size": config.micro_batch_size, "ema": ema}
+    train_loss = train_one_epoch(*arguments, **options, after_step=bar.update)
     if ema:
         broadcast([*ema.buffers()])  # batch normalisation saw another share of the images in each process
     evaluated = ema.module if ema else training.model  # what is kept

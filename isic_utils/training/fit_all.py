@@ -60,7 +60,7 @@ def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progre
     """Train the jobs, each in a process of its own. Returns what went wrong, by the job's name."""
     store = copy.copy(store) if jobs else store  # as a process gets it: raises IsicError if its images are gone
     context = multiprocessing.get_context(START_METHOD)
-    context.set_forkserver_preload([__name__])
+    start_fork_server()
     memory = int(psutil.virtual_memory().available / MEMORY_OF_A_RUN)
     at_a_time = max(1, min(joblib.cpu_count() // torch.get_num_threads(), memory))
     waiting, running, errors = list(jobs), {}, {}
@@ -93,6 +93,14 @@ def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progre
             process.kill()  # at any moment: files are written whole
             process.join()
     return errors
+
+
+def start_fork_server() -> None:
+    """Start the process that `fit_all` forks its processes from, and return at once. In some seconds, beside whatever
+    this process does next, it imports PyTorch. Where processes cannot be forked, as on Windows, nothing happens."""
+    if START_METHOD == "forkserver":
+        multiprocessing.get_context(START_METHOD).set_forkserver_preload([__name__])
+        multiprocessing.forkserver.ensure_running()
 
 
 def work(sender, threads: int, store: ImageStore, runs: Path, *job: TrainConfig | pd.DataFrame | pd.Series) -> None:

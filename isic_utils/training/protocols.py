@@ -28,9 +28,8 @@ def load_data(protocol: str, settings: Settings, akiec: bool = False) -> tuple[p
     """
     if settings.data == SAMPLE and not SAMPLE.is_dir():
         raise IsicError("The synthetic sample is not drawn yet: python -m isic_course.synthetic draws it.")
-    segments = protocol == "segmentation"
-    table = read_isic2018(settings.data) if segments else read_isic2019(settings.data, akiec)
-    size = settings.segmentation_size if segments else settings.image_size
+    table = read_isic2018(settings.data) if protocol == "segmentation" else read_isic2019(settings.data, akiec)
+    size = settings.segmentation_size if protocol == "segmentation" else settings.image_size
     return table, ImageStore(table, size, settings.cache)
 
 

@@ -1,9 +1,7 @@
 """A training in progress: what it works with, how it is set up, kept on disk, and resumed after any interruption."""
 
 import contextlib
-import ctypes
 import functools
-import math
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -16,12 +14,13 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from isic_utils import files, models
+from isic_utils import files, models, processes
 from isic_utils.datasets import IsicDataset, loader
 from isic_utils.training import imbalance
 from isic_utils.training.config import TrainConfig
 from isic_utils.training.loop import prepare_model
 from isic_utils.training.runs import Run, best_epoch, read_weights, write_csv
+from isic_utils.training.schedule import warm_up_and_cosine
 
 
 @dataclass
@@ -50,7 +49,7 @@ class Training:
 
 def prepare(run: Run, config: TrainConfig, data: dict[str, IsicDataset], accelerator: Accelerator) -> Training:
     """Build model, optimizer, scheduler and loaders; load the state of an interrupted run."""
-    keep_memory()
+    processes.keep_memory()
     if accelerator.device.type != "cpu":
         accelerator.free_memory()  # which the training before may have left to the garbage collector
     torch.manual_seed(config.seed)
@@ -158,25 +157,3 @@ def lock(run: Run, accelerator: Accelerator) -> Iterator[None]:
         accelerator.wait_for_everyone()
         yield
         accelerator.wait_for_everyone()  # until the main process has written everything
-
-
-def warm_up_and_cosine(step: int, steps: int, warm_up: float) -> float:
-    """The learning rate of a step as a fraction of the peak: a linear warm-up from a tenth of it over the fraction
-    `warm_up` of all steps, then cosine decay to 0 (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
-    rise = warm_up * steps
-    if step < rise:
-        return 0.1 + 0.9 * step / rise
-    return (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1))) / 2
-
-
-@functools.cache
-def keep_memory() -> None:
-    """Let this process keep memory that it has used, for the next batch.
-
-    On Linux a large block goes back to the system after each use, and is got anew and cleared page by page: up to half
-    of the time of a training step on a CPU. The settings are those of mallopt(3); no result changes.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        library = ctypes.CDLL(None)
-        library.mallopt(-4, 0)  # M_MMAP_MAX: how many blocks may be borrowed from the system one by one
-        library.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: bytes that may lie free before they are given back

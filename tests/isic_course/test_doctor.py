@@ -12,7 +12,7 @@ import torch
 from archives import draw_2018, draw_2019
 from torch.utils import collect_env
 
-from isic_course import doctor, self_test
+from isic_course import doctor, gpu, self_test
 from isic_course.__main__ import main
 from isic_utils import settings, training
 from isic_utils.datasets import tables
@@ -213,7 +213,7 @@ TODAY = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]  # without PTX
     ],
 )
 def test_a_card_without_code_in_this_build_is_told_which_build_has_it(capability, built_for, says):
-    said = doctor.without_code_for(capability, built_for)
+    said = gpu.without_code_for(capability, built_for)
     assert says in said and bool(says) == bool(said)
 
 

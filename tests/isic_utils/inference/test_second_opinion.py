@@ -352,7 +352,7 @@ def test_train_decides_and_predict_then_needs_no_image_of_the_archive(trained, p
 def test_a_second_opinion_from_synthetic_images_says_so(trained, opinions, paths, capsys, shell):
     run = trained[2]
     config = run.config
-    assert not opinions.synthetic
+    assert not opinions.run.config["synthetic"]
     try:
         write_json(run.folder / "config.json", config | {"synthetic": True})
         assert main(["predict", paths[0], "--run", str(run.folder)]) == 0

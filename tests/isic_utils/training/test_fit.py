@@ -20,7 +20,7 @@ from isic_utils.datasets.transforms import augment
 from isic_utils.models import create_model
 from isic_utils.training import TrainConfig, epoch_seed, fit, get_accelerator, imbalance, losses, run_of, runs, state
 from isic_utils.training.loop import prepare_model
-from isic_utils.training.state import warm_up_and_cosine
+from isic_utils.training.schedule import warm_up_and_cosine
 
 WEIGHTS = {"classifier": runs.CHECKPOINTS, "segmenter": runs.MASK_CHECKPOINTS}
 

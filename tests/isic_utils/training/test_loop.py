@@ -17,7 +17,7 @@ from isic_utils.datasets import IsicDataset, loader, tables
 from isic_utils.models import create_model
 from isic_utils.training import epoch_seed, evaluate, get_accelerator, losses, train_one_epoch
 from isic_utils.training.loop import prepare_model
-from isic_utils.training.state import warm_up_and_cosine
+from isic_utils.training.schedule import warm_up_and_cosine
 
 CODES = [tables.CODES[number % 8] for number in range(22)]
 
@@ -147,7 +147,8 @@ def test_the_learning_rate_rises_in_a_line_and_falls_along_half_a_cosine(steps, 
 
 FAULTS = """
 import resource, torch
-from isic_utils.training.state import keep_memory
+import isic_utils.training  # what is saved depends on what lies in memory: here all that a training imports
+from isic_utils.processes import keep_memory
 
 def pages_got(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
