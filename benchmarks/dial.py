@@ -30,7 +30,7 @@ def main() -> None:
             for overlap in OVERLAPS:
                 if (overlap, ratio, seed) in done:
                     continue
-                [(_, run)] = dial.train([ratio], overlap, [seed])
+                [(_, run)] = dial.train_at([ratio], overlap, [seed])
                 rows.append(counts(run.predictions("test"), overlap, ratio, seed))
                 table = pd.concat(rows).sort_values(["overlap", "ratio", "seed"], kind="stable")
                 write_csv(FILE, table)

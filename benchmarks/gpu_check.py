@@ -56,7 +56,7 @@ from isic_utils.settings import PROFILES, Settings  # noqa: E402
 from isic_utils.training import Run, TrainConfig, evaluate, fit, get_accelerator, train_one_epoch  # noqa: E402
 from isic_utils.training.fit import batch_transform, datasets, evaluation_loss, training_loss  # noqa: E402
 from isic_utils.training.runs import read_weights  # noqa: E402
-from isic_utils.training.state import Training, prepare  # noqa: E402
+from isic_utils.training.state import Training, set_up  # noqa: E402
 
 RESULTS = PROJECT / "benchmarks" / "results" / "gpu_check.csv"
 BUILD = PROJECT / "build" / "gpu-check"
@@ -155,7 +155,7 @@ class Check:
         settings = self.settings(profile)
         config = TrainConfig.from_settings(settings, name, pretrained=pretrained(name), **changes)
         data = datasets(config, *drawn(config, size_of(settings, config), BATCHES * config.batch_size, 4))
-        return prepare(Run(folder), config, data, get_accelerator())
+        return set_up(Run(folder), config, data, get_accelerator())
 
     def measure(
         self, name: str, profile: str, precision: str | None = None, channels_last: bool = True

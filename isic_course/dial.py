@@ -97,7 +97,7 @@ def subset(pooled: pd.DataFrame, ratio: float) -> pd.DataFrame:
     return pooled[(pooled["split"] != "train") | (place < wanted)].reset_index(drop=True)
 
 
-def train(ratios: Sequence[float], overlap: float = OVERLAP, seeds: Sequence[int] = (0,)) -> list[tuple[float, Run]]:
+def train_at(ratios: Sequence[float], overlap: float = OVERLAP, seeds: Sequence[int] = (0,)) -> list[tuple[float, Run]]:
     """Train the narrow residual net at some settings of the dial. Returns a ratio and a run for each ratio and seed.
 
     ratios: largest to smallest class, from 1 to 54; overlap: as in `pool`, and a new one draws a new pool first;
@@ -114,14 +114,14 @@ def train(ratios: Sequence[float], overlap: float = OVERLAP, seeds: Sequence[int
 
 
 def try_ratios(ratios: Sequence[float], overlap: float = OVERLAP, seeds: Sequence[int] = (0,)) -> pd.DataFrame:
-    """Train at some settings of the dial, and score on the balanced test set. ratios, overlap, seeds: as in `train`.
+    """Train at some settings of the dial, and score on the balanced test set. ratios, overlap, seeds: as in `train_at`.
 
     A row for each ratio and seed, indexed by ratio. Columns: accuracy (what a test set as imbalanced as the training
     set would give: each class's recall weighted with its prior in training), BMA, and the recall of each class, the
     largest first.
     """
     rows = []
-    for ratio, run in train(ratios, overlap, seeds):
+    for ratio, run in train_at(ratios, overlap, seeds):
         predictions = run.predictions("test")
         rows.append(row_of(ratio, recall_per_class(predictions["label"], predictions["predicted"], CODES)))
     return pd.DataFrame(rows)

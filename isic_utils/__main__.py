@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     option("models", nargs="*", metavar="MODEL", help=f"{', '.join(models.MODELS)}, timm:NAME; default: all")
     option("--group-by", choices=["lesion", "image"], default="lesion", help="default lesion; the thesis: image")
     option("--seeds", type=int, nargs="+", default=[0], metavar="N", help="default 0")
-    option("--folds", type=int, nargs="+", choices=protocols.FOLDS, metavar="K", help="of cross-validation")
+    option("--folds", type=int, nargs="+", choices=protocols.FOLD_NUMBERS, metavar="K", help="of cross-validation")
     methods = [name for name, method in imbalance.METHODS.items() if not method.post_hoc]
     option("--method", choices=methods, help="against class imbalance (lesson 08)")
     option("--mask-loss", choices=list(losses.MASK_LOSSES), help="of a U-Net (lesson 07)")
@@ -97,7 +97,7 @@ def train(chosen: argparse.Namespace) -> None:
     for name in names:
         TrainConfig.from_settings(settings, name, **changes)  # rejects wrong settings before any image is decoded
     table, store = protocols.load_data(chosen.protocol, settings, akiec=True)
-    folds = chosen.folds or (protocols.FOLDS if chosen.protocol == "cross-validation" else [0])
+    folds = chosen.folds or (protocols.FOLD_NUMBERS if chosen.protocol == "cross-validation" else [0])
     jobs = [
         protocols.arrange(chosen.protocol, name, table, settings, chosen.group_by, seed=seed, fold=fold, **changes)
         for seed, fold, name in itertools.product(chosen.seeds, folds, names)

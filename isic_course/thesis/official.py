@@ -137,4 +137,4 @@ def what_there_is(
 def stored(run: Run, year: int) -> pd.DataFrame | None:
     """What a run has predicted for the official test set of a year, None if nothing."""
     file = run.folder / f"official_{year}.csv"
-    return runs.read_csv(file) if file.exists() else None
+    return runs.read_table(file) if file.exists() else None

@@ -179,7 +179,7 @@ def folds(found: Found) -> tuple[Figure, str]:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
     for axis, half in zip(axes, (results.THESIS, found.here), strict=True):
         for place, (_, row) in enumerate(table[half].iterrows()):
-            for fold in protocols.FOLDS:
+            for fold in protocols.FOLD_NUMBERS:
                 style = dict(color=plots.COLOURS[fold], label=f"fold {fold}" if place == 0 else None)
                 axis.plot(place + (fold - 2) / 12, row[fold], plots.MARKERS[fold], **style)
             axis.plot([place - 0.3, place + 0.3], [row["mean"]] * 2, "k-", linewidth=2)

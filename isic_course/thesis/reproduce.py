@@ -25,7 +25,7 @@ def plan() -> list[Step]:
     steps = [Step("standard", name) for name in CHEAP_FIRST]
     steps += [Step("segmentation", "unet")]
     steps += [Step("balanced", name) for name in CHEAP_FIRST]
-    steps += [Step("cross-validation", name, fold) for fold in protocols.FOLDS[1:] for name in CHEAP_FIRST]
+    steps += [Step("cross-validation", name, fold) for fold in protocols.FOLD_NUMBERS[1:] for name in CHEAP_FIRST]
     return steps
 
 

@@ -73,7 +73,7 @@ class Found:
 
     def folds(self, model: str) -> dict[int, Run]:
         """The finished folds of a model's cross-validation; fold 0 is the run of the standard protocol."""
-        steps = {fold: Step("cross-validation" if fold else "standard", model, fold) for fold in protocols.FOLDS}
+        steps = {fold: Step("cross-validation" if fold else "standard", model, fold) for fold in protocols.FOLD_NUMBERS}
         return {fold: self.runs[step] for fold, step in steps.items() if step in self.runs}
 
 
@@ -181,10 +181,10 @@ def cross_validation(found: Found) -> pd.DataFrame:
         folds = found.folds(name)
         if folds:
             row = {fold: scores(run)["BMA"] for fold, run in folds.items()}
-            if len(row) == len(protocols.FOLDS):
+            if len(row) == len(protocols.FOLD_NUMBERS):
                 row["mean"] = np.mean(list(row.values()))
             rows[name] = row | {"network": full_titles(folds.values())}
-    return beside(found, published.CROSS_VALIDATION, rows, [*protocols.FOLDS, "mean"])
+    return beside(found, published.CROSS_VALIDATION, rows, [*protocols.FOLD_NUMBERS, "mean"])
 
 
 def leaderboard_2019(found: Found) -> pd.DataFrame:

@@ -134,7 +134,7 @@ def obtain(year: int, file: File, folder: Path, names: list[str] | None) -> None
                     fetch(session, address, path, file.size)
                     return unpack(path, file, folder)
                 open_zip = partial(RemoteZip, address, session=session, timeout=TIMEOUT)
-                return extract_remotely(open_zip, file, folder, names)
+                return unzip_remotely(open_zip, file, folder, names)
         except (Unusable, requests.RequestException) as error:
             failures.append(f"{address}: {str(error)[:300]}")
     raise IsicError(f"{file.name} cannot be downloaded ({'; '.join(failures)}): try again later, which goes on here.")
@@ -144,7 +144,7 @@ def unpack(path: Path, file: File, folder: Path) -> None:
     """Check a downloaded file, and put it, or the images in it, into its place."""
     try:
         if file.kind != "table":
-            return extract(partial(zipfile.ZipFile, path), file, folder)
+            return unzip(partial(zipfile.ZipFile, path), file, folder)
         content = path.read_bytes().removeprefix(b"\xef\xbb\xbf").strip()
         if not content.startswith(b"image,") or content.count(b"\n") != file.count:
             raise Unusable(f"it is no table with a column image and {file.count:,} rows")
@@ -223,17 +223,17 @@ def forget(path: Path) -> None:
 # Images out of a zip
 
 
-def extract_remotely(open_zip: partial[zipfile.ZipFile], file: File, folder: Path, names: list[str]) -> None:
+def unzip_remotely(open_zip: partial[zipfile.ZipFile], file: File, folder: Path, names: list[str]) -> None:
     """Extract the named images of a zip on a server; after a broken connection, those that are still missing."""
     for attempt in range(RETRIES + 1):
         try:
-            return extract(open_zip, file, folder, names)
+            return unzip(open_zip, file, folder, names)
         except BROKEN as error:  # RemoteIOError: a request failed, although `connect` repeated it
             if attempt == RETRIES or isinstance(error, RemoteIOError):
                 raise Unusable(f"it cannot be read or is damaged ({error})") from error
 
 
-def extract(open_zip: partial[zipfile.ZipFile], file: File, folder: Path, names: list[str] | None = None) -> None:
+def unzip(open_zip: partial[zipfile.ZipFile], file: File, folder: Path, names: list[str] | None = None) -> None:
     """Extract the named images or masks (all, if None) of a zip into their flat folder, but for those that are there.
 
     open_zip: opens the zip, here or on a server; `remotezip` then asks for the bytes of the images alone. Each thread

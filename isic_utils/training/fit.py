@@ -23,7 +23,7 @@ from isic_utils.training import imbalance, losses, tensorboard
 from isic_utils.training.config import TrainConfig
 from isic_utils.training.loop import Loss, epoch_seed, evaluate, get_accelerator, train_one_epoch
 from isic_utils.training.runs import Run, best_epoch, read_weights, run_of, split_digest, write_csv
-from isic_utils.training.state import Training, is_finished, lock, prepare, write_config, write_epoch
+from isic_utils.training.state import Training, is_finished, lock, set_up, write_config, write_epoch
 
 
 def fit(
@@ -58,7 +58,7 @@ def fit(
         if is_finished(run, config):
             return run
         try:
-            training = prepare(run, config, data, accelerator)
+            training = set_up(run, config, data, accelerator)
             write_config(run, training, split_digest(table, split))
             steps, title = len(training.batches["train"]), models.model_info(config.model).title
             done, hidden = len(training.history) * steps, not (progress and accelerator.is_main_process)
@@ -68,7 +68,7 @@ def fit(
                     predictions = train_and_validate(training, epoch, bar)
                     if board:  # in the main process alone
                         with files.writing(run.folder):
-                            tensorboard.write(board, training, predictions)
+                            tensorboard.add_epoch(board, training, predictions)
                         write_epoch(run, training)
                     after_epoch()
             write_predictions(run, training)

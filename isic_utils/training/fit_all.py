@@ -25,7 +25,7 @@ from isic_utils.training.state import is_finished
 
 Job = tuple[TrainConfig, pd.DataFrame, pd.Series]
 MEMORY_OF_A_RUN = 1.5e9  # bytes that must be free for each process
-ADVICE = "Most often memory ran out: close other programs; or a script lacks `if __name__ == '__main__':`."
+OUT_OF_MEMORY = "Most often memory ran out: close other programs; or a script lacks `if __name__ == '__main__':`."
 
 
 def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, progress: bool = True) -> list[Run]:
@@ -82,7 +82,7 @@ def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progre
                     del running[receiver]
                     process.join()
                     if process.exitcode:
-                        errors[name] = IsicError(f"its process ended with {process.exitcode}. {ADVICE}")
+                        errors[name] = IsicError(f"its process ended with {process.exitcode}. {OUT_OF_MEMORY}")
                     continue
                 bar.update(told == "epoch")
                 if told != "epoch":

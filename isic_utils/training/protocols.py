@@ -17,7 +17,7 @@ PROTOCOLS = {
     "cross-validation": "five folds, of which each image tests one (thesis §5.4, lesson 06)",
     "segmentation": "U-Net predicts masks (thesis §5.5, lesson 07)",
 }
-FOLDS = [0, 1, 2, 3, 4]
+FOLD_NUMBERS = [0, 1, 2, 3, 4]
 
 
 def load_data(protocol: str, settings: Settings, akiec: bool = False) -> tuple[pd.DataFrame, ImageStore]:
@@ -66,7 +66,7 @@ def config_of(protocol: str, model: str, settings: Settings, group_by: str, **ch
         raise IsicError(f"There is no protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}.")
     if models.model_info(model).task != ("segmentation" if protocol == "segmentation" else "classification"):
         raise IsicError(f"{protocol} does not train {model!r}: choose one of {', '.join(models_of(protocol))}.")
-    if fold not in FOLDS or (fold and protocol != "cross-validation"):
+    if fold not in FOLD_NUMBERS or (fold and protocol != "cross-validation"):
         raise IsicError(f"There is no fold {fold} of {protocol}: cross-validation has the folds 0 to 4.")
     if protocol == "balanced" and settings.profile == "laptop":
         changes = {"epochs": 4} | changes  # enough for what lesson 05 shows

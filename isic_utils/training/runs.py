@@ -67,12 +67,12 @@ class Run:
     def history(self) -> pd.DataFrame:
         """A row per epoch, indexed by epoch: learning_rate, train_loss, validation_loss, and validation_accuracy and
         validation_bma, or validation_jaccard."""
-        return read_csv(self.folder / "history.csv").set_index("epoch")
+        return read_table(self.folder / "history.csv").set_index("epoch")
 
     @property
     def seconds(self) -> float:
         """How long the epochs took, all together."""
-        return float(read_csv(self.folder / "seconds.csv")["seconds"].sum())
+        return float(read_table(self.folder / "seconds.csv")["seconds"].sum())
 
     @property
     def checkpoints(self) -> list[str]:
@@ -99,7 +99,7 @@ class Run:
         file, checkpoint = self.folder / f"predictions_{split}.csv", self.weights(checkpoint).stem.removeprefix("best_")
         if not file.exists():
             raise IsicError(f"{file} is missing: choose validation or test; call fit again if the run is not finished.")
-        table = read_csv(file)
+        table = read_table(file)
         return table[table["checkpoint"] == checkpoint].drop(columns="checkpoint").reset_index(drop=True)
 
     def scores(self, split: str = "test") -> pd.DataFrame:
@@ -175,7 +175,7 @@ def list_runs(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["run", "epochs", "pretrained", "accuracy", "BMA", "jaccard"]).set_index("run")
 
 
-def read_csv(file: Path) -> pd.DataFrame:
+def read_table(file: Path) -> pd.DataFrame:
     """A table of a run, every number exactly as it was written; an image's name may be made of digits. Raises IsicError
     if the file is cut short."""
     if not file.read_bytes().endswith(b"\n"):

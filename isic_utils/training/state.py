@@ -47,7 +47,7 @@ class Training:
         return {name: part for name, part in (parts | {"scaler": self.accelerator.scaler}).items() if part is not None}
 
 
-def prepare(run: Run, config: TrainConfig, data: dict[str, IsicDataset], accelerator: Accelerator) -> Training:
+def set_up(run: Run, config: TrainConfig, data: dict[str, IsicDataset], accelerator: Accelerator) -> Training:
     """Build model, optimizer, scheduler and loaders; load the state of an interrupted run."""
     processes.keep_memory()
     if accelerator.device.type != "cpu":

@@ -8,7 +8,7 @@ from torch.utils.tensorboard import SummaryWriter
 from isic_utils.metrics import recall_per_class
 from isic_utils.training.runs import Run
 
-TITLES = {"bma": "BMA", "jaccard": "Jaccard"}
+NAMES = {"bma": "BMA", "jaccard": "Jaccard"}
 
 
 def writer(run: Run, training) -> contextlib.AbstractContextManager:
@@ -18,14 +18,14 @@ def writer(run: Run, training) -> contextlib.AbstractContextManager:
     return SummaryWriter(run.folder, purge_step=len(training.history) + 1)
 
 
-def write(board: SummaryWriter, training, predictions: pd.DataFrame) -> None:
+def add_epoch(board: SummaryWriter, training, predictions: pd.DataFrame) -> None:
     """The figures of the last epoch. predictions: those for the validation set."""
     row, epoch = training.history[-1], len(training.history)
     board.add_scalar("learning_rate", row["learning_rate"], epoch)
     for name, value in row.items():
         split, _, metric = name.partition("_")
         if split in ("train", "validation"):
-            board.add_scalar(f"{TITLES.get(metric, metric)}/{split}", value, epoch)
+            board.add_scalar(f"{NAMES.get(metric, metric)}/{split}", value, epoch)
     if training.config.task == "classification":
         recall = recall_per_class(predictions["label"], predictions["predicted"], training.data["train"].classes)
         for code, value in recall.items():

@@ -166,10 +166,10 @@ def test_a_submission_is_sorted_and_written_whole(tmp_path):
     file = submission.write(table, tmp_path / "predictions.csv")
     text = file.read_text(encoding="utf-8").splitlines()
     assert text[0] == "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK" and text[2] == "b" + ",0.0" * 9
-    read = runs.read_csv(file)
+    read = runs.read_table(file)
     assert read["image"].tolist() == ["a", "b"] and read["MEL"][0] == 1 / 3
     without = submission.write(table.drop(columns="UNK"), tmp_path / "eight.csv", unknown=False)
-    assert list(runs.read_csv(without).columns) == ["image", *tables.CODES]
+    assert list(runs.read_table(without).columns) == ["image", *tables.CODES]
 
 
 def test_a_submission_that_cannot_be_written_says_what_to_do(tmp_path):

@@ -39,7 +39,7 @@ def settings(tmp_path_factory):
 def shorten(patch: pytest.MonkeyPatch) -> None:
     """The thesis has two networks and its cross-validation two folds: seven steps."""
     patch.setattr(thesis, "CHEAP_FIRST", MODELS)
-    patch.setattr(protocols, "FOLDS", [0, 1])
+    patch.setattr(protocols, "FOLD_NUMBERS", [0, 1])
 
 
 def leave_out_figures(patch: pytest.MonkeyPatch) -> None:
@@ -198,12 +198,12 @@ def test_table_6_4_has_a_mean_only_where_all_folds_are_there(done, monkeypatch):
     row = table.loc["Residual net", done.here]
     expected = [bma_of(predictions_of(run)) for run in done.folds("residual").values()]
     assert row[[0, 1]].tolist() == pytest.approx(expected) and np.isnan(row["mean"])
-    monkeypatch.setattr(protocols, "FOLDS", [0, 1])
+    monkeypatch.setattr(protocols, "FOLD_NUMBERS", [0, 1])
     assert results.cross_validation(done).loc["Residual net", (done.here, "mean")] == pytest.approx(np.mean(expected))
 
 
 def test_table_6_5_sets_own_models_and_the_leaderboard_side_by_side(done, monkeypatch):
-    monkeypatch.setattr(protocols, "FOLDS", [0, 1])
+    monkeypatch.setattr(protocols, "FOLD_NUMBERS", [0, 1])
     table = results.leaderboard_2019(done)
     assert table[results.THESIS, "BMA"].dropna().tolist() == [
         0.125, 0.346, 0.542, 0.614, 0.612, 0.636, 0.607, 0.593, 0.578,

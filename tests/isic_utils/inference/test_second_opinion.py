@@ -101,7 +101,7 @@ def test_a_temperature_is_used_only_if_its_interval_excludes_1(trained, table, t
     classes, chance = run.config["classes"], np.random.default_rng(0)
     for sharpened in (1.0, 4.0):
         changed = Run(shutil.copytree(run.folder, tmp_path / str(sharpened)))
-        predictions = runs.read_csv(changed.folder / "predictions_validation.csv")
+        predictions = runs.read_table(changed.folder / "predictions_validation.csv")
         calibrated = chance.dirichlet(np.full(8, 0.3), len(predictions))
         predictions["label"] = [chance.choice(classes, p=row) for row in calibrated]
         predictions[classes] = calibration.apply_temperature(calibrated, 1 / sharpened)
@@ -296,7 +296,7 @@ def test_predict_takes_files_and_folders(shell, paths, tmp_path, capsys):
     told = capsys.readouterr()
     assert "not a medical device" in told.out and "Classifier: " in told.out and told.err == ""
     assert "0.png: " in told.out and f"{paths[3]}: " in told.out
-    assert runs.read_csv(csv)["image"].tolist()[-1] == paths[3] and len(pd.read_csv(csv)) == 4
+    assert runs.read_table(csv)["image"].tolist()[-1] == paths[3] and len(pd.read_csv(csv)) == 4
     assert len(list(drawn.glob("*.png"))) == 4 and Image.open(sorted(drawn.glob("*.png"))[0]).width > 500
 
 

@@ -89,7 +89,7 @@ def usual(folder: Path) -> list[Run]:
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_each_image_is_predicted_exactly_once_and_in_order(folders, processes, split):
     for ours, alone in zip(usual(folders[processes]), usual(folders[1]), strict=True):
-        table, expected = (runs.read_csv(run.folder / f"predictions_{split}.csv") for run in (ours, alone))
+        table, expected = (runs.read_table(run.folder / f"predictions_{split}.csv") for run in (ours, alone))
         assert ours.finished and ours.folder.name == alone.folder.name
         assert table[["checkpoint", "image"]].equals(expected[["checkpoint", "image"]])
         assert len(table) == len(ours.checkpoints) * ours.config["counts"][split]

@@ -54,7 +54,7 @@ def test_a_run_interrupted_within_an_epoch_continues_to_the_same_result(images, 
         interrupted(torch.optim.AdamW, "step", step, train, tmp_path / "runs", data, **changes)
     run = train(tmp_path / "runs", data, **changes)
     assert_same_result(run, expected)
-    assert set(map(str, runs.read_csv(run.folder / "seconds.csv")["epoch"])) == {"1", "2", "3"}
+    assert set(map(str, runs.read_table(run.folder / "seconds.csv")["epoch"])) == {"1", "2", "3"}
 
 
 @pytest.mark.parametrize("train", [classify, segment])

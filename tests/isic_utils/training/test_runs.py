@@ -89,7 +89,7 @@ def test_a_csv_gives_back_exactly_what_was_written(tmp_path):
     table = pd.DataFrame({"image": [f"{n:04}" for n in range(2000)], "loss": values, "count": range(2000)})
     runs.write_csv(tmp_path / "a" / "some.csv", table)
     pd.testing.assert_frame_equal(
-        runs.read_csv(tmp_path / "a" / "some.csv"), table, check_exact=True, check_dtype=False
+        runs.read_table(tmp_path / "a" / "some.csv"), table, check_exact=True, check_dtype=False
     )
     assert b"\r" not in (tmp_path / "a" / "some.csv").read_bytes()
 
