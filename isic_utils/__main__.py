@@ -157,9 +157,8 @@ def predict(chosen: argparse.Namespace) -> None:
     images = second_opinion.image_files(chosen.images)
     opinions = second_opinion_of(chosen.run, chosen.masks)
     contours = opinions.mask_run.folder if opinions.mask_run else "none, no U-Net is trained"
-    print(f"Classifier: {opinions.run.folder}\nContours: {contours}")
     drawn = second_opinion.SYNTHETIC_STATEMENT if opinions.run.config["synthetic"] else ""
-    print(second_opinion.STATEMENT, drawn, "\n", flush=True)
+    print(f"Classifier: {opinions.run.folder}\nContours: {contours}\n{second_opinion.STATEMENT} {drawn}\n", flush=True)
     rows, unreadable = [], 0
     for number, (name, image, opinion) in enumerate(second_opinion.each_opinion(opinions, images), start=1):
         rows.append(second_opinion.row_of(name, opinion))

@@ -263,8 +263,9 @@ def unzip(open_zip: partial[zipfile.ZipFile], file: File, folder: Path, names: l
     with bar, ThreadPoolExecutor(THREADS) as pool:
         try:
             list(pool.map(extract_next, range(min(THREADS, len(missing)))))
-        finally:
-            list(waiting)  # at Ctrl-C nothing is left to take
+        except KeyboardInterrupt:  # after an error in one thread, the others take what is left
+            list(waiting)
+            raise
 
 
 def members(archive: zipfile.ZipFile, file: File) -> dict[str, zipfile.ZipInfo]:

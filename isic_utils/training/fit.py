@@ -84,15 +84,15 @@ def train_and_validate(training: Training, epoch: int, bar: tqdm) -> pd.DataFram
     """Train and validate one epoch, note it in the history, and return the predictions for the validation set."""
     config, accelerator, batches = training.config, training.accelerator, training.batches
     optimizer, scheduler, ema = training.optimizer, training.scheduler, training.ema
-    start = time.perf_counter()
-    learning_rate = scheduler.get_last_lr()[0]  # of the first step
+    start, learning_rate = time.perf_counter(), scheduler.get_last_lr()[0]  # of the first step
     seed = epoch_seed(config.seed, epoch) + accelerator.process_index * 10**9
     torch.manual_seed(seed)  # dropout
     training.generator.manual_seed(seed)
     batches["train"].set_epoch(epoch)
-    arguments = training.model, batches["train"], training_loss(training, epoch), optimizer, scheduler, accelerator
-    options = {"transform": batch_transform(training), "micro_batch_size": config.micro_batch_size, "ema": ema}
-    train_loss = train_one_epoch(*arguments, **options, after_step=bar.update)
+    train_loss = train_one_epoch(
+        training.model, batches["train"], training_loss(training, epoch), optimizer, scheduler, accelerator,
+        transform=batch_transform(training), micro_batch_size=config.micro_batch_size, ema=ema, after_step=bar.update,
+    )  # fmt: skip
     if ema:
         broadcast([*ema.buffers()])  # batch normalisation saw another share of the images in each process
     evaluated = ema.module if ema else training.model  # what is kept

@@ -60,7 +60,7 @@ def undersampling(labels: np.ndarray, seed: int) -> Sampler:
     """
     generator = np.random.default_rng(seed)
     classes = [generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    in_turn = np.column_stack([positions[: min(map(len, classes))] for positions in classes])  # one of each, and again
+    in_turn = list(zip(*classes, strict=False))  # an image of each class, and again, until the smallest has no more
     return UndersamplingSampler(np.resize(in_turn, len(labels)).tolist(), seed=seed)  # repeated up to n: still balanced
 
 
