@@ -55,7 +55,7 @@ from isic_utils.datasets import ImageStore, tables  # noqa: E402
 from isic_utils.settings import PROFILES, Settings  # noqa: E402
 from isic_utils.training import Run, TrainConfig, evaluate, fit, get_accelerator, train_one_epoch  # noqa: E402
 from isic_utils.training.fit import batch_transform, datasets, evaluation_loss, training_loss  # noqa: E402
-from isic_utils.training.runs import read_weights  # noqa: E402
+from isic_utils.training.runs import read_state  # noqa: E402
 from isic_utils.training.state import Training, set_up  # noqa: E402
 
 RESULTS = PROJECT / "benchmarks" / "results" / "gpu_check.csv"
@@ -364,7 +364,7 @@ def stop() -> None:
 def differ(one: Run, other: Run) -> tuple[float, float]:
     """The largest relative difference of two runs' training losses, and the largest difference of their weights."""
     losses = [run.history["train_loss"].to_numpy() for run in (one, other)]
-    a, b = (read_weights(run.folder / "last.pt")["model"] for run in (one, other))
+    a, b = (read_state(run.folder / "last.pt")["model"] for run in (one, other))
     weights = max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
     return float(np.abs(losses[1] / losses[0] - 1).max()), weights
 

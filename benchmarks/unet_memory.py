@@ -33,10 +33,10 @@ def main() -> None:
     parser.add_argument(
         "--micro-batch", type=int, default=sizes["segmentation_micro_batch_size"], help="images in memory at a time"
     )
-    parser.add_argument("--width", type=int, default=64, help="channels of the first level")
+    parser.add_argument("--channels", type=int, default=64, help="of the first level")
     arguments = parser.parse_args()
     height, width = sizes["segmentation_size"]
-    model = UNet(arguments.width)
+    model = UNet(arguments.channels)
 
     rows = {f"{h} × {w}": counted(model, h, w) for h, w in COUNTED_SIZES}
     table = pd.DataFrame(rows).T
@@ -47,7 +47,7 @@ def main() -> None:
     kept = last["bytes per pixel"] * height * width
     passing = last["largest layer, bytes per pixel"] * height * width
     parts = estimate(model, kept, passing, height * width, sizes["segmentation_batch_size"], arguments.micro_batch)
-    print(f"\nmicro-batch of {arguments.micro_batch}, {height} × {width} pixels, width {arguments.width}, in GB:")
+    print(f"\nmicro-batch of {arguments.micro_batch}, {height} × {width} pixels, {arguments.channels} channels, in GB:")
     print((parts / GB).round(2).to_string())
     total = parts.sum() / GB
     verdict = "fits" if total <= arguments.card else "does not fit"

@@ -83,7 +83,7 @@ def device() -> Iterator[Finding]:
     import torch
     from torch.utils.collect_env import get_env_info
 
-    from isic_course.gpu import why_unusable
+    from isic_course.gpu import check_gpu
     from isic_utils.training import get_accelerator
 
     found = get_env_info()
@@ -91,8 +91,8 @@ def device() -> Iterator[Finding]:
         yield Finding(name.replace("_", " "), getattr(found, name) or "none")
     yield Finding("processor", f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}")
     accelerator = get_accelerator()
-    problem = why_unusable(accelerator.device, found.nvidia_gpu_models)
-    yield Finding("training", f"{accelerator.device.type}, mixed precision: {accelerator.mixed_precision}", problem)
+    yield Finding("training", f"{accelerator.device.type}, mixed precision: {accelerator.mixed_precision}")
+    check_gpu(accelerator.device, found.nvidia_gpu_models)
 
 
 def variables() -> Iterator[Finding]:

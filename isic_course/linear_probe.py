@@ -17,7 +17,7 @@ from isic_utils import metrics
 from isic_utils.datasets import splits
 from isic_utils.datasets.dataset import EpochSampler
 from isic_utils.errors import IsicError
-from isic_utils.training.imbalance import METHODS, Method, adjust_logits_post_hoc, loss_function, mixup
+from isic_utils.training.imbalance import METHODS, Method, adjust_logits_post_hoc, loss_of_epoch, mixup
 from isic_utils.training.loop import epoch_seed
 
 IMAGE_SIZE = 128  # pixels; the network was trained on 224, and recognises little at the 64 of the profile laptop
@@ -48,7 +48,7 @@ def train_linear_probe(
     for epoch in range(1, EPOCHS + 1):
         sampler.set_epoch(epoch)
         generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
-        criterion = loss_function(method, epoch, EPOCHS, counts)
+        criterion = loss_of_epoch(method, epoch, EPOCHS, counts)
         for batch in batches:
             inputs, targets = x[train[batch]], y[train[batch]]
             if method.mixup:
@@ -100,7 +100,7 @@ def compare(
     return pd.concat(predictions, ignore_index=True)
 
 
-def scores(predictions: pd.DataFrame, split: str) -> pd.DataFrame:
+def scores_per_seed(predictions: pd.DataFrame, split: str) -> pd.DataFrame:
     """Accuracy and BMA on the train, validation or test set, and the recall of each class: a row per method and seed.
 
     predictions: of `compare`.
@@ -108,7 +108,6 @@ def scores(predictions: pd.DataFrame, split: str) -> pd.DataFrame:
     codes = list(predictions.columns[predictions.columns.get_loc("predicted") + 1 :])
     rows = {}
     for key, some in predictions[predictions["split"] == split].groupby(["method", "seed"], sort=False):
-        found = metrics.scores(some)
         recall = metrics.recall_per_class(some["label"], some["predicted"], codes)
-        rows[key] = {"accuracy": found["accuracy"], "BMA": found["bma"], **recall}
-    return pd.DataFrame(rows).T.rename_axis(["method", "seed"])
+        rows[key] = {**metrics.scores(some), **recall}
+    return pd.DataFrame(rows).T.rename(columns={"bma": "BMA"}).rename_axis(["method", "seed"])

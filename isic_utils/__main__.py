@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from isic_utils import files, models
-from isic_utils.datasets import download as downloads
+from isic_utils.datasets import download
 from isic_utils.errors import IsicError, exit_status
 from isic_utils.inference import second_opinion
 from isic_utils.settings import load_settings
@@ -34,17 +34,17 @@ def build_parser() -> argparse.ArgumentParser:
         added.set_defaults(command=command)
         return added.add_argument
 
-    option = add("download", download, "2019 --images 3000")
-    option("year", type=int, choices=sorted(downloads.ARCHIVES), help="2019: classification; 2018: segmentation")
+    option = add("download", download_images, "2019 --images 3000")
+    option("year", type=int, choices=sorted(download.ARCHIVES), help="2019: classification; 2018: segmentation")
     option("--split", choices=["training", "validation", "test", "all"], default="training", help="default: training")
     option("--images", type=int, metavar="N", help="about N images of a split, by class and in whole lesions")
-    option("--folder", type=Path, default=downloads.DEFAULT_FOLDER, help="where to; default: the project's data/isic")
+    option("--folder", type=Path, default=download.DEFAULT_FOLDER, help="where to; default: the project's data/isic")
 
     protocol = {"choices": list(protocols.PROTOCOLS)}
     protocol["help"] = "; ".join(f"{name}: {text}".replace("%", "%%") for name, text in protocols.PROTOCOLS.items())
-    add("prepare", prepare)("protocol", **protocol)
+    add("prepare", prepare_images)("protocol", **protocol)
 
-    option = add("train", train, 'standard residual --seeds 0 1 --method "logit adjustment"')
+    option = add("train", train_models, 'standard residual --seeds 0 1 --method "logit adjustment"')
     option("protocol", **protocol)
     option("models", nargs="*", metavar="MODEL", help=f"{', '.join(models.MODELS)}, timm:NAME; default: all")
     option("--group-by", choices=["lesion", "image"], default="lesion", help="default lesion; the thesis: image")
@@ -54,40 +54,40 @@ def build_parser() -> argparse.ArgumentParser:
     option("--method", choices=methods, help="against class imbalance (lesson 08)")
     option("--mask-loss", choices=list(losses.MASK_LOSSES), help="of a U-Net (lesson 07)")
 
-    option = add("evaluate", evaluate)
+    option = add("evaluate", print_scores)
     option("run", metavar="RUN", type=Path, help="its folder, as `python -m isic_utils runs` lists it")
     option("--split", choices=["validation", "test"], default="test", help="default: test")
 
-    option = add("predict", predict, "my-images --csv opinions.csv --save opinions")
+    option = add("predict", print_opinions, "my-images --csv opinions.csv --save opinions")
     option("images", nargs="+", type=Path, metavar="IMAGE", help="a JPEG, PNG or WebP file, or a folder")
     option("--run", type=Path, metavar="RUN", help="of a classifier; default: the best one on validation")
     option("--masks", type=Path, metavar="RUN", help="of a U-Net, for contours; default: the best one, if any")
     option("--csv", type=Path, metavar="FILE", help="also write a table with a row per image")
     option("--save", type=Path, metavar="FOLDER", help="also draw each opinion, with contour and heat map")
 
-    add("runs", list_runs)
+    add("runs", print_runs)
     return parser
 
 
-def download(chosen: argparse.Namespace) -> None:
+def download_images(chosen: argparse.Namespace) -> None:
     """Download the real images of ISIC 2019 or 2018; if stopped (Ctrl-C), the same command resumes.
 
     2019 has 9.8 GB for training and 3.9 for the test; 2018 has 11.2, 0.2 for validation and 2.4 for the test. Unpacking
     needs twice the size.
     """
     folder = chosen.folder.expanduser().resolve()
-    downloads.download(chosen.year, chosen.split, folder, chosen.images)
+    download.download(chosen.year, chosen.split, folder, chosen.images)
     print(f"To work with these images, set the environment variable ISIC_DATA to {folder}")
 
 
-def prepare(chosen: argparse.Namespace) -> None:
+def prepare_images(chosen: argparse.Namespace) -> None:
     """Decode the images of ISIC_DATA once, at the size of ISIC_PROFILE; training does so too."""
     _, store = protocols.load_data(chosen.protocol, load_settings(), akiec=True)
     size = "×".join(map(str, store.size))
     print(f"{len(store):,} images are ready, {size} pixels, {store.pixels.nbytes / 1e6:,.0f} MB.")
 
 
-def train(chosen: argparse.Namespace) -> None:
+def train_models(chosen: argparse.Namespace) -> None:
     """Train models on the images of ISIC_DATA, at the size of ISIC_PROFILE; interrupted runs are resumed.
 
     Several go side by side where that is faster; a classifier is made ready for `predict`.
@@ -116,7 +116,7 @@ def train(chosen: argparse.Namespace) -> None:
     get_accelerator().end_training()
 
 
-def evaluate(chosen: argparse.Namespace) -> None:
+def print_scores(chosen: argparse.Namespace) -> None:
     """Print the scores of each checkpoint of a finished run."""
     print(run_in(chosen.run).scores(chosen.split).round(4).to_string())
 
@@ -126,7 +126,7 @@ def run_in(folder: Path) -> Run:
     return Run(folder if folder.is_dir() else load_settings().runs / folder)
 
 
-def list_runs(chosen: argparse.Namespace) -> None:
+def print_runs(chosen: argparse.Namespace) -> None:
     """List the runs in ISIC_RUNS with their test scores, those of the headline checkpoint."""
     table = runs.list_runs(load_settings().runs)
     print(table.round(3).to_string(na_rep="") if len(table) else f"There are no runs in {load_settings().runs} yet.")
@@ -148,7 +148,7 @@ def second_opinion_of(folder: Path | None, mask_folder: Path | None = None) -> s
     return second_opinion.assemble(run, mask_run, store, table)
 
 
-def predict(chosen: argparse.Namespace) -> None:
+def print_opinions(chosen: argparse.Namespace) -> None:
     """Give the probable diagnoses of images, and say whether to ask an expert.
 
     For learning only: this is not a medical device, and nothing it says is medical advice. An image that cannot be read

@@ -204,7 +204,7 @@ def assert_same_result(run: Run, expected: Run) -> None:
     for name in ("history.csv", "predictions_validation.csv", "predictions_test.csv"):
         assert (run.folder / name).read_bytes() == (expected.folder / name).read_bytes(), name
     for name in expected.checkpoints:
-        ours, theirs = (runs.read_weights(one.weights(name)) for one in (run, expected))
+        ours, theirs = (runs.read_state(one.weights(name)) for one in (run, expected))
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[layer], theirs[layer]) for layer in ours), name
     assert leftovers(run.folder) == []

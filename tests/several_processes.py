@@ -1,4 +1,4 @@
-"""What `test_processes` starts, alone or in several processes: trainings whose results it compares.
+"""What `test_several_processes` starts, alone or in several processes: trainings whose results it compares.
 
 ``python tests/several_processes.py FOLDER``, or the same after ``accelerate launch --num_processes 3``.
 """

@@ -33,7 +33,7 @@ def matrix(tables: dict[str, pd.DataFrame], classes: Sequence[int]) -> Figure:
     return figure
 
 
-def scores(usual: pd.DataFrame, odd: dict[str, pd.DataFrame]) -> Figure:
+def score_histograms(usual: pd.DataFrame, odd: dict[str, pd.DataFrame]) -> Figure:
     """The scores of each OOD detector, a panel each: usual images against some kinds of odd ones. Grey: what the
     threshold rejects that accepts 95 % of the usual images.
 

@@ -7,12 +7,12 @@ from isic_utils.models import TITLES
 
 CLASS_COUNTS = pd.Series(COUNTS_2019, name="thesis, Table 5.1")
 
-CLASSIFIERS = ["vgg16", "alexnet", "residual", "resnet101", "wide_resnet"]  # in the order of the thesis's tables
+THESIS_CLASSIFIERS = ["vgg16", "alexnet", "residual", "resnet101", "wide_resnet"]  # in the order of the thesis's tables
 
 
 def by_model(columns: dict) -> pd.DataFrame:
-    """A table of the five classifiers. columns: name -> a value for each of CLASSIFIERS."""
-    return pd.DataFrame(columns, [TITLES[name] for name in CLASSIFIERS])
+    """A table of the five classifiers. columns: name -> a value for each of THESIS_CLASSIFIERS."""
+    return pd.DataFrame(columns, [TITLES[name] for name in THESIS_CLASSIFIERS])
 
 
 STANDARD = by_model(  # Table 6.1: standard classification

@@ -18,6 +18,7 @@ from isic_course.thesis.tables import Found, Step
 from isic_utils import files, plots
 from isic_utils.archive import CODES
 from isic_utils.datasets import splits
+from isic_utils.errors import IsicError
 from isic_utils.inference.predict import predict_masks
 from isic_utils.metrics import recall_per_class
 from isic_utils.models import TITLES
@@ -37,23 +38,23 @@ p.note, dl { color: #444; } dt { font-weight: bold; }
 """
 
 NOTES = {  # what a reader must know to compare the two halves
-    results.standard: "Published losses: four of five cannot be mean cross-entropies, see lesson 04.",
-    results.balanced: "The published accuracy and BMA are both multiplied by 5/8. M_b is the BMA on five classes; the "
+    results.table_6_1: "Published losses: four of five cannot be mean cross-entropies, see lesson 04.",
+    results.table_6_2: "The published accuracy and BMA are both multiplied by 5/8. M_b is the BMA on five classes; the "
     "exact one takes the original labels (lesson 05).",
-    results.intervals: "VGG16's published accuracy is its BMA by mistake. low and high: normal formula, as if images "
+    results.table_6_3: "VGG16's published accuracy is its BMA by mistake. low and high: normal formula, as if images "
     "were independent; lesions: a bootstrap of whole lesions (lesson 06).",
-    results.cross_validation: "Fold 0 is the run of the standard protocol, there and here.",
-    results.leaderboard_2019: "The published BMA of the thesis's models is a cross-validation on training images, "
+    results.table_6_4: "Fold 0 is the run of the standard protocol, there and here.",
+    results.table_6_5: "The published BMA of the thesis's models is a cross-validation on training images, "
     "the leaderboard's that of a hidden test set with a ninth class. Compare it with the column of nine classes only.",
-    results.segmentation: "The thesis gives the plain mean, the leaderboard the one that counts an index below 0.65 as "
+    results.table_6_6: "The thesis gives the plain mean, the leaderboard the one that counts an index below 0.65 as "
     f"0. Two experts' masks agree with an index of {published.EXPERTS_JACCARD} (arXiv:1902.03368).",
 }
 
 
-def write(found: Found, plan: list[Step], failed: dict[str, str]) -> Path:
+def write(found: Found, plan: list[Step], failed: dict[str, IsicError]) -> Path:
     """Write the report of what there is, whole or not at all, and return its file.
 
-    plan: the trainings that belong to it; failed: what could not be done, in words -> why.
+    plan: the trainings that belong to it; failed: what could not be done, in words -> its error.
     """
     file, text = file_of(found.settings), page(found, plan, failed)
     advice = "free disk space or choose another folder with ISIC_RUNS, then start again"
@@ -67,7 +68,7 @@ def file_of(settings: Settings) -> Path:
 
 
 @plt.style.context(plots.STYLE)
-def page(found: Found, plan: list[Step], failed: dict[str, str]) -> str:
+def page(found: Found, plan: list[Step], failed: dict[str, IsicError]) -> str:
     """The report as HTML."""
     done = sum(step in found.runs for step in plan)
     content = [f"<h1>The thesis, reproduced: {done} of {len(plan)} trainings</h1>", *facts(found)]
@@ -114,10 +115,10 @@ def facts(found: Found) -> list[str]:
     return [f'<p class="warning">{warning}</p>', f"<dl>{listed}</dl>", f"<p>{same}</p>"]
 
 
-def failures(found: Found, failed: dict[str, str]) -> list[str]:
+def failures(found: Found, failed: dict[str, IsicError]) -> list[str]:
     """A sentence for each reason why things could not be done, which names them all."""
-    causes = {f"{protocol} has no images": why for protocol, why in found.missing.items()} | failed
-    causes = pd.Series(causes, dtype=object)
+    causes = {f"{protocol} has no images": error for protocol, error in found.missing.items()} | failed
+    causes = pd.Series(causes, dtype=object).map(str)
     return [f"{'; '.join(same.index)}: {why}" for why, same in causes.groupby(causes, sort=False)]
 
 
@@ -136,11 +137,11 @@ def trainings(found: Found, plan: list[Step]) -> pd.DataFrame:
 
 def figures_of(table: Callable, found: Found) -> list[tuple[Figure, str]]:
     """The figures below a table, each with its alternative text. table: a function of `results`."""
-    if table is results.standard and found.standard():
+    if table is results.table_6_1 and found.standard():
         return [accuracy_and_bma(found), recalls(found)]
-    if table is results.cross_validation and found.standard():
+    if table is results.table_6_4 and found.standard():
         return [folds(found)]
-    if table is results.segmentation and Step("segmentation", "unet") in found.runs:
+    if table is results.table_6_6 and Step("segmentation", "unet") in found.runs:
         return two_masks(found)
     return []
 
@@ -148,7 +149,7 @@ def figures_of(table: Callable, found: Found) -> list[tuple[Figure, str]]:
 def accuracy_and_bma(found: Found) -> tuple[Figure, str]:
     """Accuracy against BMA: the thesis's points hollow, ours filled."""
     figure, axis = plt.subplots(figsize=(7, 4))
-    table = results.standard(found)
+    table = results.table_6_1(found)
     for half, fill in ((results.THESIS, "none"), (found.here, "full")):
         values = table[half].dropna(subset=["BMA", "accuracy"])
         for name, row in values.iterrows():
@@ -175,7 +176,7 @@ def recalls(found: Found) -> tuple[Figure, str]:
 
 def folds(found: Found) -> tuple[Figure, str]:
     """BMA of each fold, a marker per fold, a bar at the mean; the thesis's left, ours right."""
-    table = results.cross_validation(found)
+    table = results.table_6_4(found)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
     for axis, half in zip(axes, (results.THESIS, found.here), strict=True):
         for place, (_, row) in enumerate(table[half].iterrows()):

@@ -22,26 +22,24 @@ BESIDES = [Step("standard", "efficientnet_lite0"), Step("segmentation", "unet_li
 
 def plan() -> list[Step]:
     """Every training of the thesis, 31 of them, in the order in which they are done."""
-    steps = [Step("standard", name) for name in CHEAP_FIRST]
-    steps += [Step("segmentation", "unet")]
+    steps = [Step("standard", name) for name in CHEAP_FIRST] + [Step("segmentation", "unet")]
     steps += [Step("balanced", name) for name in CHEAP_FIRST]
     steps += [Step("cross-validation", name, fold) for fold in protocols.FOLD_NUMBERS[1:] for name in CHEAP_FIRST]
     return steps
 
 
-def reproduce(settings: Settings, train: bool = True) -> tuple[Path, dict[str, str]]:
+def reproduce(settings: Settings, train: bool = True) -> tuple[Path, dict[str, IsicError]]:
     """Train what is missing, predict the official test sets, and write the report after each step.
 
     train: False writes the report of what is there. What cannot be trained does not stop the others. Returns the
-    report's file, and what could not be done: the step in words -> why.
+    report's file, and what could not be done: the step in words -> its error.
 
     Several processes (accelerate launch) take the same steps, so that none waits for another in vain: `fit` is called
     for every step, finished or not, and what is missing is what the main process misses. Raises IsicError there if a
     training fails, since the others may be in the middle of it.
     """
     accelerator = get_accelerator()
-    found = results.find(settings, [*plan(), *BESIDES])
-    failed: dict[str, str] = {}
+    found, failed = results.find(settings, [*plan(), *BESIDES]), {}
     file = write_report(found, failed)
     say(f"The report: {file}")
     if not train:
@@ -56,14 +54,14 @@ def reproduce(settings: Settings, train: bool = True) -> tuple[Path, dict[str, s
             continue
         try:
             if step.data not in found.data:  # in this process alone
-                raise IsicError(found.missing[step.data])
+                raise found.missing[step.data]
             table, store = found.data[step.data]
             config, *drawn = protocols.arrange(step.protocol, step.model, table, settings, "image", fold=step.fold)
             run = fit(config, store, *drawn, settings.runs)
         except IsicError as error:
             if accelerator.num_processes > 1:
                 raise
-            failed[str(step)] = str(error)
+            failed[str(step)] = IsicError(*error.args)  # the error itself would keep the memory of the training
             say(f"  not done: {error}")
         else:
             found = replace(found, runs=found.runs | {step: run})
@@ -77,7 +75,7 @@ def reproduce(settings: Settings, train: bool = True) -> tuple[Path, dict[str, s
     return file, failed
 
 
-def write_report(found: Found, failed: dict[str, str]) -> Path:
+def write_report(found: Found, failed: dict[str, IsicError]) -> Path:
     """Write the report, in the main process only, and return its file."""
     if get_accelerator().is_main_process:
         return report.write(found, plan(), failed)
@@ -90,10 +88,10 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def predict_official(found: Found) -> dict[str, str]:
+def predict_official(found: Found) -> dict[str, IsicError]:
     """Let the standard runs predict ISIC 2019's test set and the U-Nets ISIC 2018's, where they are in the data folder.
 
-    Returns what could not be done: in words -> why. Test sets that are not there are no failure.
+    Returns what could not be done: in words -> its error. Test sets that are not there are no failure.
     """
     data, failed = found.settings.data, {}
     sets = {
@@ -108,5 +106,5 @@ def predict_official(found: Found) -> dict[str, str]:
         try:
             predict(run, found.settings)
         except IsicError as error:
-            failed[f"official test set, {step}"] = str(error)
+            failed[f"official test set, {step}"] = IsicError(*error.args)
     return failed

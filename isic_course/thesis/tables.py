@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.metrics import accuracy_score
 
 from isic_course.thesis import official, published
-from isic_course.thesis.published import CLASSIFIERS
+from isic_course.thesis.published import THESIS_CLASSIFIERS
 from isic_utils.datasets import ImageStore, splits
 from isic_utils.errors import IsicError
 from isic_utils.metrics import bma, intervals as confidence
@@ -48,14 +48,14 @@ class Found:
     """What there is of the thesis, for one data folder and profile.
 
     group_by: how their images are split; runs: finished ones; data: table and images by `Step.data`, as far as they are
-    there; missing: `Step.data` or a protocol -> why its images cannot be used.
+    there; missing: `Step.data` or a protocol -> the error why its images cannot be used.
     """
 
     settings: Settings
     group_by: str
     runs: dict[Step, Run]
     data: dict[str, tuple[pd.DataFrame, ImageStore]]
-    missing: dict[str, str]
+    missing: dict[str, IsicError]
 
     @property
     def table(self) -> pd.DataFrame | None:
@@ -82,15 +82,15 @@ def find(settings: Settings, steps: Iterable[Step], group_by: str = "image") -> 
 
     group_by: ``"image"``, as the thesis splits, or ``"lesion"``, as the lessons do.
 
-    Where the images of a protocol are not there or cannot be used, its runs count as missing, and `Found.missing` says
-    why.
+    Where the images of a protocol are not there or cannot be used, its runs count as missing, and `Found.missing` has
+    the error.
     """
     steps, runs, data, missing = list(steps), {}, {}, {}
     for kind in dict.fromkeys(step.data for step in steps):
         try:
             data[kind] = protocols.load_data(kind, settings)
         except IsicError as error:
-            missing[kind] = str(error)
+            missing[kind] = error
     drawn = {}  # the tables and splits, which are the same for all models
     for step in steps:
         if step.data not in data or step.protocol in missing:
@@ -103,7 +103,7 @@ def find(settings: Settings, steps: Iterable[Step], group_by: str = "image") -> 
             config = protocols.config_of(step.protocol, step.model, settings, grouped, fold=step.fold)
             run = run_of(config, store, *drawn[kind], settings.runs)
         except IsicError as error:
-            missing[step.protocol] = str(error)
+            missing[step.protocol] = error
             continue
         if run.finished:
             runs[step] = run
@@ -112,23 +112,23 @@ def find(settings: Settings, steps: Iterable[Step], group_by: str = "image") -> 
 
 def models_in(found: Found) -> list[str]:
     """The classifiers that a table has a row for: the thesis's five, and others with a finished run."""
-    return CLASSIFIERS + [name for name in MODELS if name not in CLASSIFIERS and Step("standard", name) in found.runs]
+    return [*dict.fromkeys(THESIS_CLASSIFIERS + [name for name in MODELS if Step("standard", name) in found.runs])]
 
 
-def standard(found: Found) -> pd.DataFrame:
+def table_6_1(found: Found) -> pd.DataFrame:
     """Table 6.1: loss, accuracy and BMA of the standard protocol."""
-    rows = {name: scores(run) for name, run in found.standard().items()}
+    rows = {name: headline_scores(run) for name, run in found.standard().items()}
     return beside(found, published.STANDARD, rows, ["loss", "accuracy", "BMA"])
 
 
-def balanced(found: Found) -> pd.DataFrame:
+def table_6_2(found: Found) -> pd.DataFrame:
     """Table 6.2: the balanced protocol's loss, accuracy and BMA on five classes, and the BMA on eight, by 5/8 · M_b
     (§5.3) and exactly, from the original labels (`exact_bma`). The thesis multiplied its accuracy by 5/8 too."""
-    finished = {name: found.runs[step] for name in CLASSIFIERS if (step := Step("balanced", name)) in found.runs}
+    finished = {name: found.runs[step] for name in THESIS_CLASSIFIERS if (step := Step("balanced", name)) in found.runs}
     drawn = splits.balanced(found.table, found.group_by) if finished else None
     rows = {}
     for name, run in finished.items():
-        row = scores(run).rename({"accuracy": "accuracy, 5 classes", "BMA": "M_b"})
+        row = headline_scores(run).rename({"accuracy": "accuracy, 5 classes", "BMA": "M_b"})
         row["5/8 · M_b"], row["exact, 8 classes"] = 5 / 8 * row["M_b"], exact_bma(run.predictions(), drawn)
         rows[name] = row
     columns = ["loss", "accuracy, 5 classes", "M_b", "5/8 · M_b", "exact, 8 classes"]
@@ -147,7 +147,7 @@ def exact_bma(predictions: pd.DataFrame, drawn: pd.DataFrame) -> float:
     return bma(true, predictions["predicted"].replace(splits.MERGED, rarest.value_counts().idxmax()))
 
 
-def intervals(found: Found) -> pd.DataFrame:
+def table_6_3(found: Found) -> pd.DataFrame:
     """Table 6.3: accuracy over all folds that are there, each image predicted by a network that had not seen it.
 
     Two 95 % intervals: low and high by the normal formula, and over lesions by a bootstrap of whole lesions
@@ -174,23 +174,23 @@ def accuracy_intervals(predictions: pd.DataFrame, table: pd.DataFrame) -> dict[s
     return dict(zip(["accuracy", "low", "high", "low, lesions", "high, lesions"], values, strict=True))
 
 
-def cross_validation(found: Found) -> pd.DataFrame:
+def table_6_4(found: Found) -> pd.DataFrame:
     """Table 6.4: BMA of each fold, which the thesis calls a partition, and the mean where all five are there."""
     rows = {}
     for name in models_in(found):
         folds = found.folds(name)
         if folds:
-            row = {fold: scores(run)["BMA"] for fold, run in folds.items()}
+            row = {fold: headline_scores(run)["BMA"] for fold, run in folds.items()}
             if len(row) == len(protocols.FOLD_NUMBERS):
                 row["mean"] = np.mean(list(row.values()))
             rows[name] = row | {"network": full_titles(folds.values())}
     return beside(found, published.CROSS_VALIDATION, rows, [*protocols.FOLD_NUMBERS, "mean"])
 
 
-def leaderboard_2019(found: Found) -> pd.DataFrame:
+def table_6_5(found: Found) -> pd.DataFrame:
     """Table 6.5: own models, by the mean BMA of the cross-validation, against ISIC 2019's leaderboard; and ours on the
     official test set, over eight classes and over nine, UNK with them, where those images are there."""
-    crossed, rows = cross_validation(found)[found.here], {}
+    crossed, rows = table_6_4(found)[found.here], {}
     for name in models_in(found):
         run = found.runs.get(Step("standard", name))
         row = {"BMA, cross-validation": crossed.loc[TITLES[name], "mean"]}
@@ -202,7 +202,7 @@ def leaderboard_2019(found: Found) -> pd.DataFrame:
     return beside(found, both, rows, columns)
 
 
-def segmentation(found: Found) -> pd.DataFrame:
+def table_6_6(found: Found) -> pd.DataFrame:
     """Table 6.6: the Jaccard index, plain as the thesis has it, and thresholded at 0.65 as the leaderboard has it; and
     ours on the official test set, where those images are there."""
     rows = {}
@@ -218,16 +218,16 @@ def segmentation(found: Found) -> pd.DataFrame:
 
 
 ALL = {  # title -> function
-    "Table 6.1 · Standard classification": standard,
-    "Table 6.2 · Balanced classification": balanced,
-    "Table 6.3 · Accuracy and its 95 % interval": intervals,
-    "Table 6.4 · BMA of each fold of the cross-validation": cross_validation,
-    "Table 6.5 · Against ISIC 2019's leaderboard (BMA)": leaderboard_2019,
-    "Table 6.6 · Segmentation": segmentation,
+    "Table 6.1 · Standard classification": table_6_1,
+    "Table 6.2 · Balanced classification": table_6_2,
+    "Table 6.3 · Accuracy and its 95 % interval": table_6_3,
+    "Table 6.4 · BMA of each fold of the cross-validation": table_6_4,
+    "Table 6.5 · Against ISIC 2019's leaderboard (BMA)": table_6_5,
+    "Table 6.6 · Segmentation": table_6_6,
 }
 
 
-def scores(run: Run) -> pd.Series:
+def headline_scores(run: Run) -> pd.Series:
     """Loss, accuracy and BMA of a run's headline checkpoint on its test set, and the full title of its network."""
     row = run.scores().loc[run.headline, ["loss", "accuracy", "BMA"]]
     return pd.Series({**row, "network": full_titles([run])})

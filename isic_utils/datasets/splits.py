@@ -26,7 +26,8 @@ def standard(table: pd.DataFrame, group_by: str = "lesion", seed: int = 0, fold:
     table: one row per image, with the columns image, label and, to group by lesion, lesion_id (an image without one is
     a group by itself); group_by: ``"lesion"`` or ``"image"``; fold: 1 to 4 for another column of `cross_validation`.
     Returns a Series named split with the values train, validation, test and the table's index. It depends on which
-    images there are, not on the order of the rows, and equals the column of `cross_validation`.
+    images there are, not on the order of the rows, and equals the column of `cross_validation`. Of a class with fewer
+    than five lesions the test set may have none: `cross_validation` says so, this does not (lessons draw several).
     Raises IsicError if `group_by` is neither, an image or a value of the index occurs twice, or there are too few
     images.
     """
@@ -89,13 +90,13 @@ def merge_rarest(label: pd.Series) -> pd.Series:
     return pd.Series(five, index=label.index, name=label.name)
 
 
-def segmentation(table: pd.DataFrame, group_by: str = "image", seed: int = 0) -> pd.Series:
+def segmentation(table: pd.DataFrame, group_by: str | None = None, seed: int = 0) -> pd.Series:
     """70 % training, 10 % validation and 20 % test set at random, for images with masks and no labels (thesis §5.5).
 
-    group_by: ``"lesion"`` needs the column lesion_id, which the table of `read_isic2018` has where ISIC 2019's metadata
-    lies beside the images.
+    group_by: ``"lesion"`` or ``"image"``; None: by lesion, or by image if the table has no column lesion_id. That of
+    `read_isic2018` has it where ISIC 2019's metadata lies beside the images.
     """
-    return standard(table.assign(label="lesion"), group_by, seed)
+    return standard(table.assign(label="lesion"), group_by or ("lesion" if "lesion_id" in table else "image"), seed)
 
 
 def rows_to_split(table: pd.DataFrame, group_by: str) -> pd.DataFrame:

@@ -27,19 +27,19 @@ class ResidualNet(nn.Module):
     """The thesis's own net as we read it: a convolution with stride 2, as in most residual networks, then four residual
     blocks, each with twice the channels of the one before, then dense layers: [n, 3, h, w] -> logits [n, num_classes].
 
-    width: channels of the first block. The thesis gives the kinds of layers and not their number, width or stride;
+    channels: of the first block. The thesis gives the kinds of layers and not their number, channels or stride;
     those are ours.
     """
 
-    def __init__(self, num_classes: int, width: int = 64, dropout: float = 0.05):
+    def __init__(self, num_classes: int, channels: int = 64, dropout: float = 0.05):
         super().__init__()
-        stem = nn.Conv2d(3, width, kernel_size=3, stride=2, padding=1, bias=False)
-        self.stem = nn.Sequential(stem, nn.BatchNorm2d(width), nn.ReLU())
-        widths = [width, width, 2 * width, 4 * width, 8 * width]
-        self.blocks = nn.Sequential(*(ResidualBlock(a, b, dropout) for a, b in zip(widths, widths[1:], strict=False)))
+        stem = nn.Conv2d(3, channels, kernel_size=3, stride=2, padding=1, bias=False)
+        self.stem = nn.Sequential(stem, nn.BatchNorm2d(channels), nn.ReLU())
+        levels = [channels, channels, 2 * channels, 4 * channels, 8 * channels]
+        self.blocks = nn.Sequential(*(ResidualBlock(a, b, dropout) for a, b in zip(levels, levels[1:], strict=False)))
         self.dense = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * width, 4 * width), nn.ReLU(), nn.Dropout(dropout),
-            nn.Linear(4 * width, num_classes),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * channels, 4 * channels), nn.ReLU(),
+            nn.Dropout(dropout), nn.Linear(4 * channels, num_classes),
         )  # fmt: skip
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

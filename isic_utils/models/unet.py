@@ -11,17 +11,17 @@ class UNet(nn.Module):
     """U-Net (Ronneberger et al. 2015, arXiv:1505.04597; thesis §3.2.3): the encoder goes down to a sixteenth of the
     size, the decoder back up, and a skip connection carries each level's feature maps from one to the other.
 
-    width: channels of the first level, twice as many on each level below. As in most re-implementations, convolutions
+    channels: of the first level, twice as many on each level below. As in most re-implementations, convolutions
     pad, so the mask is as large as the image, and batches are normalised.
     """
 
-    def __init__(self, width: int = 64):
+    def __init__(self, channels: int = 64):
         super().__init__()
-        widths = [width, 2 * width, 4 * width, 8 * width, 16 * width]
-        self.encoder = nn.ModuleList([two_convolutions(a, b) for a, b in zip([3, *widths[:-1]], widths, strict=True)])
-        self.up = nn.ModuleList([nn.ConvTranspose2d(2 * w, w, kernel_size=2, stride=2) for w in reversed(widths[:-1])])
-        self.decoder = nn.ModuleList([two_convolutions(2 * w, w) for w in reversed(widths[:-1])])
-        self.mask = nn.Conv2d(width, 1, kernel_size=1)  # one output channel per mask (thesis §3.4)
+        levels = [channels, 2 * channels, 4 * channels, 8 * channels, 16 * channels]
+        self.encoder = nn.ModuleList([two_convolutions(a, b) for a, b in zip([3, *levels[:-1]], levels, strict=True)])
+        self.up = nn.ModuleList([nn.ConvTranspose2d(2 * c, c, kernel_size=2, stride=2) for c in reversed(levels[:-1])])
+        self.decoder = nn.ModuleList([two_convolutions(2 * c, c) for c in reversed(levels[:-1])])
+        self.mask = nn.Conv2d(channels, 1, kernel_size=1)  # one output channel per mask (thesis §3.4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[-2:]
@@ -45,15 +45,15 @@ class PretrainedUNet(nn.Module):
     the logits are then enlarged.
     """
 
-    WIDTHS = [128, 64, 48, 32]  # of the decoder, from the bottom up
+    CHANNELS = [128, 64, 48, 32]  # of the decoder, from the bottom up
 
     def __init__(self, encoder: nn.Module):
         super().__init__()
         self.encoder = encoder
         *skips, bottom = encoder.feature_info.channels()
-        sizes = zip([bottom, *self.WIDTHS[:-1]], reversed(skips), self.WIDTHS, strict=True)
-        self.decoder = nn.ModuleList([two_convolutions(below + skip, width) for below, skip, width in sizes])
-        self.mask = nn.Conv2d(self.WIDTHS[-1], 1, kernel_size=1)
+        sizes = zip([bottom, *self.CHANNELS[:-1]], reversed(skips), self.CHANNELS, strict=True)
+        self.decoder = nn.ModuleList([two_convolutions(below + skip, channels) for below, skip, channels in sizes])
+        self.mask = nn.Conv2d(self.CHANNELS[-1], 1, kernel_size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[-2:]

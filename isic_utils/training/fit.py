@@ -22,7 +22,7 @@ from isic_utils.metrics import scores
 from isic_utils.training import imbalance, losses, tensorboard
 from isic_utils.training.config import TrainConfig
 from isic_utils.training.loop import Loss, epoch_seed, evaluate, get_accelerator, train_one_epoch
-from isic_utils.training.runs import Run, best_epoch, read_weights, run_of, split_digest, write_csv
+from isic_utils.training.runs import Run, best_epoch, read_state, run_of, split_digest, write_csv
 from isic_utils.training.state import Training, is_finished, lock, set_up, write_config, write_epoch
 
 
@@ -129,7 +129,7 @@ def training_loss(training: Training, epoch: int) -> Loss:
     if config.task == "segmentation":
         return losses.MASK_LOSSES[config.mask_loss]
     counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
-    return imbalance.loss_function(imbalance.METHODS[config.method], epoch, config.epochs, counts)
+    return imbalance.loss_of_epoch(imbalance.METHODS[config.method], epoch, config.epochs, counts)
 
 
 def evaluation_loss(config: TrainConfig) -> Loss:
@@ -161,7 +161,7 @@ def write_predictions(run: Run, training: Training) -> None:
     epochs = {name: best_epoch(pd.DataFrame(training.history).set_index("epoch"), name) for name in run.checkpoints}
     for checkpoint, epoch in epochs.items():
         if epoch not in found:  # two checkpoints of the same epoch are the same weights
-            training.network.load_state_dict(read_weights(run.weights(checkpoint)))
+            training.network.load_state_dict(read_state(run.weights(checkpoint)))
             found[epoch] = {name: evaluate(training.model, training.batches[name], loss, accelerator) for name in sets}
     if accelerator.is_main_process:
         for name in sets:

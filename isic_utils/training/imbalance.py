@@ -122,7 +122,7 @@ METHODS = {
 }
 
 
-def loss_function(method: Method, epoch: int, epochs: int, counts: np.ndarray) -> Callable:
+def loss_of_epoch(method: Method, epoch: int, epochs: int, counts: np.ndarray) -> Callable:
     """The loss of an epoch: takes logits [n, classes] and labels, and returns a value for each image [n].
 
     epoch: from 1 to epochs; counts: training images of each class [classes]. Raises IsicError, in the first epoch

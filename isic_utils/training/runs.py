@@ -47,7 +47,10 @@ class Run:
 
     @property
     def config(self) -> dict:
-        """The content of config.json: the fields of `TrainConfig` and more. Raises IsicError if it cannot be read."""
+        """The content of config.json: the fields of `TrainConfig` (pretrained as of a `NormalizedModel`) and more.
+
+        Raises IsicError if it cannot be read.
+        """
         file = self.folder / "config.json"
         try:
             config = json.loads(file.read_text(encoding="utf-8"))
@@ -121,7 +124,7 @@ class Run:
         config = self.config
         classes = len(config["classes"] or [1])
         model = models.create_model(config["model"], classes, pretrained=False, width=config["width"])
-        model.load_state_dict(read_weights(self.weights(checkpoint)))
+        model.load_state_dict(read_state(self.weights(checkpoint)))
         return prepare_model(model, get_accelerator()).eval()
 
 
@@ -183,9 +186,9 @@ def read_table(file: Path) -> pd.DataFrame:
     return pd.read_csv(file, dtype={"image": str}, float_precision=PRECISION)
 
 
-def read_weights(file: Path) -> dict:
-    """A PyTorch file of tensors and plain values, on the CPU; it cannot run code. Raises IsicError if it is missing or
-    damaged."""
+def read_state(file: Path) -> dict:
+    """A checkpoint's weights, or the whole state of a training (last.pt): tensors and plain values, on the CPU; such a
+    file cannot run code. Raises IsicError if it is missing or damaged."""
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

@@ -19,7 +19,7 @@ from isic_utils.datasets import IsicDataset, loader
 from isic_utils.training import imbalance
 from isic_utils.training.config import TrainConfig
 from isic_utils.training.loop import prepare_model
-from isic_utils.training.runs import Run, best_epoch, read_weights, write_csv
+from isic_utils.training.runs import Run, best_epoch, read_state, write_csv
 from isic_utils.training.schedule import warm_up_and_cosine
 
 
@@ -85,7 +85,7 @@ def resume(run: Run, training: Training) -> None:
     if from_main(begun_as == models.NOT_DOWNLOADED != training.network.pretrained):
         return
     training.network.pretrained = begun_as
-    state = read_weights(run.folder / "last.pt")
+    state = read_state(run.folder / "last.pt")
     for name, part in training.parts.items():
         if name in state:  # a scaler is not, if the run began on a device that needs none
             part.load_state_dict(state[name])

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 from scipy import stats
+from sklearn.metrics import roc_curve
 
 from isic_course import clinics
 from isic_utils.archive import CODES
@@ -126,6 +127,13 @@ def test_auroc_is_the_mann_whitney_statistic_and_fpr95_what_it_says():
     assert found["AUROC"] == pytest.approx(stats.mannwhitneyu(usual, odd).statistic / (400 * 300))
     threshold = np.sort(usual)[::-1][379]  # the highest that 380 of 400 reach
     assert (usual >= threshold).mean() >= 0.95 and found["FPR95"] == pytest.approx((odd >= threshold).mean())
+
+
+def test_fpr95_is_scikit_learns():
+    chance = np.random.default_rng(3)
+    usual, odd = chance.normal(1, 1, 400).round(2), chance.normal(0, 1, 300).round(2)
+    fpr, tpr, _ = roc_curve(np.repeat([1, 0], [400, 300]), np.append(usual, odd), drop_intermediate=False)
+    assert clinics.detection(usual, odd, draws=0)["FPR95"][0] == pytest.approx(fpr[np.argmax(tpr >= 0.95)])
 
 
 def test_the_intervals_of_auroc_and_fpr95_draw_whole_lesions():

@@ -89,7 +89,7 @@ def test_it_repeats_itself_bit_for_bit(predictions):
 
 
 def test_methods_for_imbalanced_classes_recognise_the_rare_ones_more_often(predictions):
-    recall = linear_probe.scores(predictions, "train").groupby("method")[CODES[1:]].mean().mean(axis=1)
+    recall = linear_probe.scores_per_seed(predictions, "train").groupby("method")[CODES[1:]].mean().mean(axis=1)
     for name in ("class-weighted", "class-balanced", "weighted sampler", "logit adjustment", "undersampling",
                  "post-hoc logit adjustment", "deferred re-weighting"):  # fmt: skip
         assert recall[name] > recall["cross-entropy"] + 0.03, name
@@ -108,7 +108,7 @@ def test_only_training_images_teach():
 
 
 def test_scores_are_those_of_the_predictions(predictions):
-    for (method, seed), row in linear_probe.scores(predictions, "test").iterrows():
+    for (method, seed), row in linear_probe.scores_per_seed(predictions, "test").iterrows():
         some = predictions[predictions[["method", "seed", "split"]].eq([method, seed, "test"]).all(axis=1)]
         assert row["BMA"] == pytest.approx(balanced_accuracy_score(some["label"], some["predicted"]))
         assert row["accuracy"] == pytest.approx((some["label"] == some["predicted"]).mean())

@@ -124,9 +124,9 @@ def test_the_thesis_ends_with_the_official_test_sets(settings, classifier, segme
     file, failed = thesis.reproduce(settings)
     assert failed == {} and capsys.readouterr().out.count("official test set: ") == 2
     found = results.find(settings, thesis.plan())
-    row = results.leaderboard_2019(found).loc["Residual net", found.here]
+    row = results.table_6_5(found).loc["Residual net", found.here]
     assert row["official test, 9 classes"] == official.scores_2019(classifier)["official test, 9 classes"]
-    row = results.segmentation(found).loc["U-Net", found.here]
+    row = results.table_6_6(found).loc["U-Net", found.here]
     assert row["official test, thresholded"] == official.scores_2018(segmenter)["official test, thresholded"]
     assert f"{official.scores_2019(classifier)['official test, 8 classes']:.3f}" in file.read_text(encoding="utf-8")
 
@@ -139,6 +139,7 @@ def test_a_damaged_test_set_is_told_and_stops_nothing(settings, classifier, segm
     monkeypatch.setattr(thesis, "plan", lambda: [Step("standard", "residual"), Step("segmentation", "unet")])
     file, failed = thesis.reproduce(dataclasses.replace(settings, data=data))
     assert list(failed) == ["official test set, standard, Residual net"]
+    assert isinstance(*failed.values(), IsicError)
     assert "UNK" in file.read_text(encoding="utf-8")
 
 

@@ -112,8 +112,8 @@ def test_the_plan_is_the_whole_thesis_and_gives_results_early():
     )
     assert [step.fold for step in plan[11:]] == [1] * 5 + [2] * 5 + [3] * 5 + [4] * 5
     for protocol in ("standard", "balanced"):
-        assert {step.model for step in plan if step.protocol == protocol} == set(results.CLASSIFIERS)
-    assert {TITLES[name] for name in results.CLASSIFIERS} == set(published.STANDARD.index)
+        assert {step.model for step in plan if step.protocol == protocol} == set(results.THESIS_CLASSIFIERS)
+    assert {TITLES[name] for name in results.THESIS_CLASSIFIERS} == set(published.STANDARD.index)
     assert str(plan[0]) == "standard, AlexNet" and str(plan[-1]) == "cross-validation, fold 4, VGG16"
 
 
@@ -140,7 +140,7 @@ def bma_of(predictions: pd.DataFrame) -> float:
 
 
 def test_table_6_1_is_what_the_predictions_say(done):
-    table = results.standard(done)
+    table = results.table_6_1(done)
     pd.testing.assert_frame_equal(table[results.THESIS], published.STANDARD, check_names=False)
     predictions = predictions_of(done.runs[Step("standard", "residual")])
     row = table.loc["Residual net", done.here]
@@ -153,7 +153,7 @@ def test_table_6_1_is_what_the_predictions_say(done):
 
 def test_table_6_2_has_three_ways_to_eight_classes(done):
     predictions = predictions_of(done.runs[Step("balanced", "residual")])
-    row = results.balanced(done).loc["Residual net", done.here]
+    row = results.table_6_2(done).loc["Residual net", done.here]
     assert row["M_b"] == pytest.approx(bma_of(predictions)) and row["5/8 · M_b"] == pytest.approx(0.625 * row["M_b"])
     drawn = splits.balanced(done.table, "image")
     original = drawn.set_index("image")["original_label"].astype(str)
@@ -183,32 +183,32 @@ def test_the_exact_bma_counts_three_classes_as_missed():
 
 def test_table_6_3_pools_the_folds(done):
     both = pd.concat([predictions_of(run) for run in done.folds("residual").values()])
-    row = results.intervals(done).loc["Residual net", done.here]
+    row = results.table_6_3(done).loc["Residual net", done.here]
     p, n = (both["predicted"] == both["label"]).mean(), len(both)
     half = 1.959964 * np.sqrt(p * (1 - p) / n)
     assert row["images"] == n and row["folds"] == 2 and row["accuracy"] == pytest.approx(p)
     assert row["low"] == pytest.approx(p - half, abs=1e-6) and row["high"] == pytest.approx(p + half, abs=1e-6)
     assert row["low, lesions"] < p < row["high, lesions"]
-    printed = results.formatted(results.intervals(done), done)[results.THESIS].loc["AlexNet"]
+    printed = results.formatted(results.table_6_3(done), done)[results.THESIS].loc["AlexNet"]
     assert printed.tolist() == ["0.631", "0.6252", "0.6368"], "four digits, as the thesis prints the ends"
 
 
 def test_table_6_4_has_a_mean_only_where_all_folds_are_there(done, monkeypatch):
-    table = results.cross_validation(done)
+    table = results.table_6_4(done)
     row = table.loc["Residual net", done.here]
     expected = [bma_of(predictions_of(run)) for run in done.folds("residual").values()]
     assert row[[0, 1]].tolist() == pytest.approx(expected) and np.isnan(row["mean"])
     monkeypatch.setattr(protocols, "FOLD_NUMBERS", [0, 1])
-    assert results.cross_validation(done).loc["Residual net", (done.here, "mean")] == pytest.approx(np.mean(expected))
+    assert results.table_6_4(done).loc["Residual net", (done.here, "mean")] == pytest.approx(np.mean(expected))
 
 
 def test_table_6_5_sets_own_models_and_the_leaderboard_side_by_side(done, monkeypatch):
     monkeypatch.setattr(protocols, "FOLD_NUMBERS", [0, 1])
-    table = results.leaderboard_2019(done)
+    table = results.table_6_5(done)
     assert table[results.THESIS, "BMA"].dropna().tolist() == [
         0.125, 0.346, 0.542, 0.614, 0.612, 0.636, 0.607, 0.593, 0.578,
     ]  # fmt: skip
-    mean = results.cross_validation(done).loc["AlexNet", (done.here, "mean")]
+    mean = results.table_6_4(done).loc["AlexNet", (done.here, "mean")]
     assert table.loc["AlexNet", (done.here, "BMA, cross-validation")] == mean
 
 
@@ -217,7 +217,7 @@ def test_table_6_6_has_both_jaccard_indices(done):
     predictions = pd.read_csv(run.folder / "predictions_test.csv")
     predictions = predictions[predictions["checkpoint"] == "jaccard"]
     index = predictions["both"] / (predictions["true"] + predictions["predicted"] - predictions["both"])
-    table = results.segmentation(done)
+    table = results.table_6_6(done)
     row = table.loc["U-Net", done.here]
     assert row["Jaccard"] == pytest.approx(index.mean())
     assert row["thresholded Jaccard"] == pytest.approx(index.where(index >= 0.65, 0).mean())
@@ -242,7 +242,7 @@ def test_a_protocol_that_cannot_be_drawn_does_not_stop_the_others(tmp_path):
     draw_2019(tmp_path / "data", len(codes), codes)
     found = results.find(tiny_settings(tmp_path), [Step("balanced", "alexnet"), Step("standard", "alexnet")])
     assert list(found.missing) == ["balanced"] and found.runs == {}
-    assert results.balanced(found)[found.here].isna().all(axis=None)
+    assert results.table_6_2(found)[found.here].isna().all(axis=None)
 
 
 def test_what_is_wrong_with_the_images_is_found_once(tmp_path, plain, monkeypatch):
@@ -267,7 +267,7 @@ def test_the_report_is_one_whole_page(done, settings, short):
         assert words in page.text
     for title in results.ALL:
         assert title in page.text
-    bma = results.standard(done).loc["Residual net", (done.here, "BMA")]
+    bma = results.table_6_1(done).loc["Residual net", (done.here, "BMA")]
     assert f"{bma:.3f}" in page.text and "SYNTHETIC" not in page.text
     assert "width=device-width" in file.read_text(encoding="utf-8") and plt.get_fignums() == []
 

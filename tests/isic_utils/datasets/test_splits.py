@@ -120,6 +120,16 @@ def test_exact_proportions_of_one_image_per_lesion_and_without_labels():
     assert splits.segmentation(table[["image"]]).value_counts().to_dict() == expected
 
 
+def test_masks_are_split_by_lesion_unless_the_table_knows_none():
+    table = thousand()
+    split, by_image = splits.segmentation(table), splits.segmentation(table, "image")
+    assert split.equals(splits.segmentation(table, "lesion"))
+    assert shared_lesions(table, split) == 0 < shared_lesions(table, by_image)
+    unknown = table.drop(columns="lesion_id")
+    assert splits.segmentation(unknown).equals(by_image)
+    refusal(lambda: splits.segmentation(unknown, "lesion"), "lesion_id", "group_by='image'")
+
+
 def test_the_test_sets_are_the_folds_of_scikit_learn():
     table = thousand()
     table = table[table["label"].isin(["MEL", "NV"])].sort_values("image")

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, recall_score
+from sklearn.metrics import log_loss, precision_recall_curve, recall_score
 
 from isic_utils.metrics import calibration
 
@@ -168,6 +168,13 @@ def test_the_area_under_risk_and_coverage_by_brute_force():
     random_orders = [calibration.area_under_risk_coverage(chance.random(50), right) for _ in range(2000)]
     assert np.mean(random_orders) == pytest.approx(np.mean(~right), abs=0.01)
     assert calibration.area_under_risk_coverage(right, right) <= min(random_orders)
+
+
+def test_the_area_under_risk_and_coverage_is_the_mean_of_scikit_learns_precisions():
+    chance = np.random.default_rng(1)
+    confidence, right = chance.random(300), chance.random(300) < 0.7
+    precision, _, _ = precision_recall_curve(~right, confidence)  # of the errors: at each threshold it is the risk
+    assert calibration.area_under_risk_coverage(confidence, right) == pytest.approx(precision[:-1].mean())
 
 
 def test_net_benefit_by_hand():

@@ -361,7 +361,7 @@ def erase(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor
 def test_skip_connections_carry_what_the_deepest_level_does_not():
     """With the way through the bottom cut, the mask still depends on the image: through the skip connections alone."""
     torch.manual_seed(0)
-    network = UNet(width=4).eval()
+    network = UNet(channels=4).eval()
     first, second = torch.rand(2, 1, 3, 32, 32)
     network.encoder[-1].register_forward_hook(erase)
     with torch.no_grad():
@@ -374,7 +374,7 @@ def test_skip_connections_carry_what_the_deepest_level_does_not():
 def test_a_far_pixel_reaches_the_mask_through_the_bottom():
     """The deepest level sees 16 times as far as the first. (In 64 bits, since little arrives in a new network.)"""
     torch.manual_seed(0)
-    network = UNet(width=4).eval().double()
+    network = UNet(channels=4).eval().double()
     x = torch.rand(1, 3, 96, 96).double()
     changed = x.clone()
     changed[..., 90:, 90:] = 1 - x[..., 90:, 90:]
@@ -384,7 +384,7 @@ def test_a_far_pixel_reaches_the_mask_through_the_bottom():
 
 
 def test_the_encoder_halves_and_doubles_and_the_decoder_returns():
-    network = UNet(width=4).eval()
+    network = UNet(channels=4).eval()
     shapes = []
     for block in [*network.encoder, *network.decoder]:
         block.register_forward_hook(lambda layer, inputs, output: shapes.append(tuple(output.shape[1:])))

@@ -104,9 +104,9 @@ def test_a_worse_epoch_leaves_the_checkpoint(images, tmp_path, monkeypatch):
     monkeypatch.setattr(state, "warm_up_and_cosine", lambda step, steps, warm_up: 500 * (step >= 2 * steps // 3))
     run = classify(tmp_path, images)
     assert run.history["validation_loss"].idxmin() < 3
-    last = runs.read_weights(run.folder / "last.pt")["model"]
+    last = runs.read_state(run.folder / "last.pt")["model"]
     for checkpoint in run.checkpoints:
-        weights = runs.read_weights(run.weights(checkpoint))
+        weights = runs.read_state(run.weights(checkpoint))
         same = all(torch.equal(weights[layer], last[layer]) for layer in weights)
         assert same == (runs.best_epoch(run.history, checkpoint) == 3)
 
@@ -158,7 +158,7 @@ def test_a_loop_written_by_hand_gives_the_same_weights_to_the_last_bit(classifie
             optimizer.zero_grad()
             total += loss.item()
         means.append(total / len(batches))
-    last = runs.read_weights(classifier.folder / "last.pt")["model"]
+    last = runs.read_state(classifier.folder / "last.pt")["model"]
     for layer, values in model.state_dict().items():
         assert torch.equal(values.cpu(), last[layer]), layer
     assert means == pytest.approx(classifier.history["train_loss"].tolist(), rel=1e-6)
@@ -253,7 +253,7 @@ def test_the_moving_average_is_that_of_the_steps_and_is_kept(images, tmp_path, m
 
     monkeypatch.setattr(state.AveragedModel, "update_parameters", spy)
     run = classify(tmp_path, images, epochs=1, ema_decay=0.8)
-    kept, last = runs.read_weights(run.weights("loss")), runs.read_weights(run.folder / "last.pt")["model"]
+    kept, last = runs.read_state(run.weights("loss")), runs.read_state(run.folder / "last.pt")["model"]
     assert len(steps) == (images[2] == "train").sum() // 16
     for name, weights in kept.items():
         if weights.is_floating_point():
@@ -271,7 +271,7 @@ def test_frozen_blocks_stay_as_imagenet_made_them(tmp_path):
     run = classify(tmp_path, (store, table, split), **config)
     assert run.config["frozen_blocks"] == 2 and run.config["pretrained"] == "ImageNet"
     before = dict(create_model("efficientnet_lite0").named_parameters())
-    after = runs.read_weights(run.weights("loss"))
+    after = runs.read_state(run.weights("loss"))
     frozen = ("conv_stem.", "bn1.", "blocks.0.0.", "blocks.1.0.")
     for name, weights in before.items():
         if not name.startswith("network.classifier"):
@@ -398,7 +398,7 @@ def test_the_same_seed_gives_the_same_result_and_another_one_another(reference, 
         if name.endswith((".csv", ".json")) and name != "seconds.csv":
             assert (again.folder / name).read_bytes() == content, name
     for checkpoint in run.checkpoints:
-        ours, theirs = (runs.read_weights(one.weights(checkpoint)) for one in (again, run))
+        ours, theirs = (runs.read_state(one.weights(checkpoint)) for one in (again, run))
         assert all(torch.equal(ours[layer], theirs[layer]) for layer in theirs)
     assert "seed1" in other.folder.name and not other.history.equals(run.history)
 

@@ -88,13 +88,13 @@ def test_a_deferred_loss_begins_after_its_share_of_the_epochs():
     z, label, counts = torch.tensor([[0.0, 1.0]]), torch.tensor([1]), np.array([30, 10])
     plain = float(losses.class_cross_entropy(z, label))
     method = METHODS["deferred re-weighting"]
-    values = [float(imbalance.loss_function(method, epoch, 10, counts)(z, label)) for epoch in range(1, 11)]
+    values = [float(imbalance.loss_of_epoch(method, epoch, 10, counts)(z, label)) for epoch in range(1, 11)]
     assert values[:5] == [plain] * 5 and values[5:] == pytest.approx([2 * plain] * 5)
-    assert float(imbalance.loss_function(METHODS["class-weighted"], 1, 10, counts)(z, label)) > plain
+    assert float(imbalance.loss_of_epoch(METHODS["class-weighted"], 1, 10, counts)(z, label)) > plain
 
 
 def test_a_class_without_training_images_cannot_be_weighted():
     for name in ("class-weighted", "deferred re-weighting"):
         with pytest.raises(IsicError, match="no training image"):
-            imbalance.loss_function(METHODS[name], 1, 10, np.array([30, 0]))
-    assert imbalance.loss_function(Method(), 1, 10, np.array([30, 0])) is losses.class_cross_entropy
+            imbalance.loss_of_epoch(METHODS[name], 1, 10, np.array([30, 0]))
+    assert imbalance.loss_of_epoch(Method(), 1, 10, np.array([30, 0])) is losses.class_cross_entropy

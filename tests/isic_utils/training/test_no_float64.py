@@ -61,7 +61,7 @@ def test_a_classifier(images, tmp_path, augmentation):
 
 @pytest.mark.parametrize("name", imbalance.METHODS)
 def test_the_losses_of_classes(name):
-    loss = imbalance.loss_function(imbalance.METHODS[name], 2, 2, np.arange(1, 9))
+    loss = imbalance.loss_of_epoch(imbalance.METHODS[name], 2, 2, np.arange(1, 9))
     for label in (torch.arange(8), torch.eye(8)):
         logits = torch.randn(8, 8, requires_grad=True)
         loss(logits, label).sum().backward()

@@ -122,7 +122,7 @@ def test_a_full_disk_keeps_the_last_good_epoch(classifier, images, tmp_path, mon
     run = run_of(TrainConfig(**CLASSIFIER), *images, tmp_path)
     assert not run.finished and leftovers(run.folder) == []
     for weights in run.folder.glob("*.pt"):
-        assert runs.read_weights(weights)
+        assert runs.read_state(weights)
     monkeypatch.undo()
     assert_same_result(classify(tmp_path, images), classifier)
 

@@ -110,19 +110,19 @@ class Hostile:
 def test_weights_that_are_none(tmp_path, content, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "best_bma.pt").write_bytes(content)
-    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), str(tmp_path / "best_bma.pt"), "damaged")
+    refusal(lambda: runs.read_state(tmp_path / "best_bma.pt"), str(tmp_path / "best_bma.pt"), "damaged")
     assert not (tmp_path / "hostile").exists()
 
 
 def test_weights_with_code_in_them_do_not_run_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"layer": torch.zeros(1), "code": Hostile()}, tmp_path / "best_bma.pt")
-    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), "damaged", "train again")
+    refusal(lambda: runs.read_state(tmp_path / "best_bma.pt"), "damaged", "train again")
     assert not (tmp_path / "hostile").exists()
 
 
 def test_weights_that_cannot_be_read_are_not_called_damaged(tmp_path, monkeypatch):
-    refusal(lambda: runs.read_weights(tmp_path / "best_bma.pt"), str(tmp_path / "best_bma.pt"), "missing")
+    refusal(lambda: runs.read_state(tmp_path / "best_bma.pt"), str(tmp_path / "best_bma.pt"), "missing")
     errors = [PermissionError(errno.EACCES, "Permission denied"), MemoryError()]
 
     def refused(*arguments, **options):
@@ -131,7 +131,7 @@ def test_weights_that_cannot_be_read_are_not_called_damaged(tmp_path, monkeypatc
     monkeypatch.setattr(torch, "load", refused)
     for error in (PermissionError, MemoryError):
         with pytest.raises(error):
-            runs.read_weights(tmp_path / "best_bma.pt")
+            runs.read_state(tmp_path / "best_bma.pt")
 
 
 def test_weights_that_are_missing(images, tmp_path):
