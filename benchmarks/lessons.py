@@ -3,7 +3,8 @@
 ``make times`` runs this twice, as a laptop's processor without 16-bit arithmetic and as the present one, and writes
 `benchmarks/results/lessons.csv`, from which the times in the README, the documents and the lessons come (``--write``).
 A pass over all lessons begins as a fresh clone does, without runs, decoded images and features; a lesson finds what
-those before it have left, as a student does. Nothing else should be running.
+those before it have left, as a student does. Nothing else should be running. The rows "AVX2, 32 bits, older" are those
+of an earlier pass on a processor half as fast, kept for comparison.
 """
 
 import argparse
@@ -78,11 +79,7 @@ def told(seconds: float) -> str:
 def write(table: pd.DataFrame) -> None:
     """Put the times into the README's table of lessons, the documents and the lessons."""
     seconds = table.pivot_table(index="lesson", columns="processor", values="seconds", sort=False)
-    others = [name for name in seconds if name != ORDINARY]
-    by_number = {
-        lesson[:2]: told(row[ORDINARY]) + "".join(f" ({told(row[name])})" for name in others[:1] if row[name] > 0)
-        for lesson, row in seconds.iterrows()
-    }
+    by_number = {lesson[:2]: told(row[ORDINARY]) for lesson, row in seconds.iterrows()}
     readme = PROJECT / "README.md"
     text = IN_README.sub(lambda row: row[1] + by_number.get(row[2], "?") + row[3], readme.read_text(encoding="utf-8"))
     readme.write_text(text, encoding="utf-8")
