@@ -20,7 +20,7 @@ CHOSEN = {
     "07": "Eight test images with the true border",
     "08": "Accuracy and BMA on the validation set",
     "09": "An image with its contour, a heat map",
-    "10": "The same shapes for two probes",
+    "10": "Differences of each group",
     "11": "BMA with intervals for each training clinic",
     "12": "The thesis's five BMAs as dots",
     "13": "A tree of sentences",
