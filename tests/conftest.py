@@ -1,7 +1,12 @@
 """The unit tests see none of the shell's ISIC_… variables, and leave no figure open."""
 
+import signal
+
 import matplotlib.pyplot as plt
 import pytest
+
+# What a shell starts in the background ignores Ctrl-C, and so would all processes that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
