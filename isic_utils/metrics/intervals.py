@@ -28,8 +28,10 @@ def wilson_interval(correct: int, images: int) -> tuple[float, float]:
     """All true proportions p from which the observed one is at most z · sqrt(p (1 - p) / n) away; within 0 to 1.
 
     E. B. Wilson 1927, doi:10.1080/01621459.1927.10502953; computed by scipy. Takes images for independent.
-    Raises ValueError if `correct` is not from 0 to `images`, or `images` is 0; TypeError for floats, also whole ones.
+    Raises ValueError if `correct` is no whole number from 0 to `images`, or `images` is 0.
     """
+    if correct not in range(images + 1) or images == 0:
+        raise ValueError(f"{correct} of {images} images is no proportion.")
     return tuple(map(float, stats.binomtest(correct, images).proportion_ci(method="wilson")))
 
 

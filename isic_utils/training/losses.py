@@ -5,17 +5,18 @@ Logits of 16 bits (mixed precision) are computed with in 32, because sums over m
 """
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 SMOOTH = 1.0  # a pixel added to both areas, so that an empty mask has a gradient too
 
 
-def widened(logits: torch.Tensor) -> torch.Tensor:
+def widened(logits: Tensor) -> Tensor:
     """Logits in at least 32 bits."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def class_cross_entropy(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+def class_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """-ln of the probability that the softmax gives to the true class.
 
     logits: [n, classes]; label: integer [n], or soft labels, float [n, classes], as `imbalance.mixup` makes them.
@@ -26,7 +27,7 @@ def class_cross_entropy(logits: torch.Tensor, label: torch.Tensor) -> torch.Tens
 # Losses for imbalanced classes. counts: float [classes], the training images of each class, at least one.
 
 
-def class_weighted(logits: torch.Tensor, label: torch.Tensor, counts: torch.Tensor, power: float = 1.0) -> torch.Tensor:
+def class_weighted(logits: Tensor, label: Tensor, counts: Tensor, power: float = 1.0) -> Tensor:
     """Cross-entropy, times a weight that is large for a rare class: w_c ∝ (1 / n_c)^power.
 
     power: 1 gives every class the same total weight, 0 is plain cross-entropy, values between are milder. The mean
@@ -35,9 +36,7 @@ def class_weighted(logits: torch.Tensor, label: torch.Tensor, counts: torch.Tens
     return weighted(logits, label, counts, counts**-power)
 
 
-def class_balanced(
-    logits: torch.Tensor, label: torch.Tensor, counts: torch.Tensor, beta: float = 0.999
-) -> torch.Tensor:
+def class_balanced(logits: Tensor, label: Tensor, counts: Tensor, beta: float = 0.999) -> Tensor:
     """Cross-entropy, weighted by the effective number of images: w_c ∝ (1 - β) / (1 - β^n_c) (Cui et al. 2019,
     arXiv:1901.05555, Eq. 2).
 
@@ -49,7 +48,7 @@ def class_balanced(
     return weighted(logits, label, counts, 1 / effective)
 
 
-def weighted(logits: torch.Tensor, label: torch.Tensor, counts: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def weighted(logits: Tensor, label: Tensor, counts: Tensor, weights: Tensor) -> Tensor:
     """Cross-entropy times the weight of the true class. weights: float [classes]; they are scaled to a mean of 1 over
     the training images, because otherwise the size of the optimiser's steps would change too."""
     weights = weights * counts.sum() / (weights * counts).sum()
@@ -57,7 +56,7 @@ def weighted(logits: torch.Tensor, label: torch.Tensor, counts: torch.Tensor, we
     return functional.cross_entropy(logits, label, weights.to(logits.dtype), reduction="none")
 
 
-def focal(logits: torch.Tensor, label: torch.Tensor, counts: torch.Tensor, gamma: float = 2.0) -> torch.Tensor:
+def focal(logits: Tensor, label: Tensor, counts: Tensor, gamma: float = 2.0) -> Tensor:
     """-(1 - p)^γ ln p, where p is the probability of the true class (Lin et al. 2017, arXiv:1708.02002, Eq. 4).
 
     An image that is already predicted with confidence counts little, whatever its class: the loss weights by difficulty
@@ -67,9 +66,7 @@ def focal(logits: torch.Tensor, label: torch.Tensor, counts: torch.Tensor, gamma
     return (1 - torch.exp(-entropy)) ** gamma * entropy
 
 
-def logit_adjusted(
-    logits: torch.Tensor, label: torch.Tensor, counts: torch.Tensor, strength: float = 1.0
-) -> torch.Tensor:
+def logit_adjusted(logits: Tensor, label: Tensor, counts: Tensor, strength: float = 1.0) -> Tensor:
     """Cross-entropy of z_c + τ ln π_c, where π_c is the class's prior, its share of the training images (Menon et al.
     2021, arXiv:2007.07314, Eq. 10; with τ = 1 the balanced softmax of Ren et al. 2020, arXiv:2007.10740).
 
@@ -82,7 +79,7 @@ def logit_adjusted(
 # Losses for masks. logits: [n, 1, height, width]; mask: the same shape, 1 on the lesion and 0 elsewhere.
 
 
-def mask_cross_entropy(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def mask_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
     """-ln of the probability that the sigmoid gives to the truth of a pixel, averaged over the image.
 
     Every pixel counts the same, so a small lesion counts little.
@@ -90,25 +87,25 @@ def mask_cross_entropy(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor
     return functional.binary_cross_entropy_with_logits(widened(logits), mask, reduction="none").mean(dim=(1, 2, 3))
 
 
-def soft_areas(logits: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def soft_areas(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """|A ∩ B| and |A| + |B| with probabilities in place of 0 and 1, so that both have a gradient: float [n]."""
     probability = widened(logits).sigmoid()
     return (probability * mask).sum(dim=(1, 2, 3)), (probability + mask).sum(dim=(1, 2, 3))
 
 
-def soft_jaccard(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def soft_jaccard(logits: Tensor, mask: Tensor) -> Tensor:
     """1 - |A ∩ B| / |A ∪ B| of soft areas, from 0 to 1 (Rahman and Wang 2016, doi:10.1007/978-3-319-50835-1_22)."""
     both, total = soft_areas(logits, mask)
     return 1 - (both + SMOOTH) / (total - both + SMOOTH)
 
 
-def soft_dice(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def soft_dice(logits: Tensor, mask: Tensor) -> Tensor:
     """1 - 2 |A ∩ B| / (|A| + |B|) of soft areas, from 0 to 1 (Milletari et al. 2016, arXiv:1606.04797)."""
     both, total = soft_areas(logits, mask)
     return 1 - (2 * both + SMOOTH) / (total + SMOOTH)
 
 
-def cross_entropy_and_jaccard(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def cross_entropy_and_jaccard(logits: Tensor, mask: Tensor) -> Tensor:
     """The sum of `mask_cross_entropy` and `soft_jaccard`: the first has a gradient at every pixel, the second is close
     to the score."""
     return mask_cross_entropy(logits, mask) + soft_jaccard(logits, mask)
