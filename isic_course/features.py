@@ -1,5 +1,6 @@
 """Images as features, computed by a network trained on ImageNet: the frozen encoder of lessons 06, 08, 11 and 13."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,19 +31,20 @@ def extract(store: ImageStore, cache: Path) -> np.ndarray:
     return np.load(file)
 
 
-def of_pixels(pixels: np.ndarray) -> np.ndarray:
-    """The features of any images: float32 [n, 1280]. pixels: uint8 [n, height, width, 3].
+def of_pixels(pixels: np.ndarray, look: Callable[[np.ndarray], np.ndarray] = np.array) -> np.ndarray:
+    """The features of any images: float32 [n, 1280].
 
+    pixels: uint8 [n, height, width, 3]; look: changes the images of a batch, such as `clinics.shades_of_gray`.
     Two batches are computed side by side, whatever the number of cores, and use two of them even where PyTorch may use
     one thread. With one thread a batch of fewer than 16 images differs from that of several threads by rounding, 1e-5.
     """
     keep_memory()
-    model = create_model("efficientnet_lite0", pretrained=True).eval()
-    model.to(memory_format=torch.channels_last)  # faster for convolutions
+    # channels_last: faster for convolutions
+    model = create_model("efficientnet_lite0", pretrained=True).eval().to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def of_batch(start: int) -> np.ndarray:
-        batch = torch.from_numpy(np.array(pixels[start : start + BATCH_SIZE]))
+        batch = torch.from_numpy(look(pixels[start : start + BATCH_SIZE]))
         images = batch.permute(0, 3, 1, 2).contiguous().float() / 255
         feature_maps = model.network.forward_features((images - model.mean) / model.std)  # [n, 1280, h/32, w/32]
         return feature_maps.mean(dim=(2, 3)).numpy()
