@@ -69,7 +69,12 @@ def small(figure: Figure, alt: str) -> str:
 def dial_data(counts: pd.DataFrame) -> dict:
     """What the dial shows, but for the images. counts: as benchmarks/dial.py writes it."""
     runs = [
-        {"ratio": ratio, "overlap": overlap, "seed": seed, "counts": run[dial.ORDER].to_numpy().tolist()}
+        {
+            "ratio": int(ratio),
+            "overlap": float(overlap),
+            "seed": int(seed),
+            "counts": run[dial.ORDER].to_numpy().tolist(),
+        }
         for (overlap, ratio, seed), run in counts.groupby(["overlap", "ratio", "seed"])
     ]
     ratios = sorted({run["ratio"] for run in runs})
