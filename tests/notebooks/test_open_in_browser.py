@@ -84,7 +84,10 @@ def test_the_cell_does_nothing_outside_colab(copy):
     assert notebook.cells[0].outputs == [] and not Path("/content/course").exists()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="setuptools, which builds, is not installed")
+BUILDS = all(importlib.util.find_spec(name) for name in ("setuptools", "setuptools.command.bdist_wheel"))
+
+
+@pytest.mark.skipif(not BUILDS, reason="no setuptools that builds wheels by itself (70.1 or newer) is installed")
 def test_what_the_cell_installs_has_both_packages_and_runs_from_an_empty_folder(tmp_path):
     """pip's own work, without a network: what the course needs is taken from this environment."""
     for name in ("pyproject.toml", "README.md"):
