@@ -37,6 +37,7 @@ SIZE = (128, 128)
 LOSSES = ["cross-entropy", "soft Jaccard", "cross-entropy + Jaccard"]
 GO_ON_WITH = "U-Net, cross-entropy + Jaccard"
 PROPERTIES = ["relative contrast", "ITA", "log size"]
+BLACK = 20  # of 255: where more than half of the surroundings are darker, they are no skin, and cannot be measured
 
 
 def main() -> None:
@@ -149,6 +150,8 @@ def properties_of(pixels: np.ndarray) -> dict[str, float]:
     if mask.all() or not mask.any():
         return dict.fromkeys(PROPERTIES, np.nan)
     skin, lesion = np.median(pixels[~mask, :3], axis=0), pixels[mask, :3].mean(axis=0)
+    if skin.mean() < BLACK:
+        return dict.fromkeys(PROPERTIES, np.nan)
     lightness, _, yellow = rgb2lab(skin / 255)
     values = abs(skin.mean() - lesion.mean()) / skin.mean(), np.degrees(np.arctan2(lightness - 50, yellow))
     return dict(zip(PROPERTIES, (*values, np.log(mask.mean())), strict=True))
