@@ -43,7 +43,7 @@ def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, pr
     found = [run_of(config, store, table, split, runs) for config, table, split in jobs]
     waiting = {run.folder.name: job for run, job in zip(found, jobs, strict=True) if not is_finished(run, job[0])}
     if accelerator.device.type == "cpu" and accelerator.num_processes == 1:
-        errors = fit_side_by_side(waiting, store, runs, progress)
+        errors = fit_side_by_side(waiting, store, runs, progress) if waiting else {}
     else:
         errors = {}
         for name, (config, table, split) in waiting.items():
@@ -58,14 +58,14 @@ def fit_all(jobs: Sequence[Job], store: ImageStore, runs: Path | None = None, pr
 
 def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progress: bool) -> dict[str, IsicError]:
     """Train the jobs, each in a process of its own. Returns what went wrong, by the job's name."""
-    store = copy.copy(store) if jobs else store  # as a process gets it: raises IsicError if its images are gone
+    store = copy.copy(store)  # as a process gets it: raises IsicError if its images are gone
     context = multiprocessing.get_context(START_METHOD)
     start_fork_server()
     memory = int(psutil.virtual_memory().available / MEMORY_OF_A_RUN)
     at_a_time = max(1, min(joblib.cpu_count() // torch.get_num_threads(), memory))
     waiting, running, errors = list(jobs), {}, {}
     total = sum(config.epochs for config, *_ in jobs.values())
-    bar = tqdm(total=total, unit="epoch", leave=False, disable=not (progress and jobs))
+    bar = tqdm(total=total, unit="epoch", leave=False, disable=not progress)
     try:
         while waiting or running:
             while waiting and len(running) < at_a_time:
