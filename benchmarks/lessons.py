@@ -33,11 +33,15 @@ RESULTS = PROJECT / "benchmarks" / "results" / "lessons.csv"
 RUNS = PROJECT / "build" / "times-runs"
 ORDINARY = "AVX2, 32 bits"
 IN_LESSON = re.compile(r"([Aa]bout) \d+ seconds on two processor cores")
-IN_DOCUMENTS = {  # where the time of all lessons stands
-    "README.md": r"(all lessons take )\d+( minutes)",
-    "docs/setup.md": r"(lessons together took )\d+( minutes)",
-    "CONTRIBUTING.md": r"(`make execute` \| )\d+( minutes)",
-}
+AVX512, OLDER = "AVX-512, 32 bits", "AVX2, 32 bits, older"
+IN_DOCUMENTS = [  # where the time of all lessons stands
+    ("README.md", ORDINARY, r"(all lessons take )\d+( minutes)"),
+    ("README.md", OLDER, r"(older processors: )\d+(;)"),
+    ("README.md", AVX512, r"(AVX-512: )\d+(\))"),
+    ("docs/setup.md", ORDINARY, r"(lessons together took )\d+( minutes)"),
+    ("docs/setup.md", AVX512, r"(with AVX-512: )\d+( minutes)"),
+    ("CONTRIBUTING.md", ORDINARY, r"(`make execute` \| )\d+( minutes)"),
+]
 IN_README = re.compile(r"^(\| (\d\d) \|.*?\|.*?\| )[^|]*?( \|)", re.MULTILINE)
 
 
@@ -83,9 +87,10 @@ def write(table: pd.DataFrame) -> None:
     readme = PROJECT / "README.md"
     text = IN_README.sub(lambda row: row[1] + by_number.get(row[2], "?") + row[3], readme.read_text(encoding="utf-8"))
     readme.write_text(text, encoding="utf-8")
-    for name, pattern in IN_DOCUMENTS.items():
-        file, minutes = PROJECT / name, round(seconds[ORDINARY].sum() / 60)
-        file.write_text(re.sub(pattern, rf"\g<1>{minutes}\2", file.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, kind, pattern in IN_DOCUMENTS:
+        if kind in seconds:
+            file, minutes = PROJECT / name, round(seconds[kind].sum() / 60)
+            file.write_text(re.sub(pattern, rf"\g<1>{minutes}\2", file.read_text(encoding="utf-8")), encoding="utf-8")
     for lesson, row in seconds.iterrows():
         path = PROJECT / "notebooks" / f"{lesson}.ipynb"
         notebook = nbformat.read(path, as_version=4)
