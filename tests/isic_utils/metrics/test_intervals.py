@@ -320,16 +320,18 @@ def test_coverage_of_the_difference_of_a_group_and_the_rest():
     assert 0.92 <= np.mean(held) <= 0.98
 
 
-def test_coverage_of_the_coefficients_of_a_regression():
+@pytest.mark.parametrize("lesions, draws", [(120, 200), (240, 300)])
+def test_coverage_of_the_coefficients_of_a_regression(lesions, draws):
     effects = function_of_lesson("07_unet_segmentation", "effects")
     chance, held = np.random.default_rng(0), []
     for _ in range(300):
-        lesion, properties, above = masks_of(240, chance)
+        lesion, properties, above = masks_of(lesions, chance)
         jaccard = pd.Series(above + properties @ [0.02, 0.05])
-        found = effects(pd.DataFrame(properties, columns=["ITA", "log size"]), jaccard, pd.Series(lesion), draws=300)
+        found = effects(pd.DataFrame(properties, columns=["ITA", "log size"]), jaccard, pd.Series(lesion), draws=draws)
         held.append((found["low"] <= [0.02, 0.05]) & (found["high"] >= [0.02, 0.05]))
     coverage = np.mean(held, axis=0)
-    assert ((coverage >= 0.92) & (coverage <= 0.98)).all(), coverage
+    assert 0.91 <= coverage.mean() <= 0.97, coverage
+    assert lesions < 240 or ((coverage >= 0.92) & (coverage <= 0.98)).all(), coverage
 
 
 def test_the_seed_decides():
