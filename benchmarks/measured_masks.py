@@ -37,7 +37,6 @@ SIZE = (128, 128)
 LOSSES = ["cross-entropy", "soft Jaccard", "cross-entropy + Jaccard"]
 GO_ON_WITH = "U-Net, cross-entropy + Jaccard"
 PROPERTIES = ["relative contrast", "ITA", "log size"]
-BLACK = 20  # of 255: where more than half of the surroundings are darker, they are no skin, and cannot be measured
 
 
 def main() -> None:
@@ -147,11 +146,9 @@ def properties_of(pixels: np.ndarray) -> dict[str, float]:
     """Relative contrast, ITA of the skin in degrees, and the logarithm of the lesion's share, as in lesson 07.
     pixels: uint8 [height, width, 4], with the mask as the last channel."""
     mask = pixels[..., 3] > 127
-    if mask.all() or not mask.any():
+    if mask.all() or not mask.any() or np.median(pixels[~mask, :3]) < 20:  # or a black border is all there is
         return dict.fromkeys(PROPERTIES, np.nan)
     skin, lesion = np.median(pixels[~mask, :3], axis=0), pixels[mask, :3].mean(axis=0)
-    if skin.mean() < BLACK:
-        return dict.fromkeys(PROPERTIES, np.nan)
     lightness, _, yellow = rgb2lab(skin / 255)
     values = abs(skin.mean() - lesion.mean()) / skin.mean(), np.degrees(np.arctan2(lightness - 50, yellow))
     return dict(zip(PROPERTIES, (*values, np.log(mask.mean())), strict=True))
