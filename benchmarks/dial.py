@@ -2,9 +2,8 @@
 
     python benchmarks/dial.py          then tools/dial_page.py writes the page
 
-Some ten seconds of a core for each training. It may be stopped at any moment, and goes on from there. A row for each
-training and true class: how many of its 100 test images are predicted as which class, on the synthetic images of the
-dial's pool.
+Some minutes in all. It may be stopped at any moment, and goes on from there. A row for each training and true class:
+how many of its 100 test images are predicted as which class, on the synthetic images of the dial's pool.
 """
 
 import pandas as pd

@@ -30,7 +30,7 @@ TEST = 100  # of each class
 LARGEST_LESION = 8  # images of one lesion, which all go to one set
 OVERLAP = 0.2  # less than the sample's, so that what changes comes from the imbalance
 DRAWN_SIZE = (64, 64)  # width and height of most images in pixels
-IMAGE_SIZE, EPOCHS, BATCH_SIZE = 48, 7, 16  # of the trainings, in every profile
+IMAGE_SIZE, EPOCHS, BATCH_SIZE = 32, 7, 16  # of the trainings, in every profile
 
 
 def class_sizes(ratio: float) -> pd.Series:

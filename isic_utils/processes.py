@@ -11,6 +11,14 @@ import threading
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
+def start_fork_server() -> None:
+    """Start the process that `fit_all` forks its processes from, and return at once. In some seconds, beside whatever
+    this process does next, it imports PyTorch. Where processes cannot be forked, as on Windows, nothing happens."""
+    if START_METHOD == "forkserver":
+        multiprocessing.get_context(START_METHOD).set_forkserver_preload(["isic_utils.training.fit_all"])
+        multiprocessing.forkserver.ensure_running()
+
+
 def follow_the_caller() -> None:
     """To be called in a new process: Ctrl-C is left to the caller, and when the caller is gone, this process ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,6 +2,6 @@
 
 from isic_utils.training.config import TrainConfig
 from isic_utils.training.fit import fit
-from isic_utils.training.fit_all import fit_all, start_fork_server
+from isic_utils.training.fit_all import fit_all
 from isic_utils.training.loop import epoch_seed, evaluate, get_accelerator, train_one_epoch
 from isic_utils.training.runs import Run, run_of

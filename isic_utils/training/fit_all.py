@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from isic_utils.datasets import ImageStore
 from isic_utils.errors import IsicError
-from isic_utils.processes import START_METHOD, follow_the_caller
+from isic_utils.processes import START_METHOD, follow_the_caller, start_fork_server
 from isic_utils.settings import load_settings
 from isic_utils.training.config import TrainConfig
 from isic_utils.training.fit import fit
@@ -93,14 +93,6 @@ def fit_side_by_side(jobs: dict[str, Job], store: ImageStore, runs: Path, progre
             process.kill()  # at any moment: files are written whole
             process.join()
     return errors
-
-
-def start_fork_server() -> None:
-    """Start the process that `fit_all` forks its processes from, and return at once. In some seconds, beside whatever
-    this process does next, it imports PyTorch. Where processes cannot be forked, as on Windows, nothing happens."""
-    if START_METHOD == "forkserver":
-        multiprocessing.get_context(START_METHOD).set_forkserver_preload([__name__])
-        multiprocessing.forkserver.ensure_running()
 
 
 def work(sender, threads: int, store: ImageStore, runs: Path, *job: TrainConfig | pd.DataFrame | pd.Series) -> None:
