@@ -76,8 +76,8 @@ def image_features(pixels: np.ndarray) -> np.ndarray:
     """
     rows = []
     for image in pixels:
-        colours, grey = image.reshape(-1, 3).astype(np.float32), image.mean(axis=-1, dtype=np.float32)
-        differences = colours[:, :2] - colours[:, 1:]
+        colours = image.transpose(2, 0, 1).astype(np.float32, order="C")
+        grey, differences = colours.mean(axis=0), colours[:2] - colours[1:]
         contrasts = np.log([grey.std() + 0.1, ndimage.laplace(grey).std() + 0.1])
-        rows.append([*colours.mean(axis=0), *colours.std(axis=0), *differences.std(axis=0), *contrasts])
+        rows.append([*colours.mean((1, 2)), *colours.std((1, 2)), *differences.std((1, 2)), *contrasts])
     return np.array(rows, dtype=float)
