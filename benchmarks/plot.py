@@ -51,7 +51,7 @@ def draw(speed: pd.DataFrame, memory: pd.DataFrame) -> Figure:
     compared = list(sizes.index[sizes > 1])
     shown = [name for name in compared if "metrics" not in name or "Jaccard" in name]
     shown = [name for name in shown if not (name.startswith("preparing") and "one core" not in name)]
-    for axis, name in zip(panels.flat, shown, strict=False):
+    for axis, name in zip(panels.flat[:-1], shown, strict=False):
         rows = speed[speed["comparison"] == name]
         draw_growth(axis, name, rows.pivot(index="images", columns="contender", values="seconds"), "seconds")
     growth = memory.assign(name=memory["comparison"].str.removeprefix("memory, "))
