@@ -5,15 +5,17 @@ import multiprocessing.connection
 import os
 import platform
 import signal
+import sys
 import threading
 
-# a server imports what is needed once and is then forked; Windows cannot fork, so there each process imports it anew
-START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+# On Linux a server imports what is needed once and is then forked. Windows cannot fork, and on a Mac a forked process
+# may not use the system's libraries, so there each process imports it anew.
+START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
 
 def start_fork_server() -> None:
     """Start the process that `fit_all` forks its processes from, and return at once. In some seconds, beside whatever
-    this process does next, it imports PyTorch. Where processes cannot be forked, as on Windows, nothing happens."""
+    this process does next, it imports PyTorch. On Windows and on a Mac nothing happens."""
     if START_METHOD == "forkserver":
         multiprocessing.get_context(START_METHOD).set_forkserver_preload(["isic_utils.training.fit_all"])
         multiprocessing.forkserver.ensure_running()

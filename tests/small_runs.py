@@ -1,9 +1,10 @@
 """Trainings of a second, for the tests: a narrow residual net on images of 16 × 16, a narrow U-Net on 16 × 32."""
 
+import time
 from pathlib import Path
 
 import pandas as pd
-from archives import draw_pairs, in_memory, pairs_in_memory, tiny_settings
+from archives import MemoryStore, draw_pairs, in_memory, pairs_in_memory, tiny_settings
 
 from isic_utils.datasets import ImageStore, read_isic2018, splits, tables
 from isic_utils.training import Run, TrainConfig, fit
@@ -11,6 +12,14 @@ from isic_utils.training import Run, TrainConfig, fit
 Data = tuple[ImageStore, pd.DataFrame, pd.Series]  # as `fit` takes them
 CLASSIFIER = dict(width=1 / 16, group_by="image", epochs=3, batch_size=16)
 SEGMENTER = dict(model="unet", width=1 / 16, protocol="segmentation", group_by="image", epochs=3, batch_size=8)
+
+
+class SlowStore(MemoryStore):
+    """One that makes an epoch last a tenth of a second, so that it can be interrupted."""
+
+    def take(self, rows):
+        time.sleep(0.02)
+        return super().take(rows)
 
 
 def labelled(count: int = 96) -> Data:
