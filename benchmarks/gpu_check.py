@@ -4,8 +4,9 @@
     python benchmarks/gpu_check.py --smallest        narrow networks and small images; without a card always so
     python benchmarks/gpu_check.py --parts networks  only these
 
-Each part prints a table in Markdown. A failure takes a line, and the check goes on; the exit status is 1 if there was
-any. On a card everything is also written to `results/gpu_check.csv`. Nothing is downloaded: a network whose ImageNet
+It ends with a table of each part in Markdown. A failure takes a line, and the check goes on; the exit status is 1 if
+there was any. What is not begun when the minutes are over is skipped, and named. On a card everything is also written
+to `results/gpu_check.csv`. Nothing is downloaded: a network whose ImageNet
 weights are not here starts from random ones, which takes as long.
 
 - networks: each trains on one batch in the card's memory, then on batches as `fit` reads them, and predicts. Beside it
@@ -118,7 +119,7 @@ class Check:
     def __init__(self, smallest: bool, minutes: float):
         self.smallest, self.end = smallest, time.monotonic() + 60 * minutes
         self.profiles = {"smallest": PROFILES["laptop"] | SMALLEST} if smallest else {n: PROFILES[n] for n in SIZES}
-        self.rows, self.failures = [], []
+        self.rows, self.failures, self.skipped = [], [], []
         words = torch.cuda.get_device_name().replace("-", " ").split() if CARD else []
         self.card = next((card for word, card in CARDS.items() if word in words), None)
 
@@ -128,8 +129,10 @@ class Check:
         return next(iter(self.profiles))
 
     def attempt(self, what: str, call: Callable[[], dict]) -> None:
-        """Note the row that a call returns; if it fails, print a line."""
+        """Note the row that a call returns; if it fails, print a line. When the time is over, nothing is begun."""
         start = time.monotonic()
+        if start > self.end:
+            return self.skipped.append(what)
         try:
             row = call()
         except Exception as error:  # whatever a card can break
@@ -323,10 +326,8 @@ class Check:
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as runs:
             environment = of_lessons(self) | {"ISIC_RUNS": runs}
-            left = max(90, self.end - start)
-            done = subprocess.run(
-                command, cwd=PROJECT, env=environment, timeout=left, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-            )
+            options = dict(cwd=PROJECT, env=environment, timeout=self.end - start)
+            done = subprocess.run(command, **options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:
             lines = done.stdout.decode(errors="replace").strip().splitlines()
             failed = [line for line in lines if line.startswith("  failed")]
@@ -394,9 +395,9 @@ def machine() -> dict[str, str]:
     return {"device": device, "made with": f"torch {torch.__version__}, {cuda}, Python {platform.python_version()}"}
 
 
-def shown(rows: list[dict]) -> str:
-    """Rows as a Markdown table, with three significant digits; a column that is empty is left out."""
-    table = pd.DataFrame(rows).dropna(axis=1, how="all")
+def shown(table: pd.DataFrame) -> str:
+    """A table in Markdown, with three significant digits; a column that is empty is left out."""
+    table = table.dropna(axis=1, how="all")
     return cost.markdown(table.map(lambda value: digits(value) if isinstance(value, float) else value))
 
 
@@ -408,7 +409,7 @@ def digits(value: float) -> str:
 
 
 def run(check: Check, parts: list[str]) -> Iterator[pd.DataFrame]:
-    """Do the parts in order, print each one's table, and return all rows so far."""
+    """Do the parts in order, and return all rows so far."""
     done = []
     for part in parts:
         check.rows = []
@@ -417,8 +418,6 @@ def run(check: Check, parts: list[str]) -> Iterator[pd.DataFrame]:
         except Exception as error:
             check.failures.append(part)
             print(f"FAILED {part}: {type(error).__name__}: {error}", flush=True)
-        if check.rows:
-            print(f"\n**{part}**\n\n{shown(check.rows)}\n", flush=True)
         done += [{"part": part} | row | machine() for row in check.rows]
         yield pd.DataFrame(done)
 
@@ -428,10 +427,11 @@ def main() -> int:
     parser.add_argument("--smallest", action="store_true", help="the smallest sizes, also on a card")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="only these")
     parser.add_argument("--write", type=Path, default=RESULTS if CARD else None, help="a CSV file for all rows")
-    parser.add_argument("--minutes", type=float, default=8, help="after which a lesson is stopped")
+    parser.add_argument("--minutes", type=float, default=6.5, help="after which nothing more is begun")
     arguments = parser.parse_args()
     start = time.monotonic()
-    check = Check(arguments.smallest or not CARD, arguments.minutes)
+    smallest = arguments.smallest or not CARD
+    check = Check(smallest, 60 if smallest else arguments.minutes)
     if check.smallest:
         torch.set_num_threads(1)  # threads would wait for each other longer than such networks take
     print(", ".join(machine().values()), flush=True)
@@ -441,7 +441,11 @@ def main() -> int:
         if arguments.write and len(table):
             arguments.write.parent.mkdir(parents=True, exist_ok=True)
             table.to_csv(arguments.write, index=False, float_format="%.6g", lineterminator="\n")
-    print(f"{(time.monotonic() - start) / 60:.1f} minutes; ", end="")
+    for part, rows in table.groupby("part", sort=False) if len(table) else ():
+        print(f"\n**{part}**\n\n{shown(rows.drop(columns=['part', *machine()]))}")
+    if check.skipped:
+        print(f"\nNo time was left for: {'; '.join(check.skipped)}.")
+    print(f"\n{(time.monotonic() - start) / 60:.1f} minutes; ", end="")
     print(f"failed: {'; '.join(check.failures)}" if check.failures else "nothing failed")
     return 1 if check.failures else 0
 

@@ -104,8 +104,8 @@ def shorten(notebook: NotebookNode, epochs: int) -> None:
     cell = new_code_cell(f"from dataclasses import replace\n\nsettings = replace(settings, {fields})")
     for position, loading in enumerate(notebook.cells):
         if loading.cell_type == "code" and "settings = load_settings()" in loading.source:
-            notebook.cells.insert(position + 1, cell)
-            return
+            return notebook.cells.insert(position + 1, cell)
+    raise IsicError("--epochs: no cell of this notebook says `settings = load_settings()`, so it has no epochs to set.")
 
 
 def execute(notebook: NotebookNode, path: Path) -> str | None:

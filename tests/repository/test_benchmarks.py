@@ -139,6 +139,34 @@ def test_the_check_of_a_card_goes_on_after_a_failure(tmp_path, monkeypatch, caps
     assert "FAILED networks, vgg16, smallest: OutOfMemoryError: CUDA out of memory" in said and "| unet |" in said
 
 
+def test_the_check_of_a_card_has_the_plan_s_speed_beside_its_own():
+    import gpu_check
+
+    check = gpu_check.Check(True, minutes=60)
+    check.card = gpu_check.cost.T4
+    row = check.network("alexnet", "smallest")
+    assert min(row[f"images/s{what}"] for what in (", plan", ", read, plan", ", predicting, plan")) > 0
+
+
+def test_the_check_of_a_card_executes_a_lesson_and_says_where_it_failed(monkeypatch):
+    import gpu_check
+
+    check, ended = gpu_check.Check(True, minutes=60), subprocess.CompletedProcess([], 0, b"[1/1] 04")
+    monkeypatch.setattr(gpu_check.subprocess, "run", lambda command, **_: ended if "04" in command else None)
+    assert check.lesson("04")["lesson"] == "04"
+    ended.returncode, ended.stdout = 1, b"[1/1] 04\n  failed in code cell 3, which begins: x\n    NameError: x"
+    with pytest.raises(ValueError, match="failed in code cell 3, which begins: x / NameError: x"):
+        check.lesson("04")
+
+
+def test_the_check_of_a_card_begins_nothing_when_its_time_is_over():
+    import gpu_check
+
+    check = gpu_check.Check(True, minutes=-1)
+    check.networks()
+    assert len(check.skipped) == len(models.MODELS) and not check.rows and not check.failures
+
+
 # what the lessons show of real images
 
 
