@@ -40,7 +40,7 @@ help:
 	@echo "make doctor       look at this installation, and say in plain words what does not work"
 	@echo "make test         unit tests, every notebook through nbval, ruff: what CI runs"
 	@echo "make check        the quick part of it, some minutes: no notebooks, nothing marked slow"
-	@echo "make tested       make test, and if it passes, write the installed versions into requirements-tested.txt"
+	@echo "make tested       the newest versions, make test, and if it passes, their list into requirements-tested.txt"
 	@echo "make gpu-check    on a graphics card, at most eight minutes: speed and memory of every network, and its tests"
 	@echo "make browser      open the book, slides, app and JupyterLab in a browser (Chromium), and look at what they show"
 	@echo "make lab          open the notebooks in JupyterLab"
@@ -108,7 +108,10 @@ check: which
 	@$(IN_VENV) -m ruff check .
 
 # What stands behind a version's "+" names a build, such as that for processors, and is left out.
-tested: test
+tested: $(INSTALLED)
+	@$(IN_VENV) -m uv pip install --upgrade --editable '.[test]' || \
+	  $(IN_VENV) -m pip install --upgrade --editable '.[test]'
+	@$(MAKE) test
 	@versions=$$($(IN_VENV) -m pip list --format freeze --exclude-editable --exclude pip --exclude uv) && \
 	on=$$($(IN_VENV) -c 'import platform; print(platform.python_version(), "on", platform.system())') && \
 	printf '# What `make test` passed with, under Python %s. `make tested` writes this, TESTED=1 installs it.\n%s\n' \
