@@ -127,7 +127,7 @@ for process in psutil.Process(int(sys.argv[1])).children(recursive=True):
 
 def wait_for_both(folder: Path) -> list[Path]:
     """The folders of both runs, once each has an epoch."""
-    for _ in range(600):
+    for _ in range(3000):
         found = list(folder.rglob("seconds.csv"))
         if len(found) == 2:
             return [file.parent for file in found]
