@@ -273,7 +273,7 @@ def test_the_second_server_takes_over_from_one_that_is_silent_or_answers_another
     tmp_path, sites, official, monkeypatch
 ):
     put_tables(tmp_path, official)
-    monkeypatch.setattr(download, "TIMEOUT", 0.2)
+    monkeypatch.setattr(download, "TIMEOUT", 1)
     monkeypatch.setattr(download, "RETRIES", 0)
     sites[0].faults.extend([("hang", 200_000), ("hang", 0)])
     sites[1].faults.append(("shift", 100))
