@@ -210,7 +210,7 @@ def receive(session: requests.Session, address: str, path: Path, size: int) -> b
             raise Unusable("it gives another range than the one asked for")
         progress = dict(total=version["size"], initial=offset, desc=path.name, disable=None)
         with tqdm.wrapattr(response.raw, "read", **progress) as body, open(path, "ab") as stream, suppress(HTTPError):
-            shutil.copyfileobj(body, stream)  # what came before a break stays
+            shutil.copyfileobj(body, stream, 2**16)  # bytes at a time: what came before a break stays
     return path.stat().st_size == version["size"]
 
 

@@ -423,11 +423,11 @@ def test_a_full_disk_is_seen_before_anything_is_asked_for(tmp_path, sites, offic
 def test_a_disk_that_fills_up_meanwhile(tmp_path, sites, official, monkeypatch, call):
     calls, real = [], download.shutil.copyfileobj
 
-    def full(source, target):
+    def full(source, target, *length):
         calls.append(target)
         if len(calls) >= call:
             raise OSError(28, "No space left on device")
-        real(source, target)
+        real(source, target, *length)
 
     monkeypatch.setattr(download.shutil, "copyfileobj", full)
     refused(tmp_path, str(tmp_path), "No space left on device", "free disk space")
