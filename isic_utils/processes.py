@@ -5,12 +5,11 @@ import multiprocessing.connection
 import os
 import platform
 import signal
-import sys
 import threading
 
 # On Linux a server imports what is needed once and is then forked. Windows cannot fork, and on a Mac a forked process
 # may not use the system's libraries, so there each process imports it anew.
-START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+START_METHOD = "forkserver" if platform.system() == "Linux" else "spawn"
 
 
 def start_fork_server() -> None:

@@ -5,7 +5,7 @@ import contextlib
 import pandas as pd
 from torch.utils.tensorboard import SummaryWriter
 
-from isic_utils.metrics import recall_per_class
+from isic_utils import files, metrics
 from isic_utils.training.runs import Run
 
 NAMES = {"bma": "BMA", "jaccard": "Jaccard"}
@@ -15,7 +15,8 @@ def writer(run: Run, training) -> contextlib.AbstractContextManager:
     """The writer of the main process; the others have none. Events of epochs that a resumed run repeats are purged."""
     if not training.accelerator.is_main_process:
         return contextlib.nullcontext()
-    return SummaryWriter(run.folder, purge_step=len(training.history) + 1)
+    with files.writing(run.folder):
+        return SummaryWriter(run.folder, purge_step=len(training.history) + 1)
 
 
 def add_epoch(board: SummaryWriter, training, predictions: pd.DataFrame) -> None:
@@ -27,7 +28,7 @@ def add_epoch(board: SummaryWriter, training, predictions: pd.DataFrame) -> None
         if split in ("train", "validation"):
             board.add_scalar(f"{NAMES.get(metric, metric)}/{split}", value, epoch)
     if training.config.task == "classification":
-        recall = recall_per_class(predictions["label"], predictions["predicted"], training.data["train"].classes)
+        recall = metrics.recall_per_class(predictions.label, predictions.predicted, training.data["train"].classes)
         for code, value in recall.items():
             board.add_scalar(f"recall/{code}", value, epoch)
     else:

@@ -18,7 +18,18 @@ from isic_utils import files, metrics, models
 from isic_utils.datasets import IsicDataset, loader, splits, tables
 from isic_utils.datasets.transforms import augment
 from isic_utils.models import create_model
-from isic_utils.training import TrainConfig, epoch_seed, fit, get_accelerator, imbalance, losses, run_of, runs, state
+from isic_utils.training import (
+    TrainConfig,
+    epoch_seed,
+    fit,
+    get_accelerator,
+    imbalance,
+    losses,
+    run_of,
+    runs,
+    state,
+    tensorboard,
+)  # fmt: skip
 from isic_utils.training.loop import prepare_model
 from isic_utils.training.schedule import warm_up_and_cosine
 
@@ -377,7 +388,9 @@ def test_images_that_could_not_be_read_are_left_out(tmp_path, train, draw):
     assert run.predictions("test")["image"].tolist() == table["image"][split == "test"].tolist()[1:]
 
 
-@pytest.mark.parametrize("owner, name", [(files, "FileLock"), (SummaryWriter, "add_scalar")])
+@pytest.mark.parametrize(
+    "owner, name", [(files, "FileLock"), (tensorboard, "SummaryWriter"), (SummaryWriter, "add_scalar")]
+)
 def test_a_folder_that_cannot_be_written(images, tmp_path, monkeypatch, owner, name):
     def refuse(*arguments, **options):
         raise OSError(errno.EROFS, "Read-only file system")
