@@ -60,6 +60,9 @@ help:
 	@echo "Another Python: make test PYTHON=python3.12, in an environment of its own, .venv-3.12"
 	@echo "Versions of the packages that passed the tests, instead of the newest: make notebooks TESTED=1"
 
+# Into the environment: with uv, or slower with pip, where uv cannot be had.
+install = $(IN_VENV) -m uv pip install --compile-bytecode $(1) || $(IN_VENV) -m pip install $(1)
+
 # The stamp is written last: an interrupted installation does not count, and the next one starts from nothing.
 $(INSTALLED): pyproject.toml $(if $(TESTED),requirements-tested.txt)
 	@"$(PYTHON)" -c '' 2> /dev/null || \
@@ -71,9 +74,7 @@ $(INSTALLED): pyproject.toml $(if $(TESTED),requirements-tested.txt)
 	@echo "Setting up $(VENV): a few minutes, several gigabytes, only this once."
 	@test -e $(VENV)/.installed || "$(PYTHON)" -m venv --clear $(VENV)
 	@rm -f $(VENV)/.installed $(VENV)/.tested
-	@$(IN_VENV) -m pip install --quiet uv && \
-	  $(IN_VENV) -m uv pip install --compile-bytecode $(CONSTRAINT) --editable '.[test]' || \
-	  $(IN_VENV) -m pip install $(CONSTRAINT) --editable '.[test]'  # slower, where uv cannot be had
+	@$(IN_VENV) -m pip install --quiet uv && $(call install,$(CONSTRAINT) --editable '.[test]')
 	@$(IN_VENV) -c 'import matplotlib.font_manager'  # builds the font cache now, not with a warning in a lesson
 	@touch $(VENV)/.installed $@
 
@@ -109,8 +110,7 @@ check: which
 
 # What stands behind a version's "+" names a build, such as that for processors, and is left out.
 tested: $(INSTALLED)
-	@$(IN_VENV) -m uv pip install --upgrade --editable '.[test]' || \
-	  $(IN_VENV) -m pip install --upgrade --editable '.[test]'
+	@$(call install,--upgrade --editable '.[test]')
 	@$(MAKE) test
 	@versions=$$($(IN_VENV) -m pip list --format freeze --exclude-editable --exclude pip --exclude uv) && \
 	on=$$($(IN_VENV) -c 'import platform; print(platform.python_version(), "on", platform.system())') && \
@@ -164,8 +164,7 @@ handout: $(INSTALLED)
 
 # An extra of pyproject.toml, once. What is there already, such as PyTorch, stays as it is.
 $(VENV)/.book $(VENV)/.slides: $(VENV)/.%: $(INSTALLED)
-	@$(IN_VENV) -m uv pip install $(CONSTRAINT) --editable '.[$*]' || \
-	  $(IN_VENV) -m pip install $(CONSTRAINT) --editable '.[$*]'
+	@$(call install,$(CONSTRAINT) --editable '.[$*]')
 	@touch $@
 
 # The formulas become MathML with a package of the book.

@@ -5,9 +5,9 @@
     python benchmarks/gpu_check.py --parts networks  only these
 
 It ends with a table of each part in Markdown. A failure takes a line, and the check goes on; the exit status is 1 if
-there was any. What is not begun when the minutes are over is skipped, and named. On a card everything is also written
-to `results/gpu_check.csv`. Nothing is downloaded: a network whose ImageNet
-weights are not here starts from random ones, which takes as long.
+there was any. What is not begun when the minutes are over is skipped, and named; a lesson is stopped then. On a card
+everything is also written to `results/gpu_check.csv`. Nothing is downloaded: a network whose ImageNet weights are not
+here starts from random ones, which takes as long.
 
 - networks: each trains on one batch in the card's memory, then on batches as `fit` reads them, and predicts. Beside it
   stands the rule of `cost.py`, from which docs/plan.md has its hours, for this card; and for a U-Net the memory that
@@ -129,10 +129,11 @@ class Check:
         return next(iter(self.profiles))
 
     def attempt(self, what: str, call: Callable[[], dict]) -> None:
-        """Note the row that a call returns; if it fails, print a line. When the time is over, nothing is begun."""
+        """Note the row that a call returns; if it fails, print a line. Once the time is over, only note what it was."""
         start = time.monotonic()
         if start > self.end:
-            return self.skipped.append(what)
+            self.skipped.append(what)
+            return
         try:
             row = call()
         except Exception as error:  # whatever a card can break
@@ -427,7 +428,7 @@ def main() -> int:
     parser.add_argument("--smallest", action="store_true", help="the smallest sizes, also on a card")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="only these")
     parser.add_argument("--write", type=Path, default=RESULTS if CARD else None, help="a CSV file for all rows")
-    parser.add_argument("--minutes", type=float, default=6.5, help="after which nothing more is begun")
+    parser.add_argument("--minutes", type=float, default=6.5, help="then nothing more is begun, and a lesson stopped")
     arguments = parser.parse_args()
     start = time.monotonic()
     smallest = arguments.smallest or not CARD

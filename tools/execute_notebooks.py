@@ -104,7 +104,8 @@ def shorten(notebook: NotebookNode, epochs: int) -> None:
     cell = new_code_cell(f"from dataclasses import replace\n\nsettings = replace(settings, {fields})")
     for position, loading in enumerate(notebook.cells):
         if loading.cell_type == "code" and "settings = load_settings()" in loading.source:
-            return notebook.cells.insert(position + 1, cell)
+            notebook.cells.insert(position + 1, cell)
+            return
     raise IsicError("--epochs: no cell of this notebook says `settings = load_settings()`, so it has no epochs to set.")
 
 

@@ -29,7 +29,7 @@ from isic_utils.training import (
     runs,
     state,
     tensorboard,
-)  # fmt: skip
+)
 from isic_utils.training.loop import prepare_model
 from isic_utils.training.schedule import warm_up_and_cosine
 

@@ -105,11 +105,12 @@ def test_if_one_fails_the_others_finish_and_the_error_names_it_with_its_sentence
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="on Windows a killed process has another exit status")
 def test_a_process_that_the_system_stopped_gets_a_sentence(jobs, tmp_path):
     configs, store = jobs
     configs[0] = (TrainConfig(**CLASSIFIER | dict(epochs=100_000, seed=7)), *configs[0][1:])
     stop = subprocess.Popen([sys.executable, "-c", STOP, str(os.getpid()), str(tmp_path)])
-    with pytest.raises(IsicError, match=r"seed7-\w+: its process ended with -?\d+. Most often memory ran out"):
+    with pytest.raises(IsicError, match=r"seed7-\w+: its process ended with -9. Most often memory ran out"):
         fit_all(configs, store, tmp_path, progress=False)
     assert stop.wait() == 0
     assert len(list(tmp_path.rglob("predictions_test.csv"))) == 2
